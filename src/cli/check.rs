@@ -1,0 +1,25 @@
+//! `meu check`
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Done, Env};
+use crate::show::counted;
+
+/// Validate everything, run nothing
+#[derive(Debug, Args)]
+pub(super) struct Arguments {}
+
+pub(super) fn check(env: &Env, _: Arguments) -> Done {
+    let workspace = env.load()?;
+    workspace.shelf.save();
+    let (tasks, warnings) = (workspace.graph.len(), workspace.warnings.len());
+    if env.shell.json {
+        let messages: Vec<&str> = workspace.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        env.shell.json(&json!({"tasks": tasks, "warnings": messages}));
+    } else if !env.shell.quiet {
+        let warnings = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+        env.shell.out(&format!("{} fit together{warnings}", counted(tasks, "task")));
+    }
+    Ok(None)
+}

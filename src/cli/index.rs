@@ -1,0 +1,44 @@
+//! `meu index`
+
+use clap::Args;
+
+use super::{Done, Env};
+use crate::diag::Error;
+use crate::disk::{self, Durability, Workspace};
+use crate::index;
+
+/// Print the generated contents of INDEX.md, or write them
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Write them into INDEX.md, between its markers
+    #[arg(long)]
+    write: bool,
+}
+
+pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
+    let workspace = env.load()?;
+    if arguments.write {
+        let _hold = disk::hold(&workspace.store)?;
+        let written = write(&workspace)?;
+        if !env.shell.quiet && !env.shell.json {
+            let path = &workspace.graph.config.index;
+            env.shell.out(&if written { format!("wrote {path}") } else { format!("{path} is up to date") });
+        }
+    } else {
+        env.shell.raw(&index::contents(&workspace.graph));
+    }
+    Ok(None)
+}
+
+/// Brings INDEX.md's region up to date; tells whether that changed the file.
+pub(super) fn write(workspace: &Workspace) -> Result<bool, Error> {
+    let path = &workspace.graph.config.index;
+    let wrong = |what: String| Error::failed(format!("`{path}` cannot be written: {what}"));
+    let text = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?.unwrap_or_default();
+    let updated = index::updated(&workspace.graph, &text)
+        .map_err(|line| wrong(format!("line {line} has a marker without its partner")))?;
+    let Some(new) = updated else { return Ok(false) };
+    workspace.store.write(path, &new, Durability::Now).map_err(|error| wrong(error.to_string()))?;
+    workspace.shelf.look_again(path);
+    Ok(true)
+}

@@ -1,0 +1,121 @@
+//! `meu init`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Done, Env};
+use crate::diag::Error;
+use crate::disk::{Durability, Store, make_folder, read_optional};
+use crate::path::RelPath;
+
+/// Make a project that runs as it is
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where; the current folder if left out
+    directory: Option<PathBuf>,
+}
+
+const FILES: [(&str, &str); 5] = [
+    (
+        "meu.toml",
+        r#"# The project. Every key is explained in docs/files.md of meu.
+[project]
+name = "NAME"
+
+[vars]
+audience = "new colleagues"       # {{ vars.audience }} in prompts
+
+[model]
+provider = "offline"              # the built-in drafter: no key, no network
+# provider = "openai"             # needs OPENAI_API_KEY
+# name = "gpt-4o-mini"
+
+[context]
+budget = 8000                     # tokens of everything that a task reads
+item_max = 2000                   # a longer item is shortened to what its prompt asks about
+"#,
+    ),
+    (
+        "tasks/root.toml",
+        r#"# The root task runs first; its output is INDEX.md, which every other task reads.
+title = "About this plan"
+root = true
+prompt = """
+Say in a few sentences what this plan is for and who reads it: {{ vars.audience }}.
+Name the terms and conventions that all parts follow.
+"""
+"#,
+    ),
+    (
+        "tasks/overview.toml",
+        r#"title = "Overview"
+inputs = ["notes/*.md"]
+prompt = """
+Write an overview of the subject for {{ vars.audience }}, out of the notes.
+Begin with what matters most.
+"""
+"#,
+    ),
+    (
+        "tasks/next-steps.toml",
+        r#"title = "Next steps"
+requires = ["overview"]           # runs after it, and reads its output
+prompt = """
+List the next steps that follow from the overview, each with the reason.
+"""
+"#,
+    ),
+    (
+        "notes/start.md",
+        "# Start\n\nWrite your notes in this folder, one subject a file. A task reads them through its `inputs`.\n\n\
+         ## How a plan grows\n\nBegin with few tasks and long prompts. Split a task when one part of its output changes \
+         often and the rest does not: only the part whose request changed is made again.\n",
+    ),
+];
+
+pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
+    let folder = match arguments.directory {
+        Some(directory) => env.folder()?.join(directory),
+        None => env.folder()?,
+    };
+    make_folder(&folder)?;
+    let store = Store::new(&folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
+    let path = |name: &str| RelPath::parse(name).map_err(|problem| Error::invalid(problem.message()));
+    if store.full(&path("meu.toml")?).exists() {
+        return Err(Error::invalid(format!("there is a project in {} already", folder.display()))
+            .help("`meu status` shows it; `meu new ID` adds a task"));
+    }
+    let name = store.root().file_name().map(|name| name.to_string_lossy().replace(['"', '\\'], "")).unwrap_or_default();
+    let mut wrote = Vec::new();
+    let mut write = |name: &str, text: &str| -> Result<(), Error> {
+        let path = path(name)?;
+        store
+            .write(&path, text, Durability::Grouped)
+            .map_err(|error| Error::failed(format!("`{name}` cannot be written: {error}")))?;
+        wrote.push(name.to_owned());
+        Ok(())
+    };
+    for (file, text) in FILES {
+        if !store.full(&path(file)?).exists() {
+            write(file, &text.replace("NAME", &name))?;
+        }
+    }
+    for (file, line) in [(".gitignore", ".meu/"), (".gitattributes", "meu.lock merge=union")] {
+        let text = read_optional(&store.full(&path(file)?)).map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
+        let text = text.unwrap_or_default();
+        if !text.lines().any(|known| known.trim() == line) {
+            let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            write(file, &format!("{text}{gap}{line}\n"))?;
+        }
+    }
+    if env.shell.json {
+        env.shell.json(&serde_json::json!({"wrote": wrote}));
+    } else if !env.shell.quiet {
+        for name in &wrote {
+            env.shell.out(&format!("wrote {name}"));
+        }
+        env.shell.out("next: `meu run` builds it, `meu status` shows it");
+    }
+    Ok(None)
+}

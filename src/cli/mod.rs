@@ -1,0 +1,166 @@
+//! One file a command: arguments and wiring, no logic.
+
+mod check;
+mod context;
+mod graph;
+mod index;
+mod init;
+mod link;
+mod new;
+mod person;
+mod run;
+mod select;
+mod status;
+mod trust;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::diag::{Error, ErrorKind, Severity};
+use crate::disk::{self, Workspace};
+use crate::show::{ColorChoice, Shell};
+
+/// A build system for documents that language models write.
+///
+/// A plan is TOML files under tasks/, one task a file. meu puts each task's context together from the
+/// tasks and documents that it names, and runs only the tasks whose request changed, in order.
+#[derive(Debug, Parser)]
+#[command(
+    name = "meu",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  meu init plan && cd plan     a project that runs as it is
+  meu run                      bring everything up to date
+  meu run -n                   what would run, with tokens and worst cost
+  meu why report               what changed since its output was built
+  meu context show report      what its request holds, and what was left out
+
+Exit codes: 0 done; 1 a task failed, is blocked or awaits approval; 2 wrong usage or an invalid
+project; 3 --check found something not fresh; 4 another run holds the project; 130 interrupted."
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+struct Common {
+    /// Work in this folder
+    #[arg(short = 'C', value_name = "DIR", global = true)]
+    directory: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, value_enum, default_value = "auto", global = true)]
+    color: ColorChoice,
+    /// Errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// One JSON document, or for run one event a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Arguments),
+    New(new::Arguments),
+    Check(check::Arguments),
+    Status(status::Arguments),
+    Run(run::Arguments),
+    Why(why::Arguments),
+    #[command(subcommand)]
+    Context(context::Command),
+    #[command(subcommand)]
+    Link(link::Command),
+    Graph(graph::Arguments),
+    Index(index::Arguments),
+    Adopt(person::Adopt),
+    Restore(person::Restore),
+    Approve(person::Approve),
+    Cat(person::Cat),
+    Trust(trust::Arguments),
+}
+
+/// What a command is given.
+struct Env {
+    shell: Shell,
+    directory: Option<PathBuf>,
+}
+
+impl Env {
+    /// The folder to start from.
+    fn folder(&self) -> Result<PathBuf, Error> {
+        let current = disk::current_folder()?;
+        Ok(match &self.directory {
+            Some(directory) => current.join(directory),
+            None => current,
+        })
+    }
+
+    /// The project around that folder. Its warnings are told.
+    fn load(&self) -> Result<Workspace, Error> {
+        let workspace = disk::load(&disk::find_project(&self.folder()?)?)?;
+        for warning in &workspace.warnings {
+            if warning.severity == Severity::Warning {
+                self.shell.diagnostic(warning);
+            }
+        }
+        Ok(workspace)
+    }
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // The pipe may be closed; there is nobody left to tell.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Invalid.exit_code()) };
+        }
+    };
+    let common = cli.common;
+    let env = Env {
+        shell: Shell::new(common.color, common.quiet, common.verbose, common.json),
+        directory: common.directory,
+    };
+    let done = match cli.command {
+        Command::Init(arguments) => init::init(&env, arguments),
+        Command::New(arguments) => new::new(&env, arguments),
+        Command::Check(arguments) => check::check(&env, arguments),
+        Command::Status(arguments) => status::status(&env, arguments),
+        Command::Run(arguments) => run::run(&env, arguments),
+        Command::Why(arguments) => why::why(&env, arguments),
+        Command::Context(command) => context::context(&env, command),
+        Command::Link(command) => link::link(&env, command),
+        Command::Graph(arguments) => graph::graph(&env, arguments),
+        Command::Index(arguments) => index::index(&env, arguments),
+        Command::Adopt(arguments) => person::adopt(&env, arguments),
+        Command::Restore(arguments) => person::restore(&env, arguments),
+        Command::Approve(arguments) => person::approve(&env, arguments),
+        Command::Cat(arguments) => person::cat(&env, arguments),
+        Command::Trust(arguments) => trust::trust(&env, arguments),
+    };
+    match done {
+        Ok(None) => ExitCode::SUCCESS,
+        // What is wrong was shown as a result.
+        Ok(Some(kind)) => ExitCode::from(kind.exit_code()),
+        Err(error) => {
+            env.shell.error(&error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
+}
+
+/// How a command ended: done, or done with an exit code that says what was found.
+type Done = Result<Option<ErrorKind>, Error>;

@@ -1,0 +1,70 @@
+//! `meu new`
+
+use clap::Args;
+
+use super::{Done, Env};
+use crate::diag::{Diagnostic, Error, Sink, Source};
+use crate::disk::{self, Durability, Store, find_project, load_config};
+use crate::path::RelPath;
+use crate::spec::{parse_tasks, words_of_id};
+
+/// Write a commented task file
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The new task's id: its path below tasks/, without .toml
+    id: String,
+    /// Its title
+    #[arg(long)]
+    title: Option<String>,
+}
+
+pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
+    let store = Store::new(&find_project(&env.folder()?)?).map_err(|error| Error::invalid(error.to_string()))?;
+    let sink = Sink::default();
+    let config = load_config(&store, &sink);
+    let id = arguments.id.trim_end_matches(".toml");
+    let title = arguments.title.unwrap_or_else(|| words_of_id(id));
+    let text = task_file(&title);
+    let source = std::sync::Arc::new(Source {
+        path: format!("{}/{id}.toml", config.tasks),
+        text: text.clone(),
+    });
+    parse_tasks(&source, id, &sink);
+    let problems = sink.into_sorted();
+    if !problems.is_empty() {
+        return Err(Error::from(problems));
+    }
+    let path = RelPath::parse_writable(&source.path).map_err(|problem| Error::invalid(problem.message()))?;
+    if store.full(&path).exists() {
+        let mut error = Error::invalid(format!("`{path}` is there already"));
+        error.diagnostics.push(Diagnostic::error(error.message.clone()).help("choose another id, or edit that file"));
+        return Err(error);
+    }
+    store.make_meu()?;
+    let _hold = disk::hold(&store)?;
+    store
+        .write(&path, &text, Durability::Now)
+        .map_err(|error| Error::failed(format!("`{path}` cannot be written: {error}")))?;
+    env.shell.out(&format!("wrote {path}"));
+    Ok(None)
+}
+
+fn task_file(title: &str) -> String {
+    let title = title.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        r#"title = "{title}"
+prompt = """
+Say what this part of the document is for, what it must hold, and how long it may be.
+"""
+# requires = ["other-task"]       # runs after these, and reads their outputs
+# refers = ["background"]         # reads their outputs where they are there, never waits for a failure
+# inputs = ["notes/**/*.md"]      # documents; "spec.md#Errors" takes one section
+# output = "docs/{{name}}.md"       # instead of out/ID.md
+# priority = 100                  # lower goes first
+# tags = ["draft"]
+# approval = true                 # a person approves the output before others use it
+# run = "model"                   # or "template", "assemble", "manual", or ["program", "argument"]
+"#
+    )
+    .replace("{name}", "report")
+}

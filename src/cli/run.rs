@@ -1,0 +1,200 @@
+//! `meu run`
+
+use clap::{Args, ValueEnum};
+
+use super::{Done, Env, index, select};
+use crate::diag::{Error, ErrorKind};
+use crate::disk::{self, Trust, Workspace};
+use crate::graph::Ix;
+use crate::plan::{State, Verdict};
+use crate::provider::Providers;
+use crate::request::{Scene, build};
+use crate::run::{Limits, Options, Survey};
+use crate::show::{self, Reporter};
+use crate::spec::{Order, ProviderApi, Runner};
+
+/// Bring tasks up to date: only those whose request changed are asked for, in order
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu run                      everything
+  meu run report               the report, and what it requires
+  meu run -n                   what would run, with tokens and worst cost
+  meu run +report --force report
+  meu run -j 8 -k              eight calls at once; go on after a failure
+  meu run --frozen             from the cache only, for CI")]
+pub(super) struct Arguments {
+    /// Which tasks (ids, globs, tag:, plan:, state:, path:, changed:; +SEL, SEL+); all if left out
+    selectors: Vec<String>,
+    /// Leave these out
+    #[arg(long, value_name = "SEL")]
+    exclude: Vec<String>,
+    /// Calls under way at once
+    #[arg(short, long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    jobs: u16,
+    /// Go on after a failure with what does not depend on it
+    #[arg(short, long)]
+    keep_going: bool,
+    /// Only list what would run, with tokens and worst cost
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Ask these again, whatever is recorded
+    #[arg(long, value_name = "SEL")]
+    force: Vec<String>,
+    /// Take these as they are
+    #[arg(long, value_name = "SEL")]
+    assume_fresh: Vec<String>,
+    /// Which of the tasks that may run goes first; changes no output
+    #[arg(long, value_enum, default_value = "dag")]
+    order: OrderName,
+    /// Answer from the cache only; a miss fails
+    #[arg(long)]
+    frozen: bool,
+    /// Do not read the cache
+    #[arg(long)]
+    no_cache: bool,
+    /// The most that may be spent, in the currency of the prices
+    #[arg(long, value_name = "X")]
+    max_cost: Option<f64>,
+    /// The most tokens, sent and answered
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
+    /// Ask this provider instead of the configured ones
+    #[arg(long, value_name = "P")]
+    provider: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OrderName {
+    Dag,
+    Bfs,
+    Postorder,
+}
+
+pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
+    disk::on_interrupt();
+    let mut workspace = env.load()?;
+    if let Some(provider) = &arguments.provider {
+        workspace.graph.use_provider(provider)?;
+    }
+    let workspace = workspace;
+    let graph = &workspace.graph;
+    let targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
+    let some = |selectors: &[String]| match selectors.is_empty() {
+        true => Ok(Vec::new()),
+        false => select::select(&workspace, selectors, &[]),
+    };
+    let options = Options {
+        force: some(&arguments.force)?,
+        assume_fresh: some(&arguments.assume_fresh)?,
+        targets,
+        jobs: usize::from(arguments.jobs),
+        keep_going: arguments.keep_going,
+        order: match arguments.order {
+            OrderName::Dag => Order::Dag,
+            OrderName::Bfs => Order::Bfs,
+            OrderName::Postorder => Order::Postorder,
+        },
+        frozen: arguments.frozen,
+        no_cache: arguments.no_cache,
+        limits: Limits {
+            cost: arguments.max_cost,
+            tokens: arguments.max_tokens,
+        },
+    };
+    let providers = Providers::new(&graph.config);
+    let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
+    if arguments.dry_run {
+        return dry_run(env, &workspace, &providers, &options, chosen);
+    }
+    refuse_early(&workspace, &providers, &options, &chosen)?;
+
+    let _hold = disk::hold(&workspace.store)?;
+    let total = chosen.iter().filter(|chosen| **chosen).count();
+    let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
+    let width = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
+    let reporter = Reporter::new(env.shell, width);
+    let ran = crate::run::run(&workspace, &providers, &options, &mut |event| reporter.event(event))?;
+    index::write(&workspace)?;
+    workspace.shelf.save();
+    reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
+    if ran.interrupted {
+        env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
+        return Ok(Some(ErrorKind::Interrupted));
+    }
+    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0;
+    Ok(bad.then_some(ErrorKind::Failed))
+}
+
+/// What forbids a run before its first step: trust, keys, prices.
+fn refuse_early(workspace: &Workspace, providers: &Providers, options: &Options, chosen: &[bool]) -> Result<(), Error> {
+    let graph = &workspace.graph;
+    let asks = |ix: Ix| match &graph.node(ix).task.run {
+        Runner::Program(_) => true,
+        Runner::Model => graph.provider(ix).is_some_and(|provider| provider.api != ProviderApi::Offline),
+        _ => false,
+    };
+    let could: Vec<Ix> = graph.nodes().map(|(ix, _)| ix).filter(|ix| chosen[ix.0] && asks(*ix)).collect();
+    if options.limits.cost.is_some() {
+        for ix in could.iter().copied() {
+            let name = &graph.node(ix).model.provider;
+            if graph.node(ix).task.run == Runner::Model && providers.price(name).is_none() {
+                return Err(Error::invalid(format!("--max-cost needs a price, and the provider `{name}` has none"))
+                    .help(format!("add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]")));
+            }
+        }
+    }
+    if could.is_empty() || options.frozen {
+        return Ok(());
+    }
+    let verdicts = Survey::all(workspace, Some(chosen.to_vec()));
+    let runs = |ix: &Ix| options.force.contains(ix) || verdicts[ix.0].as_ref().is_none_or(Verdict::must_run);
+    let will: Vec<Ix> = could.into_iter().filter(runs).collect();
+    let trust = Trust::wanted(graph, will.iter().copied(), &workspace.store);
+    // The yes is for the whole project, so that it is asked for once.
+    let whole = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), &workspace.store);
+    if !trust.is_given() && !whole.is_given() {
+        return Err(trust.refused());
+    }
+    for ix in will.iter().filter(|ix| graph.node(**ix).task.run == Runner::Model) {
+        providers.check(&graph.node(*ix).model.provider)?;
+    }
+    Ok(())
+}
+
+fn dry_run(env: &Env, workspace: &Workspace, providers: &Providers, options: &Options, chosen: Vec<bool>) -> Done {
+    let graph = &workspace.graph;
+    let verdicts = Survey::all(workspace, Some(chosen));
+    let scene = Scene {
+        graph,
+        templates: &workspace.templates,
+    };
+    let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
+    for ix in graph.order() {
+        let Some(verdict) = &verdicts[ix.0] else { continue };
+        let node = graph.node(*ix);
+        let forced = options.force.contains(ix) && verdict.state != State::Duplicate;
+        let waits = verdict.state == State::Waiting || (verdict.state == State::Missing && !verdict.on.is_empty());
+        if options.assume_fresh.contains(ix) || node.task.run == Runner::Manual {
+            continue;
+        } else if waits {
+            waiting.push(node.id().to_owned());
+        } else if verdict.must_run() || forced {
+            let is_model = node.task.run == Runner::Model;
+            let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
+            let count = |text: &str| crate::context::Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
+            let tokens_in: u64 =
+                request.iter().flat_map(|built| &built.request.messages).map(|message| count(&message.content)).sum();
+            let cost = match providers.price(&node.model.provider) {
+                _ if !is_model => Some(0.0),
+                Some(price) => Some(
+                    (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output) / 1e6,
+                ),
+                None => None,
+            };
+            tasks.push((node.id().to_owned(), verdict.reasons.clone(), tokens_in, cost));
+        }
+    }
+    workspace.shelf.save();
+    show::would_run(&env.shell, &tasks, &waiting);
+    Ok(None)
+}

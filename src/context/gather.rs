@@ -1,0 +1,330 @@
+//! Gathering: which items are candidates for a task's context, why, and in which order.
+//!
+//! This reads names and digests, no texts. [`recipe`] sums up all that decides a request, so that a
+//! request whose recipe is unchanged need not be put together to know its digest.
+
+use std::collections::HashSet;
+
+use crate::digest::{Digest, Framer};
+use crate::graph::{Dep, Graph, Input, Ix, Target};
+use crate::path::RelPath;
+use crate::spec::{IndexPick, ItemRef, Subject, Tier};
+use crate::text::first_paragraph;
+
+use super::{Dropped, Shelf, Unreadable};
+
+/// Where a candidate's text comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file: a document, an output, or INDEX.md without its region.
+    File {
+        /// The file.
+        path: RelPath,
+        /// The task whose output it is.
+        output_of: Option<Ix>,
+        /// Whether a missing or unreadable file is an error; found by a glob, it is only left out.
+        literal: bool,
+    },
+    /// The card of a task.
+    Card(Ix),
+}
+
+/// One candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it is.
+    pub item: ItemRef,
+    /// Its first tier.
+    pub tier: Tier,
+    /// Whether a person pinned it.
+    pub pinned: bool,
+    /// Where its text comes from.
+    pub source: Source,
+}
+
+/// The candidates of a task.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// Candidates in the order in which they are filled in.
+    pub candidates: Vec<Candidate>,
+    /// What was left out before any text was read.
+    pub dropped: Vec<Dropped>,
+    /// Everything that the task declares: what its prompt may take in place.
+    pub declared: Vec<Candidate>,
+}
+
+/// The card of a task: its title and the first paragraph of its prompt, unrendered.
+pub fn card(graph: &Graph, ix: Ix) -> String {
+    let task = &graph.node(ix).task;
+    let prompt = task.prompt.as_ref().map_or("", |prompt| first_paragraph(&prompt.value));
+    if prompt.is_empty() { task.title.clone() } else { format!("{}\n\n{prompt}", task.title) }
+}
+
+/// Gathers the candidates of a task. `manual` are items that a person names for this once.
+pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
+    let node = graph.node(ix);
+    let mut gatherer = Gatherer {
+        graph,
+        excluded: &node.exclude,
+        seen: HashSet::new(),
+        found: Gathered::default(),
+    };
+    let declared: Vec<Candidate> = node
+        .requires
+        .iter()
+        .map(|dep| task(graph, dep, Tier::Requires))
+        .chain(node.inputs.iter().map(|input| document(input, Tier::Input)))
+        .chain(node.refers.iter().map(|dep| task(graph, dep, Tier::Refers)))
+        .chain(node.pin.iter().chain(&node.manual).map(|found| target(graph, found, Tier::Manual)))
+        .chain(node.items.iter().flatten().map(|found| target(graph, found, Tier::Manual)))
+        .collect();
+
+    if let Some(items) = &node.items {
+        for found in items {
+            let wanted = target(graph, found, Tier::Manual);
+            // An approved item keeps the tier that it had by its links.
+            let tier = declared.iter().find(|known| known.item == wanted.item).map_or(wanted.tier, |known| known.tier);
+            gatherer.add(Candidate { tier, ..wanted });
+        }
+        gatherer.found.declared = declared;
+        return gatherer.found;
+    }
+
+    let tiers = &node.policy.tiers;
+    if !node.task.root && tiers.contains(&Tier::Index) {
+        gatherer.index(&node.policy.index);
+    }
+    for found in &node.pin {
+        let wanted = target(graph, found, Tier::Manual);
+        let tier = declared.iter().find(|known| known.item == wanted.item).map_or(wanted.tier, |known| known.tier);
+        gatherer.add(Candidate {
+            tier,
+            pinned: true,
+            ..wanted
+        });
+    }
+    for tier in tiers {
+        match tier {
+            Tier::Index | Tier::Retrieved => {}
+            Tier::Requires | Tier::Input | Tier::Refers => {
+                for candidate in declared.iter().filter(|candidate| candidate.tier == *tier) {
+                    gatherer.add(candidate.clone());
+                }
+            }
+            Tier::Plan => gatherer.plan(ix),
+            Tier::Manual => {
+                for found in &node.manual {
+                    gatherer.add(target(graph, found, Tier::Manual));
+                }
+                for item in manual {
+                    gatherer.by_name(item);
+                }
+            }
+        }
+    }
+    gatherer.found.declared = declared;
+    gatherer.found
+}
+
+struct Gatherer<'a> {
+    graph: &'a Graph,
+    excluded: &'a [ItemRef],
+    seen: HashSet<ItemRef>,
+    found: Gathered,
+}
+
+impl Gatherer<'_> {
+    fn add(&mut self, candidate: Candidate) {
+        if self.seen.contains(&candidate.item) {
+            return;
+        }
+        self.seen.insert(candidate.item.clone());
+        let index = candidate.item.subject == Subject::Index;
+        if !index && self.excluded.iter().any(|excluded| excluded.covers(&candidate.item)) {
+            self.found.dropped.push(Dropped {
+                item: candidate.item,
+                tier: candidate.tier,
+                reason: "excluded".into(),
+                tokens_full: 0,
+            });
+        } else {
+            self.found.candidates.push(candidate);
+        }
+    }
+
+    fn index(&mut self, pick: &IndexPick) {
+        let headings: Vec<Option<String>> = match pick {
+            IndexPick::None => Vec::new(),
+            IndexPick::All => vec![None],
+            IndexPick::Headings(headings) => headings.iter().cloned().map(Some).collect(),
+        };
+        for heading in headings {
+            let found = target(self.graph, &Target::Index(heading), Tier::Index);
+            self.add(found);
+        }
+    }
+
+    /// Cards of big tasks above, then of siblings; a sibling that is upstream gives its output.
+    fn plan(&mut self, ix: Ix) {
+        let policy = &self.graph.node(ix).policy;
+        let above: Vec<Ix> = self.graph.above(ix).take(policy.above).collect();
+        for big in above {
+            if Some(big) != self.graph.root() {
+                self.card(big);
+            }
+        }
+        if policy.siblings == 0 {
+            return;
+        }
+        let upstream = self.graph.closure(self.graph.ordering(ix), |ix| self.graph.ordering(ix));
+        for sibling in self.graph.siblings(ix).into_iter().take(policy.siblings) {
+            if upstream[sibling.0] {
+                self.add(output(self.graph, sibling, None, Tier::Plan));
+            } else {
+                self.card(sibling);
+            }
+        }
+    }
+
+    fn card(&mut self, ix: Ix) {
+        let ix = self.graph.canonical(ix);
+        self.add(Candidate {
+            item: ItemRef::whole(Subject::Task(self.graph.node(ix).id().to_owned())),
+            tier: Tier::Plan,
+            pinned: false,
+            source: Source::Card(ix),
+        });
+    }
+
+    fn by_name(&mut self, item: &ItemRef) {
+        let candidate = match &item.subject {
+            Subject::Index => target(self.graph, &Target::Index(item.heading.clone()), Tier::Manual),
+            Subject::Task(id) => match self.graph.find(id) {
+                Some(ix) => output(self.graph, self.graph.canonical(ix), item.heading.clone(), Tier::Manual),
+                None => return,
+            },
+            Subject::Doc(path) => match RelPath::parse(path) {
+                Ok(path) => document(
+                    &Input {
+                        path,
+                        heading: item.heading.clone(),
+                        literal: true,
+                    },
+                    Tier::Manual,
+                ),
+                Err(_) => return,
+            },
+        };
+        self.add(candidate);
+    }
+}
+
+fn output(graph: &Graph, ix: Ix, heading: Option<String>, tier: Tier) -> Candidate {
+    let node = graph.node(ix);
+    Candidate {
+        item: ItemRef {
+            subject: Subject::Task(node.id().to_owned()),
+            heading,
+        },
+        tier,
+        pinned: false,
+        source: Source::File {
+            path: node.output.clone(),
+            output_of: Some(ix),
+            literal: true,
+        },
+    }
+}
+
+/// A task's output, or its card where the link lies in a circle and does not order.
+fn task(graph: &Graph, dep: &Dep, tier: Tier) -> Candidate {
+    let candidate = output(graph, dep.task, dep.heading.clone(), tier);
+    if dep.earlier {
+        return candidate;
+    }
+    Candidate {
+        item: ItemRef::whole(candidate.item.subject),
+        source: Source::Card(dep.task),
+        ..candidate
+    }
+}
+
+fn document(input: &Input, tier: Tier) -> Candidate {
+    Candidate {
+        item: ItemRef {
+            subject: Subject::Doc(input.path.to_string()),
+            heading: input.heading.clone(),
+        },
+        tier,
+        pinned: false,
+        source: Source::File {
+            path: input.path.clone(),
+            output_of: None,
+            literal: input.literal,
+        },
+    }
+}
+
+fn target(graph: &Graph, target: &Target, tier: Tier) -> Candidate {
+    match target {
+        Target::Task(dep) => task(graph, dep, tier),
+        Target::Doc(input, _) => document(input, tier),
+        Target::Index(heading) => Candidate {
+            item: ItemRef {
+                subject: Subject::Index,
+                heading: heading.clone(),
+            },
+            tier: Tier::Index,
+            pinned: false,
+            source: Source::File {
+                path: graph.config.index.clone(),
+                output_of: graph.root(),
+                literal: false,
+            },
+        },
+    }
+}
+
+/// The digest of all that decides a task's request: its text, policy and model, the templates, and
+/// every declared or gathered item with its digest. Equal recipes give equal requests.
+pub fn recipe(
+    graph: &Graph,
+    ix: Ix,
+    gathered: &Gathered,
+    scene: Digest,
+    shelf: &dyn Shelf,
+) -> Result<Digest, Unreadable> {
+    let node = graph.node(ix);
+    let task = &node.task;
+    let mut framer = Framer::new("meu recipe v1");
+    framer.field(scene.as_bytes());
+    framer.field(node.id()).field(&task.title).field(task.run.word());
+    framer.maybe(task.prompt.as_ref().map(|prompt| &prompt.value));
+    framer.field([u8::from(task.root)]).field(task.priority.to_le_bytes());
+    framer.field(format!("{:?}{:?}{:?}{:?}", task.tags, task.revisions, task.run, node.model));
+    framer.field(format!("{:?}{:?}", node.policy, node.vars));
+    framer.maybe(graph.provider(ix).map(|provider| provider.api.word()));
+    for list in [&gathered.candidates, &gathered.declared] {
+        framer.count(list.len());
+        for candidate in list {
+            framer.field(candidate.item.to_string()).field(candidate.tier.word());
+            framer.field([u8::from(candidate.pinned)]);
+            match &candidate.source {
+                Source::Card(ix) => framer.field("card").field(card(graph, *ix)),
+                Source::File { path, literal, output_of } => {
+                    let title = output_of.map(|ix| graph.node(ix).task.title.as_str());
+                    let digest = match shelf.digest(path) {
+                        Err(_) if !literal => None,
+                        other => other?,
+                    };
+                    framer.field([u8::from(*literal)]).maybe(title).maybe(digest.as_ref().map(Digest::as_bytes))
+                }
+            };
+        }
+    }
+    framer.count(gathered.dropped.len());
+    for dropped in &gathered.dropped {
+        framer.field(dropped.item.to_string()).field(dropped.tier.word());
+    }
+    Ok(framer.finish())
+}

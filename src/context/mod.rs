@@ -1,0 +1,193 @@
+//! Graph and [`Shelf`] to [`Bundle`]: gather, shorten, budget. Also the prompt, since an item that a
+//! prompt takes in place is not in the bundle again.
+//!
+//! Everything here is a pure function of the graph and of the texts on the shelf.
+
+mod assemble;
+mod budget;
+mod fence;
+mod gather;
+mod prompt;
+mod shorten;
+
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use assemble::assemble;
+pub use budget::fill;
+pub use fence::{Fenced, fenced, parse_fenced, safe};
+pub use gather::{Candidate, Gathered, Source, card, gather, recipe};
+pub use shorten::MARK;
+pub use prompt::{Prompt, check_prompts, render_prompt};
+
+use crate::digest::Digest;
+use crate::path::RelPath;
+use crate::spec::{ItemRef, Tier, TokenizerName};
+
+/// The largest document that may be read, in bytes: far over any model's context.
+pub const LARGEST_DOCUMENT: u64 = 16 * 1024 * 1024;
+
+/// The one way in which pure rooms see the world.
+///
+/// Names are paths. Texts are in normal form; INDEX.md comes without its generated region.
+pub trait Shelf {
+    /// The digest of a text, `None` if there is no such file.
+    fn digest(&self, path: &RelPath) -> Result<Option<Digest>, Unreadable>;
+
+    /// A text, `None` if there is no such file.
+    fn text(&self, path: &RelPath) -> Result<Option<Arc<str>>, Unreadable>;
+
+    /// The tokens of a text; an implementation may remember them.
+    fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {
+        crate::text::count(tokenizer, text)
+    }
+}
+
+/// Why a file gives no text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Its bytes are no UTF-8; the offset of the first bad one.
+    NotUtf8 {
+        /// Bytes from the file's start.
+        at: usize,
+        /// Whether it begins with a mark of UTF-16.
+        utf16: bool,
+    },
+    /// It is larger than [`LARGEST_DOCUMENT`].
+    TooLarge(u64),
+    /// It lies outside the project, by a symlink.
+    Outside,
+    /// It is a folder or a device.
+    NoFile,
+    /// The system says no.
+    Io(String),
+    /// INDEX.md has a marker without its partner, in this line.
+    Markers(usize),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::NotUtf8 { utf16: true, .. } => {
+                f.write_str("it is UTF-16; save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)")
+            }
+            Unreadable::NotUtf8 { at, .. } => write!(f, "it is not UTF-8 text: the byte at offset {at} is wrong"),
+            Unreadable::TooLarge(size) => write!(
+                f,
+                "it has {size} bytes and a document may have {LARGEST_DOCUMENT}; take a part of it out into a file"
+            ),
+            Unreadable::Outside => f.write_str("it is a symlink that leads out of the project"),
+            Unreadable::NoFile => f.write_str("it is not a file"),
+            Unreadable::Io(message) => f.write_str(message),
+            Unreadable::Markers(line) => write!(
+                f,
+                "line {line} has a `meu:contents` marker without its partner; restore or remove it"
+            ),
+        }
+    }
+}
+
+/// In which form an item is in a bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Whole.
+    Full,
+    /// The sentences that matter most.
+    Shortened,
+    /// A task's title and the first paragraph of its prompt.
+    Card,
+}
+
+impl Form {
+    /// The form as it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Form::Full => "full",
+            Form::Shortened => "shortened",
+            Form::Card => "card",
+        }
+    }
+}
+
+/// One item of a bundle.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What it is.
+    pub item: ItemRef,
+    /// Why it is there.
+    pub tier: Tier,
+    /// Its form.
+    pub form: Form,
+    /// Whether a person pinned it.
+    pub pinned: bool,
+    /// The tokens of its block as it is sent, fence included.
+    pub tokens: usize,
+    /// The tokens that its block would have whole.
+    pub tokens_full: usize,
+    /// Its text as it is sent, without the fence.
+    pub text: String,
+    /// Its text in its fence.
+    pub block: String,
+}
+
+impl Item {
+    /// The digest of its text as it is sent.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.text)
+    }
+}
+
+/// One candidate that is not in a bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// What it is.
+    pub item: ItemRef,
+    /// Why it was a candidate.
+    pub tier: Tier,
+    /// Why it is not in.
+    pub reason: String,
+    /// The tokens that its block would have whole; 0 if there is no text.
+    pub tokens_full: usize,
+}
+
+/// The items chosen for one task, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Bundle {
+    /// The items.
+    pub items: Vec<Item>,
+    /// The candidates that are not in.
+    pub dropped: Vec<Dropped>,
+    /// The tokens of all blocks, never over the budget.
+    pub used: usize,
+}
+
+/// Why no request can be put together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Trouble {
+    /// Trouble with a way out.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Trouble {
+            message: message.into(),
+            help: Some(help.into()),
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.help {
+            Some(help) => write!(f, " ({help})"),
+            None => Ok(()),
+        }
+    }
+}

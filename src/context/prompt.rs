@@ -1,0 +1,258 @@
+//! Prompts: minijinja templates with `task`, `project` and `vars`, and `text("task:…")` for a
+//! declared item's text in place.
+
+use std::sync::{Arc, Mutex};
+
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
+
+use crate::diag::{Diagnostic, Sink, did_you_mean};
+use crate::graph::{Graph, Ix, outline};
+use crate::spec::{ItemRef, Subject};
+use crate::text::find_section;
+
+use super::{Candidate, Gathered, Shelf, Source, Trouble};
+
+/// A rendered prompt.
+#[derive(Clone, Debug, Default)]
+pub struct Prompt {
+    /// The prompt as it is sent.
+    pub text: String,
+    /// The prompt with the reference of each item in place of its text: what the prompt itself says.
+    pub own: String,
+    /// The items taken in place, each once, with their texts.
+    pub in_place: Vec<(Candidate, String)>,
+}
+
+type Lookup = dyn Fn(&str) -> Result<String, String> + Send + Sync;
+
+/// An environment in which a misspelt variable is an error and text is not escaped.
+pub(super) fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_recursion_limit(64);
+    environment
+}
+
+fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
+    let node = graph.node(ix);
+    let Some(prompt) = &node.task.prompt else { return Ok(String::new()) };
+    if !["{{", "{%", "{#"].iter().any(|mark| prompt.value.contains(mark)) {
+        return Ok(prompt.value.clone());
+    }
+    let mut environment = environment();
+    environment.add_function("text", move |name: &str| {
+        lookup(name).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
+    });
+    if node.task.root && prompt.value.contains("outline") {
+        environment.add_global("outline", outline_text(graph));
+    }
+    let scope = context! {
+        task => context! {
+            id => node.id(),
+            title => &node.task.title,
+            plan => node.plan(),
+            tags => node.task.tags.clone(),
+            priority => node.task.priority,
+        },
+        project => context! { name => &graph.config.name },
+        vars => minijinja::value::Serde(&*node.vars),
+    };
+    environment.render_named_str("prompt", &prompt.value, scope)
+}
+
+fn outline_text(graph: &Graph) -> String {
+    let lines = outline(graph).into_iter().map(|entry| format!("{}- {}\n", "  ".repeat(entry.depth), entry.title));
+    lines.collect()
+}
+
+/// Renders a task's prompt; texts come from the shelf.
+pub fn render_prompt(graph: &Graph, ix: Ix, gathered: &Gathered, shelf: &dyn Shelf) -> Result<Prompt, Trouble> {
+    let node = graph.node(ix);
+    let wanted: Arc<Mutex<Vec<String>>> = Arc::default();
+    let asked = wanted.clone();
+    // First with names in place of texts. What a prompt asks for may not depend on a text's content.
+    let own = render(
+        graph,
+        ix,
+        Arc::new(move |name| {
+            lock(&asked).push(name.to_owned());
+            Ok(format!("[{name}]"))
+        }),
+    )
+    .map_err(|error| Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt"))?;
+    let names = std::mem::take(&mut *lock(&wanted));
+    if names.is_empty() {
+        return Ok(Prompt {
+            text: own.clone(),
+            own,
+            in_place: Vec::new(),
+        });
+    }
+    let mut texts: Vec<(String, String)> = Vec::new();
+    let mut in_place: Vec<(Candidate, String)> = Vec::new();
+    for name in names {
+        if texts.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        let candidate = declared(node.id(), node.plan(), &name, gathered)?;
+        let text = read(&candidate, graph, shelf)?;
+        if !in_place.iter().any(|(known, _)| known.item == candidate.item) {
+            in_place.push((candidate, text.clone()));
+        }
+        texts.push((name, text));
+    }
+    let text = render(
+        graph,
+        ix,
+        Arc::new(move |name| {
+            let found = texts.iter().find(|(known, _)| known == name);
+            found.map(|(_, text)| text.clone()).ok_or_else(|| format!("`{name}` depends on another item's text"))
+        }),
+    )
+    .map_err(|error| Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt"))?;
+    Ok(Prompt { text, own, in_place })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The declared item that a name in `text(…)` means; a section of a declared whole is declared too.
+fn declared(id: &str, plan: &str, name: &str, gathered: &Gathered) -> Result<Candidate, Trouble> {
+    let parsed = ItemRef::parse(name).map_err(|message| Trouble::new(message, "write text(\"task:…\")"))?;
+    let mut meanings = vec![parsed.clone()];
+    if let Subject::Task(bare) = &parsed.subject
+        && !plan.is_empty()
+    {
+        let near = ItemRef {
+            subject: Subject::Task(format!("{plan}/{bare}")),
+            heading: parsed.heading.clone(),
+        };
+        meanings.insert(0, near);
+    }
+    for meaning in &meanings {
+        if let Some(found) = gathered.declared.iter().find(|known| known.item.covers(meaning)) {
+            return Ok(Candidate {
+                item: meaning.clone(),
+                ..found.clone()
+            });
+        }
+    }
+    let known: Vec<String> = gathered.declared.iter().map(|known| known.item.to_string()).collect();
+    let help = did_you_mean(name, known.iter().map(String::as_str))
+        .unwrap_or_else(|| "add it to `requires`, `refers` or `inputs`".into());
+    Err(Trouble::new(format!("the prompt of `{id}` takes `{name}`, which the task does not declare"), help))
+}
+
+/// The text of a candidate, or of its section.
+pub(super) fn read(candidate: &Candidate, graph: &Graph, shelf: &dyn Shelf) -> Result<String, Trouble> {
+    let (path, output_of) = match &candidate.source {
+        Source::Card(ix) => return Ok(super::card(graph, *ix)),
+        Source::File { path, output_of, .. } => (path, output_of),
+    };
+    let text = shelf
+        .text(path)
+        .map_err(|error| Trouble::new(format!("`{path}` cannot be read: {error}"), "mend or remove it"))?
+        .ok_or_else(|| match output_of {
+            Some(other) => {
+                let id = graph.node(*other).id();
+                Trouble::new(format!("`task:{id}` was never built"), format!("run `meu run {id}` first"))
+            }
+            None => Trouble::new(format!("no document `{path}`"), "put it there, or take it out of the task"),
+        })?;
+    match &candidate.item.heading {
+        None => Ok(text.trim_end().to_owned()),
+        Some(heading) => match find_section(&text, heading) {
+            Some(section) => Ok(section.trim_end().to_owned()),
+            None => Err(no_heading(path.as_str(), heading, &text)),
+        },
+    }
+}
+
+/// A heading that is not there, with near ones.
+pub(super) fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
+    let known: Vec<String> = crate::text::headings(text).into_iter().map(|heading| heading.text).collect();
+    let help = did_you_mean(heading, known.iter().map(String::as_str)).unwrap_or_else(|| match known.len() {
+        0 => "it has no headings".into(),
+        _ => {
+            let few: Vec<String> = known.iter().take(8).map(|known| format!("`{known}`")).collect();
+            let more = if known.len() > 8 { ", …" } else { "" };
+            format!("its headings are {}{more}", few.join(", "))
+        }
+    });
+    Trouble::new(format!("`{path}` has no heading `{heading}`"), help)
+}
+
+/// Checks the prompts and documents that tasks name literally, before anything runs.
+pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
+    for (ix, node) in graph.nodes() {
+        if let Some(prompt) = &node.task.prompt
+            && node.duplicate_of.is_none()
+            && prompt.value.contains('{')
+            && let Err(error) = render(graph, ix, Arc::new(|_| Ok(String::new())))
+        {
+            sink.push(prompt_problem(prompt, &error));
+        }
+        for input in node.documents().filter(|input| input.literal || input.heading.is_some()) {
+            let at = node.task.inputs.iter().find(|text| {
+                let name = crate::spec::split_heading(&text.value).0;
+                crate::path::RelPath::parse(name).is_ok_and(|path| path == input.path)
+            });
+            let place = match at {
+                Some(at) => at.place(),
+                None => node
+                    .pin
+                    .iter()
+                    .chain(&node.manual)
+                    .chain(node.items.iter().flatten())
+                    .find_map(|target| match target {
+                        crate::graph::Target::Doc(named, at) if named == input => Some(at.place()),
+                        _ => None,
+                    })
+                    .unwrap_or_else(|| node.task.id.place()),
+            };
+            let problem = match shelf.digest(&input.path) {
+                Err(error) => Some(Trouble {
+                    message: format!("`{}` cannot be read: {error}", input.path),
+                    help: None,
+                }),
+                Ok(None) => {
+                    Some(Trouble::new(format!("no document `{}`", input.path), "paths start at the project's folder"))
+                }
+                Ok(Some(_)) => match (&input.heading, shelf.text(&input.path)) {
+                    (Some(heading), Ok(Some(text))) if find_section(&text, heading).is_none() => {
+                        Some(no_heading(input.path.as_str(), heading, &text))
+                    }
+                    _ => None,
+                },
+            };
+            if let Some(problem) = problem {
+                sink.push(Diagnostic::error(problem.message).at(place).maybe_help(problem.help));
+            }
+        }
+    }
+}
+
+/// A template's problem at its line in the task file.
+fn prompt_problem(prompt: &crate::spec::At<String>, error: &Error) -> Diagnostic {
+    let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
+    // A multi-line text begins after the line end that follows its quotes.
+    let skip = usize::from(written.starts_with("\"\"\"\n") || written.starts_with("'''\n"))
+        + usize::from(written.starts_with("\"\"\"\r\n") || written.starts_with("'''\r\n"));
+    let line = error.line().unwrap_or(1) - 1 + skip;
+    let start = written.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
+    let text = written[start.min(written.len())..].lines().next().unwrap_or("");
+    let from = prompt.span.start + start + (text.len() - text.trim_start().len());
+    let place = prompt.source.place(from..from + text.trim().len());
+    Diagnostic::error(format!("the prompt cannot be rendered: {}", explain(error)))
+        .at(place)
+        .help("in scope are `task`, `project`, `vars`, and text(\"task:…\") or text(\"doc:…\")")
+}
+
+fn explain(error: &Error) -> String {
+    match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    }
+}

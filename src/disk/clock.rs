@@ -1,0 +1,63 @@
+//! The clock, for run records and for how long things took. No digest and no decision depends on it.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment, to measure from.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment(Instant);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Moment(Instant::now())
+    }
+
+    /// Milliseconds since then.
+    pub fn ms(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Now, in UTC, as RFC 3339 writes it, to the second.
+pub fn now() -> String {
+    let (y, m, d, seconds) = utc();
+    format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// A name for a run: its start in UTC and the process, so that names sort by time.
+pub fn run_name() -> String {
+    let (y, m, d, seconds) = utc();
+    let clock = format!("{:02}{:02}{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{y:04}{m:02}{d:02}-{clock}-{}", std::process::id())
+}
+
+fn utc() -> (i64, u64, u64, u64) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (y, m, d) = civil(i64::try_from(since / 86400).unwrap_or_default());
+    (y, m, d, since % 86400)
+}
+
+/// Days since 1970-01-01 to year, month, day (Howard Hinnant's `civil_from_days`).
+fn civil(days: i64) -> (i64, u64, u64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    (yoe + era * 400 + i64::from(month <= 2), month.unsigned_abs(), day.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29)); // `date -u -d @951782400`
+        assert_eq!(civil(20_779), (2026, 11, 22));
+    }
+}

@@ -1,0 +1,132 @@
+//! The journal: answers and intentions, on disk before anything else happens.
+//!
+//! JSON Lines in `.meu/journal`. An `answer` is synced before its text goes anywhere else. A `record`
+//! is what a task's line in the lock will be; it counts once the text that it speaks of is on disk.
+//! The journal ends when the lock is written. A torn last line is a line that was never written.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::lock::Record;
+
+use super::cache::Stored;
+use super::write::fail_point;
+use super::{Cache, Store};
+
+/// One line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// An answer came.
+    Answer {
+        /// The task that asked.
+        task: String,
+        /// The digest of the request.
+        request: Digest,
+        /// What is known of the answer.
+        stored: Stored,
+        /// Its text, in output form.
+        text: String,
+    },
+    /// A task's record changes.
+    Record {
+        /// The new record.
+        record: Box<Record>,
+        /// The text that is about to be written; `None` if the file stays as it is.
+        writes: Option<Digest>,
+    },
+}
+
+/// The journal, open for writing.
+#[derive(Debug)]
+pub struct Journal<'a> {
+    store: &'a Store,
+    file: Mutex<Option<File>>,
+}
+
+impl<'a> Journal<'a> {
+    /// A journal that is opened with its first entry.
+    pub fn new(store: &'a Store) -> Self {
+        Journal {
+            store,
+            file: Mutex::new(None),
+        }
+    }
+
+    /// Adds an entry; with `sync` it is on the medium when this returns.
+    pub fn add(&self, entry: &Entry, sync: bool) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if guard.is_none() {
+            let path = self.store.meu().join("journal");
+            let mut file = File::options().append(true).create(true).open(&path)?;
+            if !fs::read(&path)?.ends_with(b"\n") {
+                file.write_all(b"\n")?;
+            }
+            *guard = Some(file);
+        }
+        let Some(file) = guard.as_mut() else { return Ok(()) };
+        fail_point("journal")?;
+        file.write_all(&line)?;
+        if sync {
+            file.sync_data()?;
+        }
+        fail_point("journaled")
+    }
+
+    /// Ends the journal: the lock says it all now.
+    pub fn end(&self) -> io::Result<()> {
+        *self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        match fs::remove_file(self.store.meu().join("journal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a run that was cut off left.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// Answers by their request, the last one counts.
+    pub answers: HashMap<Digest, (Stored, String)>,
+    /// Records whose text may be on disk, in order.
+    pub records: Vec<(Record, Option<Digest>)>,
+    /// Whether there is a journal at all.
+    pub found: bool,
+}
+
+/// Reads the journal.
+pub fn replay(store: &Store) -> Replay {
+    let Ok(bytes) = fs::read(store.meu().join("journal")) else { return Replay::default() };
+    let mut replay = Replay {
+        found: true,
+        ..Replay::default()
+    };
+    for line in bytes.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice::<Entry>(line) {
+            Ok(Entry::Answer {
+                request, stored, text, ..
+            }) if Digest::of(&text) == stored.text => {
+                replay.answers.insert(request, (stored, text));
+            }
+            Ok(Entry::Record { record, writes }) => replay.records.push((*record, writes)),
+            _ => {}
+        }
+    }
+    replay
+}
+
+impl Replay {
+    /// Keeps all answers in the cache.
+    pub fn keep(&self, cache: &Cache<'_>) {
+        for (request, (stored, text)) in &self.answers {
+            cache.put_answer(*request, stored, text);
+        }
+    }
+}

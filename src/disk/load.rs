@@ -1,0 +1,288 @@
+//! Loading a project: files to graph, lock, templates and shelf; all problems at once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ignore::WalkBuilder;
+use walkdir::WalkDir;
+
+use crate::context::{Shelf, check_prompts};
+use crate::diag::{Diagnostic, Error, Severity, Sink, Source};
+use crate::graph::{self, Graph};
+use crate::lock::{Lock, Newer};
+use crate::path::{RelPath, nfc};
+use crate::plan::Failure;
+use crate::request::Templates;
+use crate::spec::{Config, Project, parse_config, parse_tasks};
+
+use super::{DiskShelf, Replay, Store, read_failures, replay};
+
+/// Everything that a command needs of a project.
+#[derive(Debug)]
+pub struct Workspace {
+    /// The project's folder.
+    pub store: Arc<Store>,
+    /// Its tasks and links.
+    pub graph: Graph,
+    /// The request's templates.
+    pub templates: Templates,
+    /// The records, with the journal laid over them.
+    pub lock: Lock,
+    /// The lock's text as it is on disk.
+    pub lock_text: String,
+    /// What a run that was cut off left.
+    pub replay: Replay,
+    /// The failures of the last tries.
+    pub failures: BTreeMap<String, Failure>,
+    /// Documents and outputs.
+    pub shelf: DiskShelf,
+    /// What is odd but stops nothing.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The folder of the project that `start` lies in: the nearest with a `meu.toml`, upwards.
+pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
+    let start = start
+        .canonicalize()
+        .map_err(|error| Error::invalid(format!("the folder {} cannot be opened: {error}", start.display())))?;
+    let found = start.ancestors().find(|folder| folder.join("meu.toml").is_file());
+    found.map(Path::to_owned).ok_or_else(|| {
+        Error::invalid(format!("no meu.toml in {} or any folder above it", start.display()))
+            .help("`meu init` makes a project here; `-C DIR` looks elsewhere")
+    })
+}
+
+/// Reads a text file that may be absent. The error names the file.
+pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
+    match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(crate::text::normal(&text).into_owned())),
+            Err(error) => {
+                Err(format!("it is not UTF-8 text: the byte at offset {} is wrong", error.utf8_error().valid_up_to()))
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads `meu.toml`.
+pub fn load_config(store: &Store, sink: &Sink) -> Config {
+    let text = match read_optional(&store.root().join("meu.toml")) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(message) => {
+            sink.push(Diagnostic::error(format!("`meu.toml` cannot be read: {message}")));
+            String::new()
+        }
+    };
+    let source = Arc::new(Source {
+        path: "meu.toml".into(),
+        text,
+    });
+    let mut config = parse_config(&source, sink);
+    if config.name.is_empty() {
+        let folder = store.root().file_name().map(|name| name.to_string_lossy().into_owned());
+        config.name = folder.unwrap_or_else(|| "project".into());
+    }
+    config
+}
+
+/// Loads a project, or all that is wrong with it.
+pub fn load(root: &Path) -> Result<Workspace, Error> {
+    let store = Store::new(root)
+        .map_err(|error| Error::invalid(format!("the folder {} cannot be opened: {error}", root.display())))?;
+    let store = Arc::new(store);
+    let sink = Sink::default();
+    let config = load_config(&store, &sink);
+    let tasks = load_tasks(&store, &config, &sink);
+    let lock_text = load_lock(&store, &sink);
+    let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
+        sink.push(
+            Diagnostic::error(format!("meu.lock has the format {version}, and this meu reads up to {}", crate::lock::VERSION))
+                .help("use the meu that wrote it, or a newer one"),
+        );
+        Lock::default()
+    });
+    let templates = load_templates(&store, &sink);
+
+    let project = Project { config, tasks };
+    let orphans: Vec<RelPath> = {
+        let known: std::collections::HashSet<&str> = project.tasks.iter().map(|task| task.id.value.as_str()).collect();
+        let gone = lock.tasks().filter(|id| !known.contains(id)).flat_map(|id| lock.records(id));
+        gone.filter_map(|record| RelPath::parse(&record.output).ok()).collect()
+    };
+    let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
+    let index = project.config.index.clone();
+    let graph = graph::build(project, &files, &orphans, &sink);
+    let shelf = DiskShelf::new(store.clone(), index);
+    if let Some(graph) = &graph {
+        check_prompts(graph, &shelf, &sink);
+        check_globbed(graph, &shelf, &sink);
+        if let Err(error) = shelf.digest(&graph.config.index) {
+            sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
+        }
+    }
+    let diagnostics = sink.into_sorted();
+    let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    let (Some(graph), Some(templates), false) = (graph, templates, failed) else {
+        return Err(Error::from(diagnostics));
+    };
+    let mut workspace = Workspace {
+        replay: replay(&store),
+        failures: read_failures(&store),
+        store,
+        graph,
+        templates,
+        lock,
+        lock_text,
+        shelf,
+        warnings: diagnostics,
+    };
+    workspace.lay_journal_over();
+    Ok(workspace)
+}
+
+impl Workspace {
+    /// A record of the journal counts once the text that it speaks of is on disk.
+    fn lay_journal_over(&mut self) {
+        for (record, writes) in &self.replay.records {
+            let on_disk = || RelPath::parse(&record.output).ok().and_then(|path| self.shelf.digest(&path).ok()).flatten();
+            if writes.is_none() || on_disk() == *writes {
+                self.lock.put(record.clone());
+            }
+        }
+    }
+}
+
+fn load_tasks(store: &Store, config: &Config, sink: &Sink) -> Vec<crate::spec::Task> {
+    let folder = store.full(&config.tasks);
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    let visible = |entry: &walkdir::DirEntry| {
+        entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
+    };
+    for entry in WalkDir::new(&folder).into_iter().filter_entry(visible) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.depth() == 0 && !folder.exists() => continue,
+            Err(error) => {
+                sink.push(Diagnostic::error(format!("the folder `{}` cannot be read: {error}", config.tasks)));
+                continue;
+            }
+        };
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "toml") || entry.file_type().is_dir() {
+            continue;
+        }
+        match path.strip_prefix(&folder).ok().and_then(Path::to_str) {
+            Some(relative) => files.push((nfc(&relative.replace('\\', "/")), path.to_owned())),
+            None => sink.push(Diagnostic::error(format!("the file name {} is not UTF-8", path.display()))),
+        }
+    }
+    files.sort();
+    let mut tasks = Vec::new();
+    for (relative, path) in &files {
+        let shown = format!("{}/{relative}", config.tasks);
+        match read_optional(path) {
+            Ok(text) => {
+                let source = Arc::new(Source {
+                    path: shown,
+                    text: text.unwrap_or_default(),
+                });
+                tasks.extend(parse_tasks(&source, relative.strip_suffix(".toml").unwrap_or(relative), sink));
+            }
+            Err(message) => sink.push(Diagnostic::error(format!("`{shown}` cannot be read: {message}"))),
+        }
+    }
+    if files.is_empty() {
+        sink.push(
+            Diagnostic::error(format!("there is no task in `{}/`", config.tasks))
+                .help("`meu new ID` writes a first one"),
+        );
+    }
+    tasks
+}
+
+fn load_lock(store: &Store, sink: &Sink) -> String {
+    match read_optional(&store.root().join("meu.lock")) {
+        Ok(text) => text.unwrap_or_default(),
+        Err(message) => {
+            sink.push(
+                Diagnostic::error(format!("`meu.lock` cannot be read: {message}"))
+                    .help("take it from git again: `git checkout -- meu.lock`"),
+            );
+            String::new()
+        }
+    }
+}
+
+fn load_templates(store: &Store, sink: &Sink) -> Option<Templates> {
+    let read = |name: &str| match read_optional(&store.root().join("templates").join(name)) {
+        Ok(text) => text,
+        Err(message) => {
+            sink.push(Diagnostic::error(format!("`templates/{name}` cannot be read: {message}")));
+            None
+        }
+    };
+    let (system, task) = (read("system.txt"), read("task.txt"));
+    match Templates::new(system, task) {
+        Ok(templates) => Some(templates),
+        Err(trouble) => {
+            sink.push(Diagnostic::error(trouble.message).maybe_help(trouble.help));
+            None
+        }
+    }
+}
+
+/// The project's files below some folders, sorted: no hidden ones, none that git ignores.
+fn walk_documents(store: &Store, bases: &[String], sink: &Sink) -> Vec<RelPath> {
+    if bases.is_empty() {
+        return Vec::new();
+    }
+    let root = store.root().to_owned();
+    let in_git = root.ancestors().any(|folder| folder.join(".git").exists());
+    let wanted: Vec<PathBuf> = bases.iter().map(|base| root.join(base.trim_end_matches('/'))).collect();
+    let mut walk = WalkBuilder::new(&root);
+    walk.hidden(true).git_global(false).git_exclude(false).ignore(false).require_git(false).parents(in_git);
+    walk.filter_entry(move |entry| {
+        let path = entry.path();
+        wanted.iter().any(|base| path.starts_with(base) || base.starts_with(path))
+    });
+    let mut files = Vec::new();
+    for entry in walk.build() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                sink.push(Diagnostic::warning(format!("a folder of documents cannot be read: {error}")));
+                continue;
+            }
+        };
+        if entry.file_type().is_none_or(|kind| kind.is_dir()) {
+            continue;
+        }
+        let relative = entry.path().strip_prefix(&root).ok();
+        match relative.and_then(Path::to_str).map(|text| RelPath::parse(&text.replace('\\', "/"))) {
+            Some(Ok(path)) => files.push(path),
+            Some(Err(_)) | None => sink.push(Diagnostic::warning(format!(
+                "{} is left out: its name is not UTF-8 or no path",
+                entry.path().display()
+            ))),
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A document that only a glob brought in and that gives no text is left out, with a word about it.
+fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
+    let mut told = std::collections::BTreeSet::new();
+    for (_, node) in graph.nodes() {
+        for input in node.inputs.iter().filter(|input| !input.literal) {
+            if let Err(error) = shelf.digest(&input.path)
+                && told.insert(&input.path)
+            {
+                sink.push(Diagnostic::warning(format!("`{}` is left out: {error}", input.path)));
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Files: load, stat cache, atomic write, journal, cache, run records, project lock, git, trust.
+//!
+//! A door (◇): with `provider`, `show`, `watch` and `serve` the only rooms that touch the world. Every
+//! path goes through [`Store`], which keeps it inside the project.
+
+mod cache;
+mod clock;
+mod git;
+mod hold;
+mod interrupt;
+mod journal;
+mod load;
+mod records;
+mod shelf;
+mod state;
+mod trust;
+mod write;
+
+pub use cache::{Cache, Stored, write_scratch};
+pub use clock::{Moment, now, run_name};
+pub use git::{blob, changed_since, is_tracked};
+pub use hold::{Hold, hold};
+pub use interrupt::{interrupted, on_interrupt};
+pub use journal::{Entry, Journal, Replay, replay};
+pub use load::{Workspace, find_project, load, load_config, read_optional};
+pub use records::{RunLog, read_failures, write_failures};
+pub use shelf::DiskShelf;
+pub use state::Recalled;
+pub use trust::{Trust, trust_everything};
+pub use write::{Durability, Store};
+
+use std::path::PathBuf;
+
+/// The current folder.
+pub fn current_folder() -> Result<PathBuf, crate::diag::Error> {
+    std::env::current_dir()
+        .map_err(|error| crate::diag::Error::invalid(format!("the current folder cannot be read: {error}")))
+}
+
+/// Makes a folder and those above it.
+pub fn make_folder(folder: &std::path::Path) -> Result<(), crate::diag::Error> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| crate::diag::Error::failed(format!("the folder {} cannot be made: {error}", folder.display())))
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

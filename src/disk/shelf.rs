@@ -1,0 +1,236 @@
+//! The shelf on disk: texts by path, read once a process and only where the stat cache does not know
+//! them.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::context::{LARGEST_DOCUMENT, Shelf, Unreadable};
+use crate::digest::Digest;
+use crate::path::RelPath;
+use crate::spec::TokenizerName;
+use crate::text;
+
+use super::state::{Recalled, Stat, State};
+use super::{Durability, Store};
+
+/// The most bytes of texts that are kept in memory.
+const KEPT: usize = 64 * 1024 * 1024;
+
+type Found = Result<Option<Digest>, Unreadable>;
+
+/// Documents and outputs of one project, as this process sees them: each path is looked at once.
+#[derive(Debug)]
+pub struct DiskShelf {
+    store: Arc<Store>,
+    index: RelPath,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    seen: HashMap<RelPath, Found>,
+    texts: HashMap<RelPath, Arc<str>>,
+    kept: usize,
+}
+
+impl DiskShelf {
+    /// The shelf of a store whose index document is at `index`.
+    pub fn new(store: Arc<Store>, index: RelPath) -> Self {
+        let state = State::load(&store);
+        DiskShelf {
+            store,
+            index,
+            inner: RefCell::new(Inner {
+                state,
+                seen: HashMap::new(),
+                texts: HashMap::new(),
+                kept: 0,
+            }),
+        }
+    }
+
+    /// Keeps what was learned for the next process.
+    pub fn save(&self) {
+        self.inner.borrow_mut().state.save(&self.store);
+    }
+
+    /// Looks at a path again: what this process knew of it is forgotten.
+    pub fn look_again(&self, path: &RelPath) {
+        let inner = &mut *self.inner.borrow_mut();
+        inner.seen.remove(path);
+        inner.texts.remove(path);
+        // The stat of a file that changed under our hands is not to be believed.
+        inner.state.dirty |= inner.state.files.remove(path).is_some();
+    }
+
+    /// Writes an output whole; INDEX.md keeps its generated region.
+    pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> std::io::Result<()> {
+        if *path == self.index {
+            let raw = super::read_optional(&self.store.full(path)).map_err(std::io::Error::other)?.unwrap_or_default();
+            let raw = text::with_body(&raw, text).map_err(|line| std::io::Error::other(Unreadable::Markers(line).to_string()))?;
+            self.store.write(path, &raw, durability)?;
+        } else {
+            self.store.write(path, text, durability)?;
+        }
+        self.look_again(path);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.seen.insert(path.clone(), Ok(Some(Digest::of(text))));
+        inner.keep(path, text.into());
+        Ok(())
+    }
+
+    /// What came of a task's recipe the last time.
+    pub fn recalled(&self, task: &str) -> Option<Recalled> {
+        self.inner.borrow().state.requests.get(task).copied()
+    }
+
+    /// Remembers what came of a task's recipe.
+    pub fn remember(&self, task: &str, recalled: Recalled) {
+        let state = &mut self.inner.borrow_mut().state;
+        state.dirty |= state.requests.insert(task.to_owned(), recalled) != Some(recalled);
+    }
+
+    /// The path's file as it is: `None` if there is none.
+    fn read(&self, path: &RelPath) -> Result<Option<(Stat, String)>, Unreadable> {
+        let full = self.store.full(path);
+        let io = |error: std::io::Error| Unreadable::Io(error.to_string());
+        let mut file = match File::open(&full) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let meta = file.metadata().map_err(io)?;
+        if !meta.is_file() {
+            return Err(Unreadable::NoFile);
+        }
+        if meta.len() > LARGEST_DOCUMENT {
+            return Err(Unreadable::TooLarge(meta.len()));
+        }
+        if !self.is_inside(&full) {
+            return Err(Unreadable::Outside);
+        }
+        let mut bytes = Vec::with_capacity(meta.len() as usize);
+        (&mut file).take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes).map_err(io)?;
+        let raw = String::from_utf8(bytes).map_err(|error| {
+            let utf16 = error.as_bytes().starts_with(&[0xff, 0xfe]) || error.as_bytes().starts_with(&[0xfe, 0xff]);
+            Unreadable::NotUtf8 {
+                at: error.utf8_error().valid_up_to(),
+                utf16,
+            }
+        })?;
+        let normal = text::normal(&raw).into_owned();
+        let normal = if *path == self.index {
+            let body = text::split_region(&normal).map_err(Unreadable::Markers)?.body;
+            // An index document with nothing but its region is nobody's text.
+            if body.is_empty() {
+                return Ok(None);
+            }
+            body
+        } else {
+            normal
+        };
+        Ok(Some((Stat::of(&meta), normal)))
+    }
+
+    fn is_inside(&self, full: &Path) -> bool {
+        full.canonicalize().is_ok_and(|real| real.starts_with(self.store.root()))
+    }
+
+    /// The digest, from the stat cache if the stat is as recorded.
+    fn look(&self, path: &RelPath) -> Found {
+        if let Some(found) = self.inner.borrow().seen.get(path) {
+            return found.clone();
+        }
+        let known = self.inner.borrow().state.files.get(path).copied();
+        let found = match known {
+            Some((stat, digest)) if fs::metadata(self.store.full(path)).is_ok_and(|meta| Stat::of(&meta) == stat) => {
+                Ok(Some(digest))
+            }
+            _ => match self.read(path) {
+                Ok(Some((stat, text))) => {
+                    let digest = Digest::of(&text);
+                    let inner = &mut *self.inner.borrow_mut();
+                    inner.state.keep(path, stat, digest);
+                    inner.keep(path, text.into());
+                    Ok(Some(digest))
+                }
+                Ok(None) => {
+                    let state = &mut self.inner.borrow_mut().state;
+                    state.dirty |= state.files.remove(path).is_some();
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            },
+        };
+        self.inner.borrow_mut().seen.insert(path.clone(), found.clone());
+        found
+    }
+}
+
+impl Inner {
+    fn keep(&mut self, path: &RelPath, text: Arc<str>) {
+        if self.kept + text.len() > KEPT {
+            self.texts.clear();
+            self.kept = 0;
+        }
+        self.kept += text.len();
+        self.texts.insert(path.clone(), text);
+    }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+impl Shelf for DiskShelf {
+    fn digest(&self, path: &RelPath) -> Result<Option<Digest>, Unreadable> {
+        self.look(path)
+    }
+
+    fn text(&self, path: &RelPath) -> Result<Option<Arc<str>>, Unreadable> {
+        let Some(digest) = self.look(path)? else { return Ok(None) };
+        if let Some(text) = self.inner.borrow().texts.get(path) {
+            return Ok(Some(text.clone()));
+        }
+        match self.read(path)? {
+            Some((_, text)) if Digest::of(&text) == digest => {
+                let text: Arc<str> = text.into();
+                self.inner.borrow_mut().keep(path, text.clone());
+                Ok(Some(text))
+            }
+            // It changed since this process looked at it: what counts is what it is now.
+            _ => {
+                self.look_again(path);
+                match self.look(path)? {
+                    Some(_) => Ok(self.inner.borrow().texts.get(path).cloned()),
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {
+        if tokenizer == TokenizerName::Chars || text.len() < 16 {
+            return text::count(tokenizer, text);
+        }
+        let key = (tokenizer, Digest::of(text));
+        if let Some(count) = self.inner.borrow().state.counts.get(&key) {
+            return *count as usize;
+        }
+        let count = text::count(tokenizer, text);
+        let state = &mut self.inner.borrow_mut().state;
+        // Counts of texts that are gone pile up; they are cheap to find again.
+        if state.counts.len() > 400_000 {
+            state.counts.clear();
+        }
+        state.counts.insert(key, u32::try_from(count).unwrap_or(u32::MAX));
+        state.dirty = true;
+        count
+    }
+}

@@ -1,0 +1,210 @@
+//! Whole files or none: a temporary file in `.meu/tmp`, synced, renamed into place.
+//!
+//! After a crash the file at a place is the old one or the new one. What a rename promises after a
+//! power cut is the file system's; so outputs are synced before the record that speaks of them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::diag::Error;
+use crate::path::RelPath;
+
+/// When a file's bytes must be on the medium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before its rename: it took money or a program to make.
+    Now,
+    /// Before the record that speaks of it, with all others at once: it can be made again.
+    Grouped,
+}
+
+/// A project's folder and the writing in it.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    meu: PathBuf,
+    folders: std::sync::Mutex<BTreeSet<PathBuf>>,
+    names: AtomicU64,
+}
+
+impl Store {
+    /// The store of a project's folder.
+    pub fn new(root: &Path) -> io::Result<Self> {
+        let root = root.canonicalize()?;
+        Ok(Store {
+            meu: root.join(".meu"),
+            root,
+            folders: std::sync::Mutex::default(),
+            names: AtomicU64::new(0),
+        })
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `.meu/`.
+    pub fn meu(&self) -> &Path {
+        &self.meu
+    }
+
+    /// Where a path is on disk. A name that the disk has decomposed is found too.
+    pub fn full(&self, path: &RelPath) -> PathBuf {
+        let full = self.root.join(path.as_str());
+        if path.as_str().is_ascii() || full.exists() {
+            return full;
+        }
+        use unicode_normalization::UnicodeNormalization;
+        let decomposed = self.root.join(path.as_str().nfd().collect::<String>());
+        if decomposed.exists() { decomposed } else { full }
+    }
+
+    /// Makes `.meu/`, which ignores itself, and empties its folder of temporary files.
+    pub fn make_meu(&self) -> Result<(), Error> {
+        let make = || -> io::Result<()> {
+            if fs::symlink_metadata(&self.meu).is_ok_and(|meta| !meta.is_dir()) {
+                return Err(io::Error::other("it is not a folder"));
+            }
+            fs::create_dir_all(self.meu.join("tmp"))?;
+            let ignore = self.meu.join(".gitignore");
+            if !ignore.exists() {
+                fs::write(ignore, "*\n")?;
+            }
+            Ok(())
+        };
+        make().map_err(|error| Error::failed(format!("{} cannot be made: {error}", self.meu.display())))
+    }
+
+    /// Removes what a run that was cut off left in `.meu/tmp`. Only the holder of the project may.
+    pub fn sweep(&self) {
+        for entry in fs::read_dir(self.meu.join("tmp")).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+
+    /// Writes a file of the project whole or not at all.
+    pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> io::Result<()> {
+        let mut full = self.full(path);
+        if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
+            full = full.canonicalize()?;
+        }
+        let folder = full.parent().unwrap_or(&self.root).to_owned();
+        self.make_folder(&folder)?;
+        self.replace(&full, text.as_bytes(), durability)?;
+        self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
+        Ok(())
+    }
+
+    /// Writes a file below `.meu/`.
+    pub fn write_meu(&self, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+        let full = self.meu.join(name);
+        if let Some(folder) = full.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        self.replace(&full, bytes, durability)
+    }
+
+    /// A folder that is there and inside the project.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut existing = folder;
+        while !existing.exists() {
+            existing = existing.parent().unwrap_or(&self.root);
+        }
+        if !existing.canonicalize()?.starts_with(&self.root) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a symlink leads it out of the project"));
+        }
+        fs::create_dir_all(folder)
+    }
+
+    fn replace(&self, full: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}.tmp", std::process::id());
+        fs::create_dir_all(self.meu.join("tmp"))?;
+        let temporary = self.meu.join("tmp").join(name);
+        let write = |temporary: &Path| -> io::Result<()> {
+            fail_point("create")?;
+            let mut file = File::create(temporary)?;
+            fail_point("write")?;
+            file.write_all(bytes)?;
+            if durability == Durability::Now {
+                file.sync_all()?;
+            }
+            if let Ok(old) = fs::metadata(full) {
+                file.set_permissions(old.permissions())?;
+            }
+            drop(file);
+            fail_point("rename")?;
+            match fs::rename(temporary, full) {
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => rename_across(temporary, full),
+                other => other,
+            }
+        };
+        let written = write(&temporary);
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written?;
+        fail_point("renamed")
+    }
+
+    /// Brings all outputs that were written to the medium, before the record that speaks of them.
+    pub fn sync_written(&self) -> io::Result<()> {
+        let folders = std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if folders.is_empty() {
+            return Ok(());
+        }
+        // One call for the file system instead of one a file.
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(File::open(&self.root)?)?;
+        #[cfg(all(unix, not(target_os = "linux")))]
+        rustix::fs::sync();
+        for folder in folders {
+            #[cfg(unix)]
+            File::open(&folder)?.sync_all()?;
+            #[cfg(not(unix))]
+            drop(folder);
+        }
+        Ok(())
+    }
+}
+
+/// A rename to another file system: a copy beside the place, then a rename there.
+fn rename_across(temporary: &Path, full: &Path) -> io::Result<()> {
+    let mut beside = full.as_os_str().to_owned();
+    beside.push(".meu-tmp");
+    let beside = PathBuf::from(beside);
+    let moved = fs::copy(temporary, &beside)
+        .and_then(|_| File::open(&beside)?.sync_all())
+        .and_then(|()| fs::rename(&beside, full));
+    if moved.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    moved?;
+    fs::remove_file(temporary)
+}
+
+/// A place where tests make the process die, or the disk be full: `MEU_FAIL=kill:7` or `full:7` at the
+/// seventh such place that is reached.
+pub(super) fn fail_point(_place: &str) -> io::Result<()> {
+    static WANTED: OnceLock<Option<(bool, u64)>> = OnceLock::new();
+    static REACHED: AtomicU64 = AtomicU64::new(0);
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("MEU_FAIL").ok()?;
+        let (kind, number) = text.split_once(':')?;
+        Some((kind == "kill", number.parse().ok()?))
+    });
+    let Some((kill, number)) = wanted else { return Ok(()) };
+    let reached = REACHED.fetch_add(1, Ordering::SeqCst) + 1;
+    if *kill && reached == *number {
+        std::process::abort();
+    }
+    if !*kill && reached >= *number {
+        return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! [`Project`] to [`Graph`]: resolution, cycles, order, levels, selectors, outline.
+//!
+//! Ordering links are `requires` (hard, the root included) and, where they close no circle, `refers`
+//! and the tasks that `pin`, `manual` and `items` name (soft). All walks are iterative: a chain of
+//! thousands of tasks is an ordinary project.
+
+mod build;
+mod order;
+mod outline;
+mod resolve;
+mod select;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use build::build;
+pub use outline::{Entry, outline};
+pub use resolve::glob_bases;
+pub use select::{Facts, select};
+
+use crate::path::RelPath;
+use crate::spec::{At, Config, ItemRef, ModelSettings, Policy, Provider, Task, Vars};
+
+/// The number of a task in its graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ix(pub usize);
+
+/// A link to a task, resolved.
+#[derive(Clone, Debug)]
+pub struct Dep {
+    /// The task whose output is meant; never a duplicate.
+    pub task: Ix,
+    /// One section of it.
+    pub heading: Option<String>,
+    /// Where the link is declared.
+    pub at: At<String>,
+    /// Whether the task comes strictly earlier. A soft link inside a circle does not order: its item
+    /// is the other's card.
+    pub earlier: bool,
+}
+
+/// A document that a task names or that its glob found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Input {
+    /// The document.
+    pub path: RelPath,
+    /// One section of it.
+    pub heading: Option<String>,
+    /// Whether the task names it literally; only then must it exist and be readable.
+    pub literal: bool,
+}
+
+/// What `pin`, `manual` or `items` name, resolved.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// INDEX.md, or one section of it.
+    Index(Option<String>),
+    /// A task's output.
+    Task(Dep),
+    /// A document.
+    Doc(Input, At<ItemRef>),
+}
+
+/// A task in the graph.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The task as it is written.
+    pub task: Task,
+    /// Where its output is. A duplicate has that of the task it stands for.
+    pub output: RelPath,
+    /// What it requires, in declared order, without the implied root.
+    pub requires: Vec<Dep>,
+    /// What it refers to, in declared order.
+    pub refers: Vec<Dep>,
+    /// What it is drawn beside.
+    pub relates_to: Vec<Ix>,
+    /// The task that stands for it.
+    pub duplicate_of: Option<Ix>,
+    /// Its documents, in declared order, those of a glob by path.
+    pub inputs: Vec<Input>,
+    /// Items that are always in.
+    pub pin: Vec<Target>,
+    /// Items that are never in.
+    pub exclude: Vec<ItemRef>,
+    /// Items of the manual tier.
+    pub manual: Vec<Target>,
+    /// An approved context.
+    pub items: Option<Vec<Target>>,
+    /// The longest way of ordering links to it from a task that needs nothing.
+    pub level: usize,
+    /// What it asks, overrides applied.
+    pub model: ModelSettings,
+    /// How its context is put together, overrides applied.
+    pub policy: Policy,
+    /// Its vars, overrides applied.
+    pub vars: Arc<Vars>,
+}
+
+impl Node {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.task.id.value
+    }
+
+    /// The plan it belongs to: its id's folder, empty at the top.
+    pub fn plan(&self) -> &str {
+        self.id().rsplit_once('/').map_or("", |(plan, _)| plan)
+    }
+
+    /// The links to tasks that `pin`, `manual` and `items` make.
+    fn targets(&self) -> impl Iterator<Item = &Dep> {
+        let lists = self.pin.iter().chain(&self.manual).chain(self.items.iter().flatten());
+        lists.filter_map(|target| match target {
+            Target::Task(dep) => Some(dep),
+            _ => None,
+        })
+    }
+
+    /// All documents that it reads, with the section it takes.
+    pub fn documents(&self) -> impl Iterator<Item = &Input> {
+        let lists = self.pin.iter().chain(&self.manual).chain(self.items.iter().flatten());
+        let named = lists.filter_map(|target| match target {
+            Target::Doc(input, _) => Some(input),
+            _ => None,
+        });
+        self.inputs.iter().chain(named)
+    }
+}
+
+/// All tasks of a project with their links resolved, free of circles of `requires`.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    /// The project's configuration.
+    pub config: Config,
+    nodes: Vec<Node>,
+    by_id: HashMap<String, Ix>,
+    root: Option<Ix>,
+    order: Vec<Ix>,
+}
+
+impl Graph {
+    /// The number of tasks.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is no task.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// A task.
+    pub fn node(&self, ix: Ix) -> &Node {
+        &self.nodes[ix.0]
+    }
+
+    /// All tasks, by id.
+    pub fn nodes(&self) -> impl Iterator<Item = (Ix, &Node)> {
+        self.nodes.iter().enumerate().map(|(at, node)| (Ix(at), node))
+    }
+
+    /// The task of an id.
+    pub fn find(&self, id: &str) -> Option<Ix> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The root task.
+    pub fn root(&self) -> Option<Ix> {
+        self.root
+    }
+
+    /// All tasks, each after everything that orders it; ties by (priority, id).
+    pub fn order(&self) -> &[Ix] {
+        &self.order
+    }
+
+    /// The task that stands for this one: itself, or what it duplicates.
+    pub fn canonical(&self, ix: Ix) -> Ix {
+        self.node(ix).duplicate_of.unwrap_or(ix)
+    }
+
+    /// The provider that a task's model names.
+    pub fn provider(&self, ix: Ix) -> Option<&Provider> {
+        self.config.providers.get(&self.node(ix).model.provider)
+    }
+
+    /// Lets every task ask one provider, whatever it says itself.
+    pub fn use_provider(&mut self, name: &str) -> Result<(), crate::diag::Error> {
+        if !self.config.providers.contains_key(name) {
+            let known: Vec<&str> = self.config.providers.keys().map(String::as_str).collect();
+            let error = crate::diag::Error::invalid(format!("no provider `{name}`"));
+            return Err(error.help(format!("known providers: {}", known.join(", "))));
+        }
+        for node in &mut self.nodes {
+            node.model.provider = name.to_owned();
+        }
+        Ok(())
+    }
+
+    /// The tasks that must be up to date before this one: what it requires and the root.
+    pub fn hard(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
+        let node = self.node(ix);
+        let root = self.root.filter(|root| *root != ix && node.duplicate_of.is_none());
+        root.into_iter().chain(node.requires.iter().map(|dep| dep.task)).chain(node.duplicate_of)
+    }
+
+    /// The tasks that come earlier without being required.
+    pub fn soft(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
+        let node = self.node(ix);
+        node.refers.iter().chain(node.targets()).filter(|dep| dep.earlier).map(|dep| dep.task)
+    }
+
+    /// All tasks that come earlier by some link of this one.
+    pub fn ordering(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
+        self.hard(ix).chain(self.soft(ix))
+    }
+
+    /// For each task those that it orders: the turned-round [`Graph::ordering`].
+    pub fn dependants(&self) -> Vec<Vec<Ix>> {
+        let mut dependants = vec![Vec::new(); self.len()];
+        for (ix, _) in self.nodes() {
+            for earlier in self.ordering(ix) {
+                if dependants[earlier.0].last() != Some(&ix) {
+                    dependants[earlier.0].push(ix);
+                }
+            }
+        }
+        dependants
+    }
+
+    /// These tasks and all that `next` reaches from them, marked by number.
+    pub fn closure<I: Iterator<Item = Ix>>(
+        &self,
+        from: impl IntoIterator<Item = Ix>,
+        next: impl Fn(Ix) -> I,
+    ) -> Vec<bool> {
+        let mut seen = vec![false; self.len()];
+        let mut todo: Vec<Ix> = from.into_iter().collect();
+        while let Some(ix) = todo.pop() {
+            if !std::mem::replace(&mut seen[ix.0], true) {
+                todo.extend(next(ix));
+            }
+        }
+        seen
+    }
+
+    /// The big tasks above a task, the nearest first.
+    pub fn above(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
+        let mut folder = self.node(ix).plan();
+        std::iter::from_fn(move || {
+            while !folder.is_empty() {
+                let found = self.find(folder);
+                folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+                if found.is_some() {
+                    return found;
+                }
+            }
+            None
+        })
+    }
+
+    /// The other tasks of the same plan, by (priority, id); without duplicates and the root.
+    pub fn siblings(&self, ix: Ix) -> Vec<Ix> {
+        let plan = self.node(ix).plan();
+        let mut siblings: Vec<Ix> = self
+            .nodes()
+            .filter(|(other, node)| {
+                *other != ix && node.plan() == plan && node.duplicate_of.is_none() && !node.task.root
+            })
+            .map(|(other, _)| other)
+            .collect();
+        siblings.sort_by_key(|other| self.rank(*other));
+        siblings
+    }
+
+    /// What decides between tasks that may both go first.
+    pub fn rank(&self, ix: Ix) -> (i64, &str) {
+        let node = self.node(ix);
+        (node.task.priority, node.id())
+    }
+}

@@ -1,0 +1,192 @@
+//! Names to tasks and documents: bare and relative ids, globs over ids, globs over documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{Glob, GlobBuilder, GlobMatcher};
+
+use super::Ix;
+use crate::diag::{Diagnostic, did_you_mean};
+use crate::path::{RelPath, nfc};
+use crate::spec::{At, Config, Task};
+
+/// Whether a name is a glob.
+pub(super) fn is_glob(name: &str) -> bool {
+    name.contains(['*', '?', '[', '{'])
+}
+
+fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+    GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()
+        .map(|glob: Glob| glob.compile_matcher())
+        .map_err(|error| format!("the glob `{pattern}` cannot be read: {}", error.kind()))
+}
+
+/// The part of a pattern before its first wild part: a folder with its `/`, or empty.
+fn literal_base(pattern: &str) -> &str {
+    let wild = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
+    &pattern[..pattern[..wild].rfind('/').map_or(0, |at| at + 1)]
+}
+
+/// The folders that the document globs of a project look into, none inside another.
+pub fn glob_bases(project: &crate::spec::Project) -> Vec<String> {
+    let mut bases: BTreeSet<String> = BTreeSet::new();
+    for task in &project.tasks {
+        for input in &task.inputs {
+            let (name, _) = crate::spec::split_heading(&input.value);
+            if is_glob(name) {
+                bases.insert(literal_base(&nfc(name.trim_start_matches("./"))).to_owned());
+            }
+        }
+    }
+    let mut outer: Vec<String> = Vec::new();
+    for base in bases {
+        if !outer.iter().any(|known| base.starts_with(known.as_str())) {
+            outer.push(base);
+        }
+    }
+    outer
+}
+
+/// All ids, in order.
+pub(super) struct Ids<'a>(BTreeMap<&'a str, Ix>);
+
+impl<'a> Ids<'a> {
+    pub(super) fn new(tasks: &'a [Task]) -> Self {
+        Ids(tasks.iter().enumerate().map(|(at, task)| (task.id.value.as_str(), Ix(at))).collect())
+    }
+
+    /// The task that `name` means in the file of the task `from`.
+    pub(super) fn one(&self, from: &str, name: &str) -> Option<Ix> {
+        let found: Vec<Ix> =
+            candidates(from, &nfc(name)).iter().filter_map(|id| self.0.get(id.as_str()).copied()).collect();
+        let own = self.0.get(from);
+        // A task's own name means another of that name further up, if there is one.
+        found.iter().find(|ix| Some(*ix) != own).or(found.first()).copied()
+    }
+
+    /// The tasks that a glob means: those in the task's own folder, else those from the top.
+    pub(super) fn glob(&self, from: &str, pattern: &str) -> Result<Vec<Ix>, String> {
+        for pattern in candidates(from, &nfc(pattern)) {
+            let matcher = matcher(&pattern)?;
+            let base = literal_base(&pattern);
+            let found: Vec<Ix> = self
+                .0
+                .range(base..)
+                .take_while(|(id, _)| id.starts_with(base))
+                .filter(|(id, _)| matcher.is_match(id))
+                .map(|(_, ix)| *ix)
+                .collect();
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    pub(super) fn unknown(&self, link: &At<String>, name: &str) -> Diagnostic {
+        let known = self.0.keys().copied();
+        let help = did_you_mean(name.trim_start_matches("./").trim_start_matches("../"), known)
+            .unwrap_or_else(|| "a bare name is looked for in the task's own folder, then from the top".into());
+        Diagnostic::error(format!("no task `{name}`")).at(link.place()).help(help)
+    }
+}
+
+/// The ids that a name may mean, the first that exists counts.
+fn candidates(from: &str, name: &str) -> Vec<String> {
+    let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if name.starts_with("./") || name.starts_with("../") {
+        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+        for part in name.split('/') {
+            match part {
+                "." | "" => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        return Vec::new();
+                    }
+                }
+                part => parts.push(part),
+            }
+        }
+        return vec![parts.join("/")];
+    }
+    if folder.is_empty() {
+        vec![name.to_owned()]
+    } else {
+        vec![format!("{folder}/{name}"), name.to_owned()]
+    }
+}
+
+/// The documents that globs may find.
+pub(super) struct Documents<'a> {
+    files: &'a [RelPath],
+    config: &'a Config,
+    written: BTreeSet<String>,
+}
+
+impl<'a> Documents<'a> {
+    pub(super) fn new(config: &'a Config, files: &'a [RelPath], orphans: &[RelPath], outputs: &[RelPath]) -> Self {
+        let written = outputs.iter().chain(orphans).map(RelPath::folded).collect();
+        Documents { files, config, written }
+    }
+
+    /// Why no request may hold this file, if so.
+    pub(super) fn refused(&self, path: &RelPath) -> Option<&'static str> {
+        if *path == self.config.index {
+            Some("INDEX.md is in every context by itself; its generated part must never be")
+        } else if path.as_str() == "meu.lock" {
+            Some("it is written by every run")
+        } else if path.as_str().split('/').any(|part| part.starts_with('.')) {
+            Some("hidden files are never documents")
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn glob(&self, pattern: &str) -> Result<Vec<RelPath>, String> {
+        let pattern = nfc(pattern.trim_start_matches("./"));
+        if pattern.starts_with('/') || pattern.split('/').any(|part| part == "..") {
+            return Err(format!("the glob `{pattern}` leaves the project"));
+        }
+        let matcher = matcher(&pattern)?;
+        let base = literal_base(&pattern);
+        let start = self.files.partition_point(|path| path.as_str() < base);
+        Ok(self.files[start..]
+            .iter()
+            .take_while(|path| path.as_str().starts_with(base))
+            .filter(|path| matcher.is_match(path.as_str()) && !self.skipped(path))
+            .cloned()
+            .collect())
+    }
+
+    /// What globs leave out: all that meu writes or reads as its own.
+    fn skipped(&self, path: &RelPath) -> bool {
+        self.refused(path).is_some()
+            || path.is_new_answer()
+            || path.is_in(self.config.tasks.as_str())
+            || (path.folder().is_empty() && path.name().starts_with("meu."))
+            || self.written.contains(&path.folded())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_looked_for_near_first() {
+        assert_eq!(candidates("a/b/c", "x"), ["a/b/x", "x"]);
+        assert_eq!(candidates("a/b/c", "./x"), ["a/b/x"]);
+        assert_eq!(candidates("a/b/c", "../x"), ["a/x"]);
+        assert_eq!(candidates("a/b/c", "../../x/*"), ["x/*"]);
+        assert_eq!(candidates("a/b/c", "../../../x"), [""; 0]);
+        assert_eq!(candidates("c", "x"), ["x"]);
+    }
+
+    #[test]
+    fn a_globs_base_is_its_literal_folder() {
+        assert_eq!(literal_base("docs/**/*.md"), "docs/");
+        assert_eq!(literal_base("do*"), "");
+        assert_eq!(literal_base("a/b{c,d}/e"), "a/");
+    }
+}

@@ -1,0 +1,144 @@
+//! Selectors: words for sets of tasks.
+//!
+//! `SEL` is an id or a glob over ids, `tag:`, `plan:`, `state:`, `path:` or `changed:`, with `+`
+//! before it for all upstream and after it for all downstream. `A,B` is an intersection; several
+//! selectors are a union.
+
+use std::collections::HashSet;
+
+use globset::GlobBuilder;
+
+use super::{Graph, Ix};
+use crate::diag::{Error, did_you_mean};
+
+/// What selectors ask of the world.
+pub trait Facts {
+    /// The word of a task's state.
+    fn state(&self, ix: Ix) -> Result<String, Error>;
+    /// The paths that changed since a git revision.
+    fn changed(&self, since: &str) -> Result<HashSet<String>, Error>;
+}
+
+/// The tasks that selectors name, by number; without selectors all of them.
+pub fn select(graph: &Graph, facts: &dyn Facts, selectors: &[String], exclude: &[String]) -> Result<Vec<Ix>, Error> {
+    let mut chosen = vec![selectors.is_empty(); graph.len()];
+    for selector in selectors {
+        for ix in intersection(graph, facts, selector)? {
+            chosen[ix.0] = true;
+        }
+    }
+    for selector in exclude {
+        for ix in intersection(graph, facts, selector)? {
+            chosen[ix.0] = false;
+        }
+    }
+    Ok((0..graph.len()).filter(|at| chosen[*at]).map(Ix).collect())
+}
+
+fn intersection(graph: &Graph, facts: &dyn Facts, selector: &str) -> Result<Vec<Ix>, Error> {
+    let mut chosen = vec![true; graph.len()];
+    for part in selector.split(',') {
+        let found = one(graph, facts, part.trim())?;
+        chosen.iter_mut().zip(found).for_each(|(both, own)| *both &= own);
+    }
+    Ok((0..graph.len()).filter(|at| chosen[*at]).map(Ix).collect())
+}
+
+fn one(graph: &Graph, facts: &dyn Facts, part: &str) -> Result<Vec<bool>, Error> {
+    let (upstream, rest) = part.strip_prefix('+').map_or((false, part), |rest| (true, rest));
+    let (downstream, rest) = rest.strip_suffix('+').map_or((false, rest), |rest| (true, rest));
+    let found = base(graph, facts, rest)?;
+    let mut chosen = vec![false; graph.len()];
+    if downstream {
+        let dependants = graph.dependants();
+        let reached = graph.closure(found.iter().copied(), |ix| dependants[ix.0].iter().copied());
+        chosen.iter_mut().zip(reached).for_each(|(chosen, reached)| *chosen |= reached);
+    }
+    if upstream {
+        let reached = graph.closure(found.iter().copied(), |ix| graph.ordering(ix));
+        chosen.iter_mut().zip(reached).for_each(|(chosen, reached)| *chosen |= reached);
+    }
+    for ix in found {
+        chosen[ix.0] = true;
+    }
+    Ok(chosen)
+}
+
+fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> {
+    let filter = |keep: &dyn Fn(Ix) -> bool| (0..graph.len()).map(Ix).filter(|ix| keep(*ix)).collect::<Vec<_>>();
+    match word.split_once(':') {
+        Some(("tag", tag)) => Ok(filter(&|ix| graph.node(ix).task.tags.iter().any(|own| own == tag))),
+        Some(("plan", plan)) => {
+            let below = format!("{plan}/");
+            Ok(filter(&|ix| graph.node(ix).id() == plan || graph.node(ix).id().starts_with(&below)))
+        }
+        Some(("state", state)) => {
+            const STATES: [&str; 10] = [
+                "fresh", "stale", "missing", "edited", "awaiting", "blocked", "failed", "duplicate", "waiting", "orphan",
+            ];
+            if !STATES.contains(&state) {
+                let message = format!("`{state}` is no state; states are {}", STATES.join(", "));
+                return Err(Error::invalid(message));
+            }
+            let mut found = Vec::new();
+            for ix in (0..graph.len()).map(Ix) {
+                if facts.state(ix)? == state {
+                    found.push(ix);
+                }
+            }
+            Ok(found)
+        }
+        Some(("path", path)) => {
+            let path = path.trim_start_matches("./");
+            Ok(filter(&|ix| reads(graph, ix, &|own| own == path)))
+        }
+        Some(("changed", since)) => {
+            let changed = facts.changed(since)?;
+            Ok(filter(&|ix| {
+                let node = graph.node(ix);
+                changed.contains(&node.task.id.source.path) || node.documents().any(|doc| changed.contains(doc.path.as_str()))
+            }))
+        }
+        Some((kind, _)) => Err(Error::invalid(format!(
+            "`{kind}:` is no selector; selectors are ids, globs, tag:, plan:, state:, path: and changed:"
+        ))),
+        None => ids(graph, word),
+    }
+}
+
+/// Whether a task reads a path: as a document, or as the output of a task that its links name.
+fn reads(graph: &Graph, ix: Ix, is: &dyn Fn(&str) -> bool) -> bool {
+    let node = graph.node(ix);
+    node.documents().any(|doc| is(doc.path.as_str()))
+        || graph.ordering(ix).any(|other| is(graph.node(other).output.as_str()))
+}
+
+fn ids(graph: &Graph, word: &str) -> Result<Vec<Ix>, Error> {
+    if let Some(ix) = graph.find(word) {
+        return Ok(vec![ix]);
+    }
+    let known = || graph.nodes().map(|(_, node)| node.id());
+    let found: Vec<Ix> = if super::resolve::is_glob(word) {
+        let matcher = GlobBuilder::new(word)
+            .literal_separator(true)
+            .build()
+            .map_err(|error| Error::invalid(format!("the glob `{word}` cannot be read: {}", error.kind())))?
+            .compile_matcher();
+        graph.nodes().filter(|(_, node)| matcher.is_match(node.id())).map(|(ix, _)| ix).collect()
+    } else {
+        // `tasks/a.toml` and `out/a.md` mean the task, as a shell completes them.
+        graph
+            .nodes()
+            .filter(|(_, node)| node.task.id.source.path == word || node.output.as_str() == word)
+            .map(|(ix, _)| ix)
+            .collect()
+    };
+    if found.is_empty() {
+        let error = Error::invalid(format!("no task matches `{word}`"));
+        return Err(match did_you_mean(word, known()) {
+            Some(help) => error.help(help),
+            None => error.help("`meu status` lists all tasks"),
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,268 @@
+//! `meu.lock`: records as text, and what a merge may have left of them.
+//!
+//! JSON Lines: a header with the format's version, then a line a task, sorted by id. No times, no
+//! counters, no absolute paths. git merges the file with `merge=union`; what that leaves (a line or
+//! the header twice, conflict markers) is read without complaint, and which of a task's lines counts
+//! is decided where the file on disk is known ([`Lock::pick`]). About 700 bytes a task.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Digest, TextId};
+use crate::request::Parts;
+
+/// The newest format that this meu reads, and the one it writes.
+pub const VERSION: u64 = 1;
+
+/// What is recorded of a built task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The task's id.
+    pub task: String,
+    /// The path of its output.
+    pub output: String,
+    /// The digest of the request that the output answers.
+    pub request: Digest,
+    /// The parts of that request.
+    #[serde(flatten)]
+    pub parts: Parts,
+    /// The last answer, which is the base of merges.
+    pub built: TextId,
+    /// A text that a person adopted in place of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<TextId>,
+    /// The text that a person approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Digest>,
+}
+
+impl Record {
+    /// Whether a text is the one built or adopted.
+    pub fn knows(&self, text: Digest) -> bool {
+        self.built.blake3 == text || self.accepted.as_ref().is_some_and(|accepted| accepted.blake3 == text)
+    }
+
+    /// The text that a missing output comes back as.
+    pub fn current(&self) -> &TextId {
+        self.accepted.as_ref().unwrap_or(&self.built)
+    }
+
+    /// Its line in the lock.
+    pub fn line(&self) -> String {
+        // Strings, digests and lists of them always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A line that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The line, from 1.
+    pub line: usize,
+    /// The task that it seems to be of.
+    pub task: Option<String>,
+    /// What is wrong with it.
+    pub message: String,
+    /// The line itself, which is kept.
+    pub text: String,
+}
+
+/// All records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// By id; more than one of a task is what a merge left.
+    records: BTreeMap<String, Vec<Record>>,
+    /// What could not be read.
+    pub broken: Vec<Broken>,
+}
+
+/// The lock was written by a newer meu.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newer(pub u64);
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    meu_lock: u64,
+}
+
+impl Lock {
+    /// Reads a lock.
+    pub fn parse(text: &str) -> Result<Lock, Newer> {
+        let mut lock = Lock::default();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)) {
+                continue;
+            }
+            if let Ok(header) = serde_json::from_str::<Header>(line) {
+                if header.meu_lock > VERSION {
+                    return Err(Newer(header.meu_lock));
+                }
+                continue;
+            }
+            match serde_json::from_str::<Record>(line) {
+                Ok(record) => {
+                    let records = lock.records.entry(record.task.clone()).or_default();
+                    if !records.contains(&record) {
+                        records.push(record);
+                    }
+                }
+                Err(error) => lock.broken.push(Broken {
+                    line: number + 1,
+                    task: task_of(line),
+                    message: error.to_string(),
+                    text: line.to_owned(),
+                }),
+            }
+        }
+        Ok(lock)
+    }
+
+    /// The lock as text.
+    pub fn to_text(&self) -> String {
+        let header = serde_json::to_string(&Header { meu_lock: VERSION }).unwrap_or_default();
+        let mut lines: Vec<(&str, String)> = Vec::new();
+        for (task, records) in &self.records {
+            lines.extend(records.iter().map(|record| (task.as_str(), record.line())));
+        }
+        for broken in &self.broken {
+            lines.push((broken.task.as_deref().unwrap_or(""), broken.text.clone()));
+        }
+        lines.sort();
+        let mut text = header;
+        for (_, line) in lines {
+            text.push('\n');
+            text.push_str(&line);
+        }
+        text.push('\n');
+        text
+    }
+
+    /// The record of a task that counts: the one that knows the text on disk; of several the one of
+    /// today's request, then the first in byte order. A single record counts by itself, and so does
+    /// one of today's request if nothing is on disk.
+    pub fn pick(&self, task: &str, on_disk: Option<Digest>, today: Option<Digest>) -> Option<&Record> {
+        let records = self.records.get(task)?;
+        if let [one] = records.as_slice() {
+            return Some(one);
+        }
+        let is_today = |record: &&Record| Some(record.request) == today;
+        let known: Vec<&Record> = match on_disk {
+            Some(text) => records.iter().filter(|record| record.knows(text)).collect(),
+            None => records.iter().collect(),
+        };
+        let best = known.iter().copied().filter(is_today).min_by_key(|record| record.line());
+        best.or_else(|| known.iter().copied().min_by_key(|record| record.line()))
+    }
+
+    /// Whether a line of this task cannot be read.
+    pub fn broken_line(&self, task: &str) -> Option<&Broken> {
+        self.broken.iter().find(|broken| broken.task.as_deref() == Some(task))
+    }
+
+    /// Puts a record in the place of all of its task's.
+    pub fn put(&mut self, record: Record) {
+        self.records.insert(record.task.clone(), vec![record]);
+    }
+
+    /// Forgets a task.
+    pub fn remove(&mut self, task: &str) {
+        self.records.remove(task);
+    }
+
+    /// The ids that have a record, in order.
+    pub fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.records.keys().map(String::as_str)
+    }
+
+    /// All records of a task.
+    pub fn records(&self, task: &str) -> &[Record] {
+        self.records.get(task).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The task of a line that is no whole record, as far as it can be told.
+fn task_of(line: &str) -> Option<String> {
+    let rest = line.split_once("\"task\":\"")?.1;
+    let id = rest.split_once('"')?.0;
+    (!id.is_empty() && !id.contains('\\')).then(|| id.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(task: &str, request: &str, built: &str) -> Record {
+        Record {
+            task: task.into(),
+            output: format!("out/{task}.md"),
+            request: Digest::of(request),
+            parts: Parts {
+                prompt: Digest::of("p"),
+                model: Digest::of("m"),
+                template: Digest::of("t"),
+                items: Vec::new(),
+            },
+            built: TextId::of(built),
+            accepted: None,
+            approved: None,
+        }
+    }
+
+    fn lock(records: &[Record]) -> String {
+        let mut text = "{\"meu_lock\":1}\n".to_owned();
+        for record in records {
+            text.push_str(&record.line());
+            text.push('\n');
+        }
+        text
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = lock(&[record("a", "r", "x"), record("b/c", "r", "y")]);
+        let read = Lock::parse(&text).unwrap_or_default();
+        assert_eq!(read.to_text(), text);
+        assert_eq!(read.tasks().collect::<Vec<_>>(), ["a", "b/c"]);
+    }
+
+    #[test]
+    fn what_a_merge_leaves_is_healed() {
+        let (old, new) = (record("a", "r1", "x"), record("a", "r2", "y"));
+        let text = format!(
+            "{}<<<<<<< ours\n{}=======\n{}>>>>>>> theirs\n",
+            lock(&[]),
+            lock(&[old.clone(), old.clone()]),
+            lock(std::slice::from_ref(&new))
+        );
+        let read = Lock::parse(&text).unwrap_or_default();
+        assert_eq!(read.records("a").len(), 2);
+        assert_eq!(read.pick("a", Some(Digest::of("y")), None), Some(&new));
+        assert_eq!(read.pick("a", Some(Digest::of("x")), Some(Digest::of("r2"))), Some(&old));
+        assert_eq!(read.pick("a", Some(Digest::of("z")), Some(Digest::of("r2"))), None);
+        assert_eq!(read.pick("a", None, Some(Digest::of("r2"))), Some(&new));
+    }
+
+    #[test]
+    fn a_broken_line_is_of_its_task_only_and_is_kept() {
+        let whole = record("b", "r", "y");
+        let text = format!("{{\"meu_lock\":1}}\n{{\"task\":\"a\",\"output\":\"out/\n{}\n", whole.line());
+        let read = Lock::parse(&text).unwrap_or_default();
+        assert_eq!(read.broken_line("a").map(|broken| broken.line), Some(2));
+        assert_eq!(read.pick("b", None, None), Some(&whole));
+        assert_eq!(read.to_text(), text);
+    }
+
+    #[test]
+    fn a_newer_lock_is_refused() {
+        assert_eq!(Lock::parse("{\"meu_lock\":2}\n"), Err(Newer(2)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_a_lock_panic(text in "\\PC{0,300}") {
+            let _ = Lock::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The executor: ready, plan, ask, journal, write, record.
+//!
+//! One thread decides and writes; workers only ask. A task's steps:
+//!
+//! 1. ready: all that orders it has ended;
+//! 2. [`plan`](crate::plan) decides from today's request, the record and the text on disk;
+//! 3. if an answer is needed and none is stored, a worker asks and puts the answer into the journal;
+//! 4. [`settle`] writes the output whole, or merges it into an edited one;
+//! 5. the record goes into the journal before the write and, at the end, with all others into the lock.
+
+mod execute;
+mod merge;
+mod person;
+mod settle;
+mod survey;
+
+pub use execute::{Limits, Options, Ran, run};
+pub use merge::{Merged, merge};
+pub use person::{adopt, approve, restore};
+pub use survey::{Look, Survey};

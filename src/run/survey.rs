@@ -1,0 +1,194 @@
+//! Looking at tasks: the facts of each, gathered for room `plan` to decide. `status`, `why`, `run -n`
+//! and the run itself look the same way.
+
+use std::collections::BTreeMap;
+
+use crate::context::{Shelf, Trouble};
+use crate::disk::{Recalled, Workspace};
+use crate::graph::Ix;
+use crate::lock::{Lock, Record};
+use crate::plan::{Facts, Failure, State, Today, Verdict, decide};
+use crate::request::{Assembled, Scene, build};
+use crate::spec::Runner;
+
+/// Looks at the tasks of a workspace.
+#[derive(Debug)]
+pub struct Survey<'a> {
+    workspace: &'a Workspace,
+    scene: Scene<'a>,
+    /// The tasks that take part; what is referred to outside is taken as it is on disk.
+    taking_part: Vec<bool>,
+    verdicts: Vec<Option<Verdict>>,
+}
+
+/// What one look found.
+#[derive(Debug)]
+pub struct Look {
+    /// The state, and why.
+    pub verdict: Verdict,
+    /// Today's request, where nothing above must run first.
+    pub today: Option<Today>,
+    /// The request itself, if it had to be put together.
+    pub assembled: Option<Box<Assembled>>,
+    /// The record that counts.
+    pub record: Option<Record>,
+}
+
+impl<'a> Survey<'a> {
+    /// A survey of some tasks, or of all.
+    pub fn new(workspace: &'a Workspace, taking_part: Option<Vec<bool>>) -> Self {
+        let graph = &workspace.graph;
+        Survey {
+            workspace,
+            scene: Scene {
+                graph,
+                templates: &workspace.templates,
+            },
+            taking_part: taking_part.unwrap_or_else(|| vec![true; graph.len()]),
+            verdicts: vec![None; graph.len()],
+        }
+    }
+
+    /// Looks at every task that takes part, in order.
+    pub fn all(workspace: &'a Workspace, taking_part: Option<Vec<bool>>) -> Vec<Option<Verdict>> {
+        let mut survey = Survey::new(workspace, taking_part);
+        for ix in workspace.graph.order() {
+            if survey.taking_part[ix.0] {
+                let look = survey.look(*ix, &workspace.lock, &workspace.failures);
+                survey.decided(*ix, look.verdict);
+            }
+        }
+        survey.verdicts
+    }
+
+    /// What all requests share.
+    pub fn scene(&self) -> &Scene<'a> {
+        &self.scene
+    }
+
+    /// Keeps what a task came to, for those below it.
+    pub fn decided(&mut self, ix: Ix, verdict: Verdict) {
+        self.verdicts[ix.0] = Some(verdict);
+    }
+
+    /// What a task came to.
+    pub fn verdict(&self, ix: Ix) -> Option<&Verdict> {
+        self.verdicts[ix.0].as_ref()
+    }
+
+    /// Looks at a task. All that orders it and takes part must have been looked at.
+    pub fn look(&self, ix: Ix, lock: &Lock, failures: &BTreeMap<String, Failure>) -> Look {
+        let node = self.scene.graph.node(ix);
+        let nothing = |verdict| Look {
+            verdict,
+            today: None,
+            assembled: None,
+            record: None,
+        };
+        if let Some(other) = node.duplicate_of {
+            return nothing(Verdict {
+                state: State::Duplicate,
+                reasons: Vec::new(),
+                on: vec![other],
+                message: None,
+                unchanged: None,
+            });
+        }
+        let (blocked_on, waiting_on) = self.above(ix);
+        let mut trouble: Option<String> = lock.broken_line(node.id()).map(|broken| {
+            format!("meu.lock:{}: the line cannot be read: {} (take it from git again, or delete it)", broken.line, broken.message)
+        });
+        let on_disk = self.workspace.shelf.digest(&node.output).unwrap_or_else(|error| {
+            trouble.get_or_insert(format!("the output `{}` cannot be read: {error}", node.output));
+            None
+        });
+        let mut assembled = None;
+        let mut today = None;
+        let mut record = lock.pick(node.id(), on_disk, None).cloned();
+        if blocked_on.is_empty() && waiting_on.is_empty() && trouble.is_none() {
+            match self.today(ix, record.as_ref()) {
+                Ok((found, put_together)) => {
+                    record = lock.pick(node.id(), on_disk, Some(found.request)).cloned();
+                    today = Some(found);
+                    assembled = put_together;
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        let verdict = decide(&Facts {
+            manual: node.task.run == Runner::Manual,
+            approval: node.task.approval,
+            output: node.output.as_str(),
+            record: record.as_ref(),
+            on_disk,
+            today: today.as_ref(),
+            trouble,
+            failure: failures.get(node.id()),
+            blocked_on,
+            waiting_on,
+        });
+        Look {
+            verdict,
+            today,
+            assembled,
+            record,
+        }
+    }
+
+    /// What keeps a task from running: (blocked on, waiting on).
+    fn above(&self, ix: Ix) -> (Vec<Ix>, Vec<Ix>) {
+        let graph = self.scene.graph;
+        let (mut blocked, mut waiting): (Vec<Ix>, Vec<Ix>) = (Vec::new(), Vec::new());
+        let is_manual = |above: Ix| graph.node(above).task.run == Runner::Manual;
+        for above in graph.hard(ix) {
+            let Some(verdict) = &self.verdicts[above.0] else { continue };
+            // Only a person can make a manual output: nothing below can run before.
+            let unwritten = is_manual(above) && verdict.state == State::Missing;
+            if verdict.blocks() || unwritten {
+                blocked.push(above);
+            } else if verdict.must_run() && !is_manual(above) {
+                waiting.push(above);
+            }
+        }
+        for above in graph.soft(ix).filter(|above| self.taking_part[above.0]) {
+            let Some(verdict) = &self.verdicts[above.0] else { continue };
+            // What failed gives its last good output.
+            if verdict.must_run() && verdict.state != State::Failed && !is_manual(above) && !waiting.contains(&above) {
+                waiting.push(above);
+            }
+        }
+        (blocked, waiting)
+    }
+
+    /// Today's request: remembered if nothing that decides it changed, else put together.
+    fn today(&self, ix: Ix, record: Option<&Record>) -> Result<(Today, Option<Box<Assembled>>), Trouble> {
+        let shelf = &self.workspace.shelf;
+        let id = self.scene.graph.node(ix).id();
+        let recipe = self.scene.recipe(ix, shelf);
+        if let (Some(recipe), Some(recalled), Some(record)) = (recipe, shelf.recalled(id), record)
+            && recalled.recipe == recipe
+            && recalled.request == record.request
+            && recalled.parts == record.parts.digest()
+        {
+            let today = Today {
+                request: record.request,
+                parts: record.parts.clone(),
+            };
+            return Ok((today, None));
+        }
+        let assembled = build(&self.scene, ix, &[], shelf)?;
+        if let Some(recipe) = recipe {
+            let recalled = Recalled {
+                recipe,
+                request: assembled.digest,
+                parts: assembled.parts.digest(),
+            };
+            shelf.remember(id, recalled);
+        }
+        let today = Today {
+            request: assembled.digest,
+            parts: assembled.parts.clone(),
+        };
+        Ok((today, Some(Box::new(assembled))))
+    }
+}

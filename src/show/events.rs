@@ -1,0 +1,159 @@
+//! A run as it goes: a line a task, a summary at the end; or an event a line as JSON.
+
+use serde_json::json;
+
+use super::{Paint, Shell, counted, grouped, plain};
+use crate::event::{Event, Finished, Outcome, Sums};
+use crate::request::Reason;
+
+/// Shows the events of one run.
+#[derive(Debug)]
+pub struct Reporter {
+    shell: Shell,
+    width: usize,
+}
+
+impl Reporter {
+    /// A reporter; `width` is the longest id that it will have to show.
+    pub fn new(shell: Shell, width: usize) -> Self {
+        Reporter {
+            shell,
+            width: width.min(40),
+        }
+    }
+
+    /// Shows one event.
+    pub fn event(&self, event: &Event) {
+        if self.shell.json {
+            self.shell.json(event);
+            return;
+        }
+        match event {
+            Event::TaskStarted { task } if self.shell.verbose > 0 => self.shell.note(&format!(" asking {}", plain(task))),
+            Event::TaskFinished(finished) => self.finished(finished),
+            Event::Notice { message } => self.shell.note(&plain(message)),
+            _ => {}
+        }
+    }
+
+    fn finished(&self, finished: &Finished) {
+        let (word, paint) = match finished.status {
+            Outcome::Built => ("built", Paint::Good),
+            Outcome::Cached => ("cached", Paint::Good),
+            Outcome::Failed => ("failed", Paint::Bad),
+            Outcome::Blocked => ("blocked", Paint::Warn),
+            Outcome::Awaiting => ("awaiting", Paint::Warn),
+        };
+        let bad = matches!(finished.status, Outcome::Failed);
+        if self.shell.quiet && !bad {
+            return;
+        }
+        let word = self.shell.paint(paint, &format!("{word:>8}"));
+        let width = self.width;
+        let line = format!("{word} {:width$}  {}", plain(&finished.task), plain(&finished.reason));
+        if bad && self.shell.quiet {
+            self.shell.note(&line);
+        } else {
+            self.shell.out(line.trim_end());
+        }
+        if self.shell.verbose > 0 {
+            if finished.reasons.len() > 1 {
+                for reason in finished.reasons.iter().take(4) {
+                    self.shell.out(&format!("{:>8}   {}", "", plain(&reason.to_string())));
+                }
+                if finished.reasons.len() > 4 {
+                    self.shell.out(&format!("{:>8}   and {} more", "", finished.reasons.len() - 4));
+                }
+            }
+            if finished.tokens_in > 0 {
+                let tokens = format!(
+                    "{} tokens in, {} out, {}, {} ms",
+                    grouped(finished.tokens_in),
+                    grouped(finished.tokens_out),
+                    cost(finished.cost),
+                    finished.ms
+                );
+                self.shell.out(&format!("{:>8}   {}", "", self.shell.paint(Paint::Dim, &tokens)));
+            }
+        }
+    }
+
+    /// The summary, one line; `total` is the number of tasks that the run was about.
+    pub fn summary(&self, sums: &Sums, total: usize, not_reached: usize) {
+        if self.shell.json || self.shell.quiet {
+            return;
+        }
+        if sums.fresh == total {
+            self.shell.out(&format!("nothing to do: {} fresh", counted(total, "task")));
+            return;
+        }
+        let mut parts = vec![format!("{} built", sums.built)];
+        for (n, word) in [
+            (sums.cached, "cached"),
+            (sums.fresh, "fresh"),
+            (sums.failed, "failed"),
+            (sums.blocked, "blocked"),
+            (sums.awaiting, "awaiting approval"),
+            (not_reached, "not reached"),
+        ] {
+            if n > 0 {
+                parts.push(format!("{n} {word}"));
+            }
+        }
+        let mut line = parts.join(", ");
+        if sums.tokens_in > 0 {
+            line.push_str(&format!(
+                "; {} tokens in, {} out, {}",
+                grouped(sums.tokens_in),
+                grouped(sums.tokens_out),
+                cost(sums.cost)
+            ));
+        }
+        let paint = match (sums.failed, sums.blocked + sums.awaiting) {
+            (0, 0) => Paint::Good,
+            (0, _) => Paint::Warn,
+            _ => Paint::Bad,
+        };
+        self.shell.out(&self.shell.paint(paint, &line));
+    }
+}
+
+fn cost(cost: Option<f64>) -> String {
+    cost.map_or_else(|| "unpriced".into(), |cost| format!("cost {cost:.4}"))
+}
+
+/// One task of `run -n`: id, reasons, tokens, worst cost.
+pub type Would = (String, Vec<Reason>, u64, Option<f64>);
+
+/// What would run, for `run -n`.
+pub fn would_run(shell: &Shell, tasks: &[Would], waiting: &[String]) {
+    let tokens: u64 = tasks.iter().map(|(_, _, tokens, _)| tokens).sum();
+    let worst = tasks.iter().try_fold(0.0, |sum, (_, _, _, cost)| cost.map(|cost| sum + cost));
+    if shell.json {
+        let rows: Vec<_> = tasks
+            .iter()
+            .map(|(task, reasons, tokens_in, cost_max)| {
+                json!({"task": task, "reasons": reasons, "tokens_in": tokens_in, "cost_max": cost_max})
+            })
+            .collect();
+        shell.json(&json!({"would_run": rows, "waiting": waiting, "tokens_in": tokens, "cost_max": worst}));
+        return;
+    }
+    if tasks.is_empty() && waiting.is_empty() {
+        shell.out("nothing would run");
+        return;
+    }
+    let width = tasks.iter().map(|(task, ..)| task.len()).chain(waiting.iter().map(String::len)).max().unwrap_or(0).min(40);
+    for (task, reasons, tokens, _) in tasks {
+        let word = shell.paint(Paint::Warn, &format!("{:>8}", "would"));
+        let tokens = if *tokens > 0 { format!(" ({} tokens)", grouped(*tokens)) } else { String::new() };
+        shell.out(&format!("{word} {:width$}  {}{tokens}", plain(task), plain(&crate::request::in_one_line(reasons))));
+    }
+    for task in waiting {
+        let word = shell.paint(Paint::Dim, &format!("{:>8}", "waiting"));
+        shell.out(&format!("{word} {}", plain(task)));
+    }
+    let waits = if waiting.is_empty() { String::new() } else { format!(", {} waiting on them", waiting.len()) };
+    let cost = worst.map_or_else(|| "unpriced".into(), |cost| format!("at most {cost:.4}"));
+    shell.out(&format!("{} would run{waits}; {} tokens in, {cost}", counted(tasks.len(), "task"), grouped(tokens)));
+}

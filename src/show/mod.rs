@@ -1,0 +1,184 @@
+//! Events, states and diagnostics to terminal and JSON.
+//!
+//! A door (◇): the only room that prints. Results go to stdout, notices and errors to stderr.
+//! Everything is readable without colour.
+
+mod context;
+mod diagnostics;
+mod events;
+mod status;
+
+use std::io::{IsTerminal, Write};
+
+pub use context::context;
+pub use events::{Reporter, would_run};
+pub use status::{state_paint, status, why};
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ColorChoice {
+    /// In a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How to show things.
+#[derive(Clone, Copy, Debug)]
+pub struct Shell {
+    /// Colour on stdout.
+    color_out: bool,
+    /// Colour on stderr.
+    color_err: bool,
+    /// Errors only.
+    pub quiet: bool,
+    /// 0, or how often `-v` was given.
+    pub verbose: u8,
+    /// JSON instead of words.
+    pub json: bool,
+}
+
+/// A colour, by what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// Done, fresh.
+    Good,
+    /// To do, to look at.
+    Warn,
+    /// Wrong.
+    Bad,
+    /// Beside the point.
+    Dim,
+    /// A name.
+    Name,
+}
+
+impl Paint {
+    fn code(self) -> &'static str {
+        match self {
+            Paint::Good => "32",
+            Paint::Warn => "33",
+            Paint::Bad => "1;31",
+            Paint::Dim => "2",
+            Paint::Name => "1",
+        }
+    }
+}
+
+impl Shell {
+    /// A shell for this process's streams.
+    pub fn new(color: ColorChoice, quiet: bool, verbose: u8, json: bool) -> Self {
+        let wanted = |is_terminal: bool| match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Shell {
+            color_out: wanted(std::io::stdout().is_terminal()),
+            color_err: wanted(std::io::stderr().is_terminal()),
+            quiet,
+            verbose,
+            json,
+        }
+    }
+
+    /// A result.
+    pub fn out(&self, text: &str) {
+        // A reader that closed the pipe early has read what it wanted.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+
+    /// A result that is nobody's to change: a text as it is.
+    pub fn raw(&self, text: &str) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// A JSON document.
+    pub fn json(&self, value: &impl serde::Serialize) {
+        self.out(&serde_json::to_string(value).unwrap_or_default());
+    }
+
+    /// A word for a person beside the results.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+
+    fn error_text(&self, text: &str) {
+        let _ = write!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Coloured for stdout.
+    pub fn paint(&self, paint: Paint, text: &str) -> String {
+        painted(self.color_out, paint, text)
+    }
+
+    fn paint_err(&self, paint: Paint, text: &str) -> String {
+        painted(self.color_err, paint, text)
+    }
+}
+
+fn painted(color: bool, paint: Paint, text: &str) -> String {
+    if color { format!("\x1b[{}m{text}\x1b[0m", paint.code()) } else { text.to_owned() }
+}
+
+/// A text from a project as it may be shown: no control characters, no `::` at a line's start.
+pub fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (number, line) in text.split('\n').enumerate() {
+        if number > 0 {
+            shown.push('\n');
+        }
+        // CI systems take `::word` at a line's start for a command.
+        if line.trim_start().starts_with("::") {
+            shown.push('\\');
+        }
+        for c in line.chars() {
+            if c == '\t' {
+                shown.push(c);
+            } else if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                shown.extend(c.escape_unicode());
+            } else {
+                shown.push(c);
+            }
+        }
+    }
+    shown
+}
+
+/// `1 task`, `2 tasks`.
+pub fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// A number with commas between its thousands.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut shown = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_commands_nobody() {
+        assert_eq!(plain("a\x1b[31mb\n::error::x\n  ::x"), "a\\u{1b}[31mb\n\\::error::x\n\\  ::x");
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!([grouped(7), grouped(1234), grouped(1234567)], ["7", "1,234", "1,234,567"]);
+    }
+}

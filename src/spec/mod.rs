@@ -1,0 +1,50 @@
+//! Text to [`Project`]: tasks, links, policy. The files as their authors wrote them, nothing resolved.
+//!
+//! Every value that can be wrong later keeps its place ([`At`]), so that the graph can point at it.
+
+mod config;
+mod keys;
+mod task;
+mod words;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub use config::{Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve};
+pub use config::{RetrieveFrom, parse_config};
+pub use keys::parse_table;
+pub use task::{Runner, Task, parse_tasks, words_of_id};
+pub use words::{IndexPick, ItemRef, LinkKind, Order, Subject, Tier, TokenizerName, split_heading};
+
+use crate::diag::{Place, Source};
+
+/// Values of `[vars]`.
+pub type Vars = BTreeMap<String, serde_json::Value>;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// The file it stands in.
+    pub source: Arc<Source>,
+    /// The bytes of it.
+    pub span: Range<usize>,
+}
+
+impl<T> At<T> {
+    /// The place, for a diagnostic.
+    pub fn place(&self) -> Place {
+        self.source.place(self.span.clone())
+    }
+}
+
+/// A project as it is written.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// `meu.toml`.
+    pub config: Config,
+    /// All tasks, by id.
+    pub tasks: Vec<Task>,
+}

@@ -1,0 +1,138 @@
+//! The generated region of INDEX.md, between two markers.
+
+/// The line before the region.
+pub const BEGIN: &str = "<!-- meu:contents -->";
+/// The line after the region.
+pub const END: &str = "<!-- /meu:contents -->";
+
+/// INDEX.md taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The text without the region, as an output: what the root task or a person wrote.
+    pub body: String,
+    /// What is before the region, with the blank line that separates it.
+    pub before: String,
+    /// What is after it.
+    pub after: String,
+    /// Whether there was a region.
+    pub found: bool,
+}
+
+/// Takes INDEX.md apart. `Err` is the line, from 1, of a marker without its partner.
+pub fn split_region(text: &str) -> Result<Region, usize> {
+    let mut begin = None;
+    let mut end = None;
+    let mut at = 0;
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        match line.trim() {
+            BEGIN if begin.is_some() => return Err(number + 1),
+            BEGIN => begin = Some((at, number + 1)),
+            END if begin.is_none() || end.is_some() => return Err(number + 1),
+            END => end = Some(at + line.len()),
+            _ => {}
+        }
+        at += line.len();
+    }
+    match (begin, end) {
+        (None, None) => Ok(Region {
+            body: super::output_form(text),
+            before: text.to_owned(),
+            after: String::new(),
+            found: false,
+        }),
+        (Some((begin, _)), Some(end)) => {
+            let (before, after) = (text[..begin].to_owned(), text[end..].to_owned());
+            let body = match (before.trim_end(), after.trim()) {
+                (before, "") => super::output_form(before),
+                ("", _) => super::output_form(after.trim_start_matches('\n')),
+                (before, _) => super::output_form(&format!("{before}\n\n{}", after.trim_start_matches('\n'))),
+            };
+            Ok(Region {
+                body,
+                before,
+                after,
+                found: true,
+            })
+        }
+        (Some((_, line)), None) => Err(line),
+        (None, Some(_)) => unreachable!("an end without a beginning returned above"),
+    }
+}
+
+/// INDEX.md with another body; its region stays, at the end. `Err` as [`split_region`].
+pub fn with_body(text: &str, body: &str) -> Result<String, usize> {
+    let old = split_region(text)?;
+    let region = &text[old.before.len()..text.len() - old.after.len()];
+    Ok(if old.found { join(body, region) } else { super::output_form(body) })
+}
+
+/// INDEX.md with another region (without its markers); its place stays, or is the end.
+pub fn with_region(text: &str, contents: &str) -> Result<String, usize> {
+    let old = split_region(text)?;
+    let region = format!("{BEGIN}\n{}\n{END}\n", contents.trim_end());
+    Ok(if old.found { format!("{}{region}{}", old.before, old.after) } else { join(&old.body, &region) })
+}
+
+fn join(body: &str, region: &str) -> String {
+    match body.trim_end() {
+        "" => format!("{}\n", region.trim_end()),
+        body => format!("{body}\n\n{}\n", region.trim_end()),
+    }
+}
+
+/// An answer in which no line can be taken for a marker.
+pub fn escape_markers(text: &str) -> String {
+    if !text.contains("meu:contents") {
+        return text.to_owned();
+    }
+    let escape = |line: &str| -> String {
+        match line.trim() {
+            BEGIN | END => line.replace("<!--", "&lt;!--"),
+            _ => line.to_owned(),
+        }
+    };
+    text.split_inclusive('\n').map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(text: &str) -> Result<String, usize> {
+        split_region(text).map(|region| region.body)
+    }
+
+    #[test]
+    fn the_region_is_taken_out() {
+        assert_eq!(body(&format!("a\n\n{BEGIN}\n- x\n{END}\n")), Ok("a\n".into()));
+        assert_eq!(body(&format!("a\n\n{BEGIN}\n- x\n{END}\n\nb\n")), Ok("a\n\nb\n".into()));
+        assert_eq!(body(&format!("{BEGIN}\n{END}\n")), Ok(String::new()));
+        assert_eq!(body("a\n"), Ok("a\n".into()));
+    }
+
+    #[test]
+    fn a_marker_without_a_partner_is_named_by_its_line() {
+        assert_eq!(body(&format!("a\n{BEGIN}\n")), Err(2));
+        assert_eq!(body(&format!("{END}\n")), Err(1));
+        assert_eq!(body(&format!("{BEGIN}\n{BEGIN}\n{END}\n")), Err(2));
+        assert_eq!(body(&format!("{BEGIN}\n{END}\n{END}\n")), Err(3));
+    }
+
+    #[test]
+    fn body_and_region_change_apart() {
+        let text = format!("a\n\n{BEGIN}\n- x\n{END}\n");
+        assert_eq!(with_body(&text, "b\n"), Ok(format!("b\n\n{BEGIN}\n- x\n{END}\n")));
+        assert_eq!(with_region(&text, "- y\n"), Ok(format!("a\n\n{BEGIN}\n- y\n{END}\n")));
+        assert_eq!(with_region("a\n", "- y"), Ok(format!("a\n\n{BEGIN}\n- y\n{END}\n")));
+        assert_eq!(with_region("", "- y"), Ok(format!("{BEGIN}\n- y\n{END}\n")));
+        let between = format!("a\n\n{BEGIN}\n- x\n{END}\nend\n");
+        assert_eq!(with_region(&between, "- y"), Ok(format!("a\n\n{BEGIN}\n- y\n{END}\nend\n")));
+    }
+
+    #[test]
+    fn an_answer_cannot_bring_markers() {
+        let escaped = escape_markers(&format!("a\n  {END}\nsee meu:contents\n"));
+        assert_eq!(escaped, "a\n  &lt;!-- /meu:contents -->\nsee meu:contents\n");
+        assert!(split_region(&escaped).is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! Sections of Markdown: headings as CommonMark sees them, and the text under one of them.
+
+use std::ops::Range;
+
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+
+/// A heading and its section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heading {
+    /// 1 to 6.
+    pub level: usize,
+    /// Its text without markup.
+    pub text: String,
+    /// The bytes from the heading to the next one of the same or a higher level.
+    pub section: Range<usize>,
+}
+
+/// All headings, in order.
+pub fn headings(text: &str) -> Vec<Heading> {
+    let mut found: Vec<Heading> = Vec::new();
+    let mut open: Option<(usize, usize, String)> = None;
+    for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
+        match event {
+            Event::Start(Tag::Heading { level, .. }) => open = Some((level as usize, range.start, String::new())),
+            Event::Text(part) | Event::Code(part) => {
+                if let Some((_, _, title)) = &mut open {
+                    title.push_str(&part);
+                }
+            }
+            Event::SoftBreak | Event::HardBreak => {
+                if let Some((_, _, title)) = &mut open {
+                    title.push(' ');
+                }
+            }
+            Event::End(TagEnd::Heading(_)) => {
+                if let Some((level, start, title)) = open.take() {
+                    found.push(Heading {
+                        level,
+                        text: title.trim().to_owned(),
+                        section: start..text.len(),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut enclosing: Vec<usize> = Vec::new();
+    for at in 0..found.len() {
+        while let Some(&last) = enclosing.last() {
+            if found[last].level < found[at].level {
+                break;
+            }
+            found[last].section.end = found[at].section.start;
+            enclosing.pop();
+        }
+        enclosing.push(at);
+    }
+    found
+}
+
+/// The section that an address names: a heading's text or slug, nested ones joined with `/`.
+///
+/// A heading whose text holds a `/` can be named whole. The first match in the text counts.
+pub fn find_section<'a>(text: &'a str, address: &str) -> Option<&'a str> {
+    let all = headings(text);
+    let range = resolve(&all, 0..text.len(), address)?;
+    Some(&text[range])
+}
+
+fn resolve(all: &[Heading], within: Range<usize>, address: &str) -> Option<Range<usize>> {
+    let inside = |heading: &&Heading| {
+        heading.section.start >= within.start && heading.section.end <= within.end && heading.section != within
+    };
+    let matches = |heading: &Heading, name: &str| {
+        heading.text.eq_ignore_ascii_case(name.trim()) || slug(&heading.text) == slug(name)
+    };
+    if let Some(heading) = all.iter().filter(inside).find(|heading| matches(heading, address)) {
+        return Some(heading.section.clone());
+    }
+    address.match_indices('/').find_map(|(at, _)| {
+        let (first, rest) = (&address[..at], &address[at + 1..]);
+        all.iter()
+            .filter(inside)
+            .filter(|heading| matches(heading, first))
+            .find_map(|heading| resolve(all, heading.section.clone(), rest))
+    })
+}
+
+/// A heading as the last part of a link: lower case, letters and digits kept, spaces as `-`.
+pub fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.trim().chars().flat_map(char::to_lowercase) {
+        if c.is_alphanumeric() || c == '-' || c == '_' {
+            slug.push(c);
+        } else if c.is_whitespace() {
+            slug.push('-');
+        }
+    }
+    slug
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# Guide\n\nIntro.\n\n## Set up\n\nOne.\n\n### Errors & logs\n\nTwo.\n\n\
+                        ```\n## not a heading\n```\n\n## Errors\n\nThree.\n";
+
+    fn check(address: &str, expected: Option<&str>) {
+        assert_eq!(find_section(TEXT, address).map(str::trim_end), expected);
+    }
+
+    #[test]
+    fn sections_are_found_by_text_slug_and_nesting() {
+        check("Errors", Some("## Errors\n\nThree."));
+        check("errors--logs", Some("### Errors & logs\n\nTwo.\n\n```\n## not a heading\n```"));
+        check("Set up/Errors & logs", Some("### Errors & logs\n\nTwo.\n\n```\n## not a heading\n```"));
+        check("guide/errors", Some("## Errors\n\nThree."));
+        check("Set up/Errors", None);
+        check("not a heading", None);
+    }
+
+    #[test]
+    fn setext_headings_count() {
+        assert_eq!(find_section("Top\n===\n\na\n\nNext\n---\n\nb\n", "next"), Some("Next\n---\n\nb\n"));
+    }
+}
