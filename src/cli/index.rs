@@ -31,7 +31,7 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
 }
 
 /// Brings INDEX.md's region up to date; tells whether that changed the file.
-pub(super) fn write(workspace: &Workspace) -> Result<bool, Error> {
+pub fn write(workspace: &Workspace) -> Result<bool, Error> {
     let path = &workspace.graph.config.index;
     let wrong = |what: String| Error::failed(format!("`{path}` cannot be written: {what}"));
     let text = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?.unwrap_or_default();

@@ -17,6 +17,8 @@ mod why;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+pub use index::write as write_index;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::diag::{Error, ErrorKind, Severity};

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Done, Env, index, select};
+use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Trust, Workspace};
 use crate::graph::Ix;
@@ -114,7 +114,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     let width = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
     let reporter = Reporter::new(env.shell, width);
     let ran = crate::run::run(&workspace, &providers, &options, &mut |event| reporter.event(event))?;
-    index::write(&workspace)?;
+    super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
     if ran.interrupted {

@@ -205,7 +205,7 @@ mod tests {
             (candidate("a", Tier::Requires, false), long.clone()),
             (candidate("b", Tier::Refers, false), long),
         ];
-        let bundle = fill(&policy(850, 2000, TokenizerName::Chars), candidates, &HashSet::new(), &NoFiles)
+        let bundle = fill(&policy(900, 2000, TokenizerName::Chars), candidates, &HashSet::new(), &NoFiles)
             .unwrap_or_default();
         assert_eq!(bundle.items.iter().map(|item| item.form).collect::<Vec<_>>(), [Form::Full]);
         assert_eq!(bundle.dropped.len(), 1);

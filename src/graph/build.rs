@@ -217,23 +217,6 @@ fn outputs(
             }
         }
     }
-    for task in tasks {
-        for input in &task.inputs {
-            let (name, _) = split_heading(&input.value);
-            if let Some(writer) = RelPath::parse(name).ok().and_then(|path| taken.get(&path.folded())) {
-                let writer = &tasks[*writer];
-                sink.push(
-                    Diagnostic::error(format!("`{name}` is the output of the task `{}`", writer.id.value))
-                        .at(input.place())
-                        .help(if writer.root {
-                            "leave it out: INDEX.md is in every context".to_owned()
-                        } else {
-                            format!("write `requires = [\"{}\"]` instead", writer.id.value)
-                        }),
-                );
-            }
-        }
-    }
     let mut outputs = outputs;
     for at in 0..outputs.len() {
         if let Some(end) = duplicates[at] {
@@ -399,7 +382,18 @@ impl Linker<'_> {
                     self.sink.push(Diagnostic::error(format!("`{path}` cannot be read: {why}")).at(place()));
                     None
                 }
-                None => Some(path),
+                None => match self.documents.writer(&path) {
+                    Some(writer) => {
+                        let id = &self.tasks[self.canonical(writer).0].id.value;
+                        self.sink.push(
+                            Diagnostic::error(format!("`{path}` is the output of the task `{id}`"))
+                                .at(place())
+                                .help(format!("name the task instead: `requires = [\"{id}\"]`, or `task:{id}`")),
+                        );
+                        None
+                    }
+                    None => Some(path),
+                },
             },
         }
     }

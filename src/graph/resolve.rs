@@ -121,13 +121,21 @@ fn candidates(from: &str, name: &str) -> Vec<String> {
 pub(super) struct Documents<'a> {
     files: &'a [RelPath],
     config: &'a Config,
-    written: BTreeSet<String>,
+    /// By folded path: the task that writes it; an orphan's output has none.
+    written: BTreeMap<String, Option<Ix>>,
 }
 
 impl<'a> Documents<'a> {
     pub(super) fn new(config: &'a Config, files: &'a [RelPath], orphans: &[RelPath], outputs: &[RelPath]) -> Self {
-        let written = outputs.iter().chain(orphans).map(RelPath::folded).collect();
+        let gone = orphans.iter().map(|path| (path.folded(), None));
+        let made = outputs.iter().enumerate().map(|(at, path)| (path.folded(), Some(Ix(at))));
+        let written = gone.chain(made).collect();
         Documents { files, config, written }
+    }
+
+    /// The task whose output a path is.
+    pub(super) fn writer(&self, path: &RelPath) -> Option<Ix> {
+        self.written.get(&path.folded()).copied().flatten()
     }
 
     /// Why no request may hold this file, if so.
@@ -165,7 +173,7 @@ impl<'a> Documents<'a> {
             || path.is_new_answer()
             || path.is_in(self.config.tasks.as_str())
             || (path.folder().is_empty() && path.name().starts_with("meu."))
-            || self.written.contains(&path.folded())
+            || self.written.contains_key(&path.folded())
     }
 }
 

@@ -298,13 +298,13 @@ impl<'a> Executor<'a, '_> {
             });
         }
         loop {
-            // What needs no worker is done while workers wait; one request too many is enough to stop at.
-            while !self.stopped() && self.waiting.is_empty() {
-                let Some(next) = self.ready.pop() else { break };
-                self.take(next.what);
-                self.dispatch(scope, jobs_to, jobs_from, done_to);
+            // What needs no worker is done while workers wait; no request overtakes a task that ranks first.
+            while let Some(next) = self.next_ready() {
+                self.take(next);
             }
-            self.dispatch(scope, jobs_to, jobs_from, done_to);
+            if self.dispatch(scope, jobs_to, jobs_from, done_to) {
+                continue;
+            }
             if self.in_flight == 0 {
                 if self.stopped() || (self.ready.is_empty() && self.waiting.is_empty()) {
                     return Ok(());
@@ -324,24 +324,36 @@ impl<'a> Executor<'a, '_> {
         self.stop || interrupted()
     }
 
-    /// Hands requests to workers while there is room.
+    /// The next task to look at, if it ranks before every request that waits.
+    fn next_ready(&mut self) -> Option<Ix> {
+        if self.stopped() || self.waiting.peek().is_some_and(|job| self.ready.peek().is_some_and(|next| next.key > job.key)) {
+            return None;
+        }
+        self.ready.pop().map(|next| next.what)
+    }
+
+    /// Hands the first request that waits to a worker, if there is room.
     fn dispatch<'scope>(
         &mut self,
         scope: &'scope Scope<'scope, '_>,
         jobs_to: &Sender<Job>,
         jobs_from: &'scope Mutex<Receiver<Job>>,
         done_to: &Sender<Done>,
-    ) where
+    ) -> bool
+    where
         'a: 'scope,
     {
-        while self.in_flight < self.options.jobs.max(1) && !self.stopped() {
-            let Some(Queued { what: mut job, .. }) = self.waiting.pop() else { return };
+        if self.in_flight >= self.options.jobs.max(1) || self.stopped() {
+            return false;
+        }
+        {
+            let Some(Queued { what: mut job, .. }) = self.waiting.pop() else { return false };
             match self.reserve(&job) {
                 Ok(reserved) => job.reserved = reserved,
                 Err(message) => {
                     self.fail(job.ix, Some(job.today.request), message, &job.reasons);
                     self.stop = true;
-                    return;
+                    return false;
                 }
             }
             (self.emit)(Event::TaskStarted {
@@ -376,6 +388,7 @@ impl<'a> Executor<'a, '_> {
             if jobs_to.send(job).is_err() {
                 self.stop = true;
             }
+            true
         }
     }
 

@@ -63,13 +63,13 @@ pub fn headings(text: &str) -> Vec<Heading> {
 /// A heading whose text holds a `/` can be named whole. The first match in the text counts.
 pub fn find_section<'a>(text: &'a str, address: &str) -> Option<&'a str> {
     let all = headings(text);
-    let range = resolve(&all, 0..text.len(), address)?;
+    let range = resolve(&all, None, address)?;
     Some(&text[range])
 }
 
-fn resolve(all: &[Heading], within: Range<usize>, address: &str) -> Option<Range<usize>> {
+fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Option<Range<usize>> {
     let inside = |heading: &&Heading| {
-        heading.section.start >= within.start && heading.section.end <= within.end && heading.section != within
+        within.is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
     };
     let matches = |heading: &Heading, name: &str| {
         heading.text.eq_ignore_ascii_case(name.trim()) || slug(&heading.text) == slug(name)
@@ -82,7 +82,7 @@ fn resolve(all: &[Heading], within: Range<usize>, address: &str) -> Option<Range
         all.iter()
             .filter(inside)
             .filter(|heading| matches(heading, first))
-            .find_map(|heading| resolve(all, heading.section.clone(), rest))
+            .find_map(|heading| resolve(all, Some(&heading.section), rest))
     })
 }
 

@@ -114,7 +114,8 @@ impl Builder<'_> {
 
     fn close(&mut self) {
         let Some(range) = self.open.take() else { return };
-        let paragraph = &self.text[range.clone()];
+        // UAX 29 ends a sentence at each line end; inside a paragraph that is only a space.
+        let paragraph = self.text[range.clone()].replace(['\n', '\r'], " ");
         let mut at = range.start;
         for sentence in paragraph.split_sentence_bounds() {
             let end = at + sentence.len();

@@ -1,0 +1,159 @@
+//! The `openai` provider against a real HTTP server on loopback.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use crate::house::House;
+
+/// A server that gives these answers in turn (status, headers, body) and keeps what it was sent.
+struct Server {
+    address: String,
+    seen: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
+}
+
+fn server(answers: Vec<(u16, &'static str, String)>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    std::thread::spawn(move || {
+        for (status, headers, body) in answers {
+            let Ok((stream, _)) = listener.accept() else { return };
+            let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                head.push_str(&line);
+            }
+            let mut bytes = vec![0; length];
+            reader.read_exact(&mut bytes).expect("a body");
+            kept.lock().expect("kept").push((head, serde_json::from_slice(&bytes).unwrap_or_default()));
+            let mut stream = stream;
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    Server { address, seen }
+}
+
+fn answer(text: &str) -> (u16, &'static str, String) {
+    let body = serde_json::json!({
+        "model": "m-2026", "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 7}
+    });
+    (200, "", body.to_string())
+}
+
+fn project(server: &Server) -> House {
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            format!(
+                "[model]\nprovider = \"local\"\nname = \"m\"\nseed = 3\n[context]\ntokenizer = \"chars\"\n[providers.local]\napi = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key_env = \"TEST_KEY\"\nprice = {{ input = 1.0, output = 2.0 }}\n",
+                server.address
+            ),
+        )
+        .task("a", "");
+    house.env("TEST_KEY", "sk-very-secret");
+    house
+}
+
+#[test]
+fn a_request_is_sent_as_it_was_hashed() {
+    let server = server(vec![answer("The answer.")]);
+    let house = project(&server);
+    let said = house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "The answer.\n");
+    // 11 tokens at 1 and 7 at 2 a million.
+    assert!(said.out.contains("11 tokens in, 7 out, cost 0.0000"), "{}", said.out);
+    let seen = server.seen.lock().expect("seen");
+    let (head, body) = &seen[0];
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("Bearer sk-very-secret"), "{head}");
+    assert_eq!((&body["model"], &body["seed"], &body["max_tokens"]), (&"m".into(), &3.into(), &2000.into()));
+    let full = house.meu(&["context", "show", "a", "--full"]).ok().out;
+    let sent = body["messages"][1]["content"].as_str().expect("a user message");
+    assert!(full.ends_with(&format!("--- user ---\n{}\n", sent.trim_end())), "{full}");
+    // The key is in no file of the project.
+    let mut stack = vec![house.root()];
+    while let Some(path) = stack.pop() {
+        if path.is_dir() {
+            stack.extend(std::fs::read_dir(path).expect("a folder").flatten().map(|entry| entry.path()));
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            assert!(!String::from_utf8_lossy(&bytes).contains("very-secret"), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn what_passes_is_tried_again_and_what_lasts_is_not() {
+    let busy = (429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#.to_owned());
+    let server = server(vec![busy, answer("At last.")]);
+    let house = project(&server);
+    house.meu(&["run"]).ok();
+    assert_eq!(server.seen.lock().expect("seen").len(), 2);
+
+    let echo = (401, "", r#"{"error":{"message":"bad key sk-very-secret"}}"#.to_owned());
+    let server = self::server(vec![echo]);
+    let said = project(&server).meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("answered 401: bad key [key] (check the key in TEST_KEY)"), "{}", said.out);
+    assert_eq!(server.seen.lock().expect("seen").len(), 1);
+}
+
+#[test]
+fn a_cut_answer_is_no_answer() {
+    let body = r#"{"choices":[{"message":{"content":"half"},"finish_reason":"length"}]}"#.to_owned();
+    let server = server(vec![(200, "", body)]);
+    let house = project(&server);
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("the answer was cut at the length limit (raise `max_output_tokens`, or ask for less)"));
+    assert!(!house.exists("out/a.md"));
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let server = server(vec![(302, "location: http://127.0.0.1:1/\r\n", String::new())]);
+    let said = project(&server).meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("answered 302"), "{}", said.out);
+}
+
+#[test]
+fn a_missing_key_is_told_before_any_call() {
+    let house = House::empty()
+        .file("meu.toml", "[model]\nprovider = \"openai\"\nname = \"m\"\n[context]\ntokenizer = \"chars\"\n")
+        .task("a", "");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: no key for the provider `openai`: OPENAI_API_KEY is not set\n  = help: set OPENAI_API_KEY in the environment, or choose another provider\n"
+    );
+}
+
+#[test]
+fn a_foreign_address_wants_a_yes() {
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            "[model]\nprovider = \"far\"\nname = \"m\"\n[context]\ntokenizer = \"chars\"\n[providers.far]\napi = \"openai\"\nbase_url = \"https://models.example.org/v1\"\n",
+        )
+        .task("a", "");
+    house.without_env("MEU_TRUST");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("provider far sends requests, and the key in OPENAI_API_KEY if it is set, to https://models.example.org/v1"));
+}
