@@ -91,10 +91,7 @@ impl Diagnostic {
 
     /// A warning without a place.
     pub fn warning(message: impl Into<String>) -> Self {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..Diagnostic::error(message)
-        }
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) }
     }
 
     /// The same, at a place.
@@ -194,11 +191,7 @@ pub struct Error {
 impl Error {
     /// An error of some kind, with one line.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error {
-            kind,
-            message: message.into(),
-            diagnostics: Vec::new(),
-        }
+        Error { kind, message: message.into(), diagnostics: Vec::new() }
     }
 
     /// Wrong usage or an invalid project.
@@ -228,11 +221,7 @@ impl From<Vec<Diagnostic>> for Error {
             1 => "1 problem in this project".to_owned(),
             n => format!("{n} problems in this project"),
         };
-        Error {
-            kind: ErrorKind::Invalid,
-            message,
-            diagnostics,
-        }
+        Error { kind: ErrorKind::Invalid, message, diagnostics }
     }
 }
 
@@ -271,10 +260,7 @@ mod tests {
 
     #[test]
     fn a_place_counts_characters_not_bytes() {
-        let source = Source {
-            path: "a.toml".into(),
-            text: "x = 1\nü = \"é\" # note\n".into(),
-        };
+        let source = Source { path: "a.toml".into(), text: "x = 1\nü = \"é\" # note\n".into() };
         let at = source.text.find("\"é\"").unwrap_or_default();
         let place = source.place(at..at + "\"é\"".len());
         assert_eq!((place.line, place.column, place.width), (2, 5, 3));
@@ -283,10 +269,7 @@ mod tests {
 
     #[test]
     fn a_place_past_the_end_is_the_end() {
-        let source = Source {
-            path: "a.toml".into(),
-            text: "x".into(),
-        };
+        let source = Source { path: "a.toml".into(), text: "x".into() };
         let place = source.place(7..9);
         assert_eq!((place.line, place.column, place.width), (1, 2, 1));
     }

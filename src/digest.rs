@@ -123,10 +123,7 @@ pub struct TextId {
 impl TextId {
     /// Names a text that is in normal form already.
     pub fn of(text: &str) -> Self {
-        TextId {
-            blake3: Digest::of(text),
-            git: git_blob_id(text.as_bytes()),
-        }
+        TextId { blake3: Digest::of(text), git: git_blob_id(text.as_bytes()) }
     }
 }
 

@@ -24,7 +24,8 @@ pub fn contents(graph: &Graph) -> String {
             }
         }
         let link = link(folder, node.output.as_str());
-        let requires = if requires.is_empty() { String::new() } else { format!(" (requires {})", requires.join(", ")) };
+        let requires =
+            if requires.is_empty() { String::new() } else { format!(" (requires {})", requires.join(", ")) };
         text.push_str(&format!("{indent}- [{title}]({link}){requires}\n"));
     }
     text
@@ -46,7 +47,7 @@ fn escaped(title: &str) -> String {
 fn link(folder: &str, path: &str) -> String {
     let mut from: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     let mut to: Vec<&str> = path.split('/').collect();
-    while from.first().is_some() && from.first() == to.first() && to.len() > 1 {
+    while !from.is_empty() && from.first() == to.first() && to.len() > 1 {
         from.remove(0);
         to.remove(0);
     }

@@ -92,7 +92,9 @@ impl Lock {
         let mut lock = Lock::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
-            if line.is_empty() || ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark)) {
+            if line.is_empty()
+                || ["<<<<<<<", "|||||||", "=======", ">>>>>>>"].iter().any(|mark| line.starts_with(mark))
+            {
                 continue;
             }
             if let Ok(header) = serde_json::from_str::<Header>(line) {

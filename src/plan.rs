@@ -221,9 +221,16 @@ fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reas
         return reasons;
     };
     match facts.on_disk {
-        None => reasons.push(Reason::output(facts.output, Change::Removed, Some(record.current().blake3), None)),
+        None => {
+            reasons.push(Reason::output(facts.output, Change::Removed, Some(record.current().blake3), None))
+        }
         Some(text) if edited => {
-            reasons.push(Reason::output(facts.output, Change::Modified, Some(record.current().blake3), Some(text)));
+            reasons.push(Reason::output(
+                facts.output,
+                Change::Modified,
+                Some(record.current().blake3),
+                Some(text),
+            ));
         }
         Some(_) => {}
     }
@@ -273,14 +280,16 @@ mod tests {
     }
 
     /// The state under some facts; the record is that of request `r` and text `x`.
-    fn check(on_disk: Option<&str>, request: &str, change: impl Fn(&mut Facts<'_>, &mut Record), expected: State) {
+    fn check(
+        on_disk: Option<&str>,
+        request: &str,
+        change: impl Fn(&mut Facts<'_>, &mut Record),
+        expected: State,
+    ) {
         let mut own = record();
         let mut unused = Facts::default();
         change(&mut unused, &mut own);
-        let today = Today {
-            request: Digest::of(request),
-            parts: parts(),
-        };
+        let today = Today { request: Digest::of(request), parts: parts() };
         let mut facts = Facts {
             output: "out/a.md",
             record: Some(&own),
@@ -345,10 +354,7 @@ mod tests {
             conflict: false,
         };
         let (own, other) = (failure("q"), failure("z"));
-        let today = Today {
-            request: Digest::of("q"),
-            parts: parts(),
-        };
+        let today = Today { request: Digest::of("q"), parts: parts() };
         let record = record();
         for (failure, expected) in [(&own, State::Failed), (&other, State::Stale)] {
             let facts = Facts {

@@ -18,7 +18,8 @@ pub(super) fn check(env: &Env, _: Arguments) -> Done {
         let messages: Vec<&str> = workspace.warnings.iter().map(|warning| warning.message.as_str()).collect();
         env.shell.json(&json!({"tasks": tasks, "warnings": messages}));
     } else if !env.shell.quiet {
-        let warnings = if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
+        let warnings =
+            if warnings > 0 { format!(", {}", counted(warnings, "warning")) } else { String::new() };
         env.shell.out(&format!("{} fit together{warnings}", counted(tasks, "task")));
     }
     Ok(None)

@@ -36,10 +36,7 @@ pub(super) fn context(env: &Env, command: Command) -> Done {
         .iter()
         .map(|text| ItemRef::parse(text).map_err(Error::invalid))
         .collect::<Result<Vec<_>, _>>()?;
-    let scene = Scene {
-        graph: &workspace.graph,
-        templates: &workspace.templates,
-    };
+    let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
     let assembled = build(&scene, ix, &manual, &workspace.shelf).map_err(|trouble| {
         let error = Error::failed(trouble.message);
         match trouble.help {

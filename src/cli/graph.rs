@@ -67,7 +67,13 @@ fn as_json(graph: &Graph, links: &[(Ix, LinkKind, Ix)], verdicts: &[Option<Verdi
 fn mermaid(graph: &Graph, links: &[(Ix, LinkKind, Ix)], verdicts: &[Option<Verdict>]) -> String {
     let mut text = "graph LR\n".to_owned();
     for (ix, node) in graph.nodes() {
-        let title = node.task.title.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('\n', " ");
+        let title = node
+            .task
+            .title
+            .replace('&', "&amp;")
+            .replace('"', "&quot;")
+            .replace('<', "&lt;")
+            .replace('\n', " ");
         text.push_str(&format!("  t{}[\"{title}\"]:::{}\n", ix.0, state(verdicts, ix).word()));
     }
     for (from, kind, to) in links {
@@ -98,7 +104,8 @@ const COLORS: [(State, &str); 9] = [
 ];
 
 fn dot(graph: &Graph, links: &[(Ix, LinkKind, Ix)], verdicts: &[Option<Verdict>]) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "));
+    let quoted =
+        |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "));
     let mut text = "digraph plan {\n  rankdir=LR;\n  node [shape=box, style=filled];\n".to_owned();
     for (ix, node) in graph.nodes() {
         let state = state(verdicts, ix);

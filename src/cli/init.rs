@@ -80,13 +80,18 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         None => env.folder()?,
     };
     make_folder(&folder)?;
-    let store = Store::new(&folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
+    let store =
+        Store::new(&folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
     let path = |name: &str| RelPath::parse(name).map_err(|problem| Error::invalid(problem.message()));
     if store.full(&path("meu.toml")?).exists() {
         return Err(Error::invalid(format!("there is a project in {} already", folder.display()))
             .help("`meu status` shows it; `meu new ID` adds a task"));
     }
-    let name = store.root().file_name().map(|name| name.to_string_lossy().replace(['"', '\\'], "")).unwrap_or_default();
+    let name = store
+        .root()
+        .file_name()
+        .map(|name| name.to_string_lossy().replace(['"', '\\'], ""))
+        .unwrap_or_default();
     let mut wrote = Vec::new();
     let mut write = |name: &str, text: &str| -> Result<(), Error> {
         let path = path(name)?;
@@ -102,7 +107,8 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         }
     }
     for (file, line) in [(".gitignore", ".meu/"), (".gitattributes", "meu.lock merge=union")] {
-        let text = read_optional(&store.full(&path(file)?)).map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
+        let text = read_optional(&store.full(&path(file)?))
+            .map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
         let text = text.unwrap_or_default();
         if !text.lines().any(|known| known.trim() == line) {
             let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };

@@ -54,7 +54,12 @@ pub(super) fn link(env: &Env, command: Command) -> Done {
     }
     let width = links.iter().map(|(from, ..)| graph.node(*from).id().len()).max().unwrap_or(0);
     for (from, kind, to) in &links {
-        env.shell.out(&format!("{:width$}  {:10}  {}", plain(graph.node(*from).id()), kind.word(), plain(graph.node(*to).id())));
+        env.shell.out(&format!(
+            "{:width$}  {:10}  {}",
+            plain(graph.node(*from).id()),
+            kind.word(),
+            plain(graph.node(*to).id())
+        ));
     }
     if links.is_empty() {
         env.shell.note("no links");

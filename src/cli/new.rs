@@ -19,16 +19,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
-    let store = Store::new(&find_project(&env.folder()?)?).map_err(|error| Error::invalid(error.to_string()))?;
+    let store =
+        Store::new(&find_project(&env.folder()?)?).map_err(|error| Error::invalid(error.to_string()))?;
     let sink = Sink::default();
     let config = load_config(&store, &sink);
     let id = arguments.id.trim_end_matches(".toml");
     let title = arguments.title.unwrap_or_else(|| words_of_id(id));
     let text = task_file(&title);
-    let source = std::sync::Arc::new(Source {
-        path: format!("{}/{id}.toml", config.tasks),
-        text: text.clone(),
-    });
+    let source =
+        std::sync::Arc::new(Source { path: format!("{}/{id}.toml", config.tasks), text: text.clone() });
     parse_tasks(&source, id, &sink);
     let problems = sink.into_sorted();
     if !problems.is_empty() {
@@ -37,7 +36,9 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     let path = RelPath::parse_writable(&source.path).map_err(|problem| Error::invalid(problem.message()))?;
     if store.full(&path).exists() {
         let mut error = Error::invalid(format!("`{path}` is there already"));
-        error.diagnostics.push(Diagnostic::error(error.message.clone()).help("choose another id, or edit that file"));
+        error
+            .diagnostics
+            .push(Diagnostic::error(error.message.clone()).help("choose another id, or edit that file"));
         return Err(error);
     }
     store.make_meu()?;

@@ -96,10 +96,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         },
         frozen: arguments.frozen,
         no_cache: arguments.no_cache,
-        limits: Limits {
-            cost: arguments.max_cost,
-            tokens: arguments.max_tokens,
-        },
+        limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
     };
     let providers = Providers::new(&graph.config);
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
@@ -111,7 +108,8 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     let _hold = disk::hold(&workspace.store)?;
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
-    let width = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
+    let width =
+        graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
     let reporter = Reporter::new(env.shell, width);
     let ran = crate::run::run(&workspace, &providers, &options, &mut |event| reporter.event(event))?;
     super::write_index(&workspace)?;
@@ -126,7 +124,12 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
 }
 
 /// What forbids a run before its first step: trust, keys, prices.
-fn refuse_early(workspace: &Workspace, providers: &Providers, options: &Options, chosen: &[bool]) -> Result<(), Error> {
+fn refuse_early(
+    workspace: &Workspace,
+    providers: &Providers,
+    options: &Options,
+    chosen: &[bool],
+) -> Result<(), Error> {
     let graph = &workspace.graph;
     let asks = |ix: Ix| match &graph.node(ix).task.run {
         Runner::Program(_) => true,
@@ -138,8 +141,12 @@ fn refuse_early(workspace: &Workspace, providers: &Providers, options: &Options,
         for ix in could.iter().copied() {
             let name = &graph.node(ix).model.provider;
             if graph.node(ix).task.run == Runner::Model && providers.price(name).is_none() {
-                return Err(Error::invalid(format!("--max-cost needs a price, and the provider `{name}` has none"))
-                    .help(format!("add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]")));
+                return Err(Error::invalid(format!(
+                    "--max-cost needs a price, and the provider `{name}` has none"
+                ))
+                .help(format!(
+                    "add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]"
+                )));
             }
         }
     }
@@ -161,19 +168,23 @@ fn refuse_early(workspace: &Workspace, providers: &Providers, options: &Options,
     Ok(())
 }
 
-fn dry_run(env: &Env, workspace: &Workspace, providers: &Providers, options: &Options, chosen: Vec<bool>) -> Done {
+fn dry_run(
+    env: &Env,
+    workspace: &Workspace,
+    providers: &Providers,
+    options: &Options,
+    chosen: Vec<bool>,
+) -> Done {
     let graph = &workspace.graph;
     let verdicts = Survey::all(workspace, Some(chosen));
-    let scene = Scene {
-        graph,
-        templates: &workspace.templates,
-    };
+    let scene = Scene { graph, templates: &workspace.templates };
     let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
     for ix in graph.order() {
         let Some(verdict) = &verdicts[ix.0] else { continue };
         let node = graph.node(*ix);
         let forced = options.force.contains(ix) && verdict.state != State::Duplicate;
-        let waits = verdict.state == State::Waiting || (verdict.state == State::Missing && !verdict.on.is_empty());
+        let waits =
+            verdict.state == State::Waiting || (verdict.state == State::Missing && !verdict.on.is_empty());
         if options.assume_fresh.contains(ix) || node.task.run == Runner::Manual {
             continue;
         } else if waits {
@@ -181,13 +192,19 @@ fn dry_run(env: &Env, workspace: &Workspace, providers: &Providers, options: &Op
         } else if verdict.must_run() || forced {
             let is_model = node.task.run == Runner::Model;
             let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
-            let count = |text: &str| crate::context::Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
-            let tokens_in: u64 =
-                request.iter().flat_map(|built| &built.request.messages).map(|message| count(&message.content)).sum();
+            let count = |text: &str| {
+                crate::context::Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64
+            };
+            let tokens_in: u64 = request
+                .iter()
+                .flat_map(|built| &built.request.messages)
+                .map(|message| count(&message.content))
+                .sum();
             let cost = match providers.price(&node.model.provider) {
                 _ if !is_model => Some(0.0),
                 Some(price) => Some(
-                    (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output) / 1e6,
+                    (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output)
+                        / 1e6,
                 ),
                 None => None,
             };

@@ -26,11 +26,12 @@ impl Facts for World<'_> {
 }
 
 /// The tasks that selectors name; without any, all.
-pub(super) fn select(workspace: &Workspace, selectors: &[String], exclude: &[String]) -> Result<Vec<Ix>, Error> {
-    let world = World {
-        workspace,
-        verdicts: OnceCell::new(),
-    };
+pub(super) fn select(
+    workspace: &Workspace,
+    selectors: &[String],
+    exclude: &[String],
+) -> Result<Vec<Ix>, Error> {
+    let world = World { workspace, verdicts: OnceCell::new() };
     graph::select(&workspace.graph, &world, selectors, exclude)
 }
 

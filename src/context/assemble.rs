@@ -43,22 +43,29 @@ pub fn assemble(
 }
 
 /// A candidate's text, or the reason why it is left out.
-fn text_of(graph: &Graph, candidate: &Candidate, shelf: &dyn Shelf) -> Result<Result<String, String>, Trouble> {
+fn text_of(
+    graph: &Graph,
+    candidate: &Candidate,
+    shelf: &dyn Shelf,
+) -> Result<Result<String, String>, Trouble> {
     let (path, output_of, literal) = match &candidate.source {
         Source::Card(ix) => return Ok(Ok(super::card(graph, *ix))),
-        Source::File {
-            path,
-            output_of,
-            literal,
-        } => (path, output_of, *literal),
+        Source::File { path, output_of, literal } => (path, output_of, *literal),
     };
     let text = match shelf.text(path) {
         Ok(Some(text)) => text,
         Ok(None) if output_of.is_some() => return Ok(Err("never built".into())),
         Ok(None) if !literal => return Ok(Err("there is no such file".into())),
-        Ok(None) => return Err(Trouble::new(format!("no document `{path}`"), "put it there, or take it out of the task")),
+        Ok(None) => {
+            return Err(Trouble::new(
+                format!("no document `{path}`"),
+                "put it there, or take it out of the task",
+            ));
+        }
         Err(error) if !literal => return Ok(Err(error.to_string())),
-        Err(error) => return Err(Trouble::new(format!("`{path}` cannot be read: {error}"), "mend or remove it")),
+        Err(error) => {
+            return Err(Trouble::new(format!("`{path}` cannot be read: {error}"), "mend or remove it"));
+        }
     };
     match &candidate.item.heading {
         None => Ok(Ok(text.trim_end().to_owned())),

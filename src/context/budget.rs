@@ -76,7 +76,8 @@ pub fn fill(
 }
 
 fn over(policy: &Policy, bundle: &Bundle) -> Trouble {
-    let parts: Vec<String> = bundle.items.iter().map(|item| format!("{} {}", item.item, item.tokens)).collect();
+    let parts: Vec<String> =
+        bundle.items.iter().map(|item| format!("{} {}", item.item, item.tokens)).collect();
     Trouble::new(
         format!(
             "index and pins take {} tokens and the budget is {}: {}",
@@ -102,7 +103,12 @@ fn shares(items: &[Item], item_max: usize, left: usize) -> Vec<usize> {
     shares
 }
 
-fn cut(item: Item, share: usize, query: &HashSet<String>, count: &dyn Fn(&str) -> usize) -> Result<Item, Dropped> {
+fn cut(
+    item: Item,
+    share: usize,
+    query: &HashSet<String>,
+    count: &dyn Fn(&str) -> usize,
+) -> Result<Item, Dropped> {
     if item.tokens_full <= share {
         return Ok(item);
     }
@@ -116,13 +122,7 @@ fn cut(item: Item, share: usize, query: &HashSet<String>, count: &dyn Fn(&str) -
     match short {
         Some(text) => {
             let block = block(&text);
-            Ok(Item {
-                form: Form::Shortened,
-                tokens: count(&block),
-                text,
-                block,
-                ..item
-            })
+            Ok(Item { form: Form::Shortened, tokens: count(&block), text, block, ..item })
         }
         None => Err(Dropped {
             reason: format!("no room: {share} of the {} tokens that it needs", item.tokens_full),
@@ -141,10 +141,16 @@ mod tests {
     struct NoFiles;
 
     impl Shelf for NoFiles {
-        fn digest(&self, _: &crate::path::RelPath) -> Result<Option<crate::digest::Digest>, super::super::Unreadable> {
+        fn digest(
+            &self,
+            _: &crate::path::RelPath,
+        ) -> Result<Option<crate::digest::Digest>, super::super::Unreadable> {
             Ok(None)
         }
-        fn text(&self, _: &crate::path::RelPath) -> Result<Option<std::sync::Arc<str>>, super::super::Unreadable> {
+        fn text(
+            &self,
+            _: &crate::path::RelPath,
+        ) -> Result<Option<std::sync::Arc<str>>, super::super::Unreadable> {
             Ok(None)
         }
     }
@@ -163,12 +169,7 @@ mod tests {
     }
 
     fn policy(budget: usize, item_max: usize, tokenizer: TokenizerName) -> Policy {
-        Policy {
-            budget,
-            item_max,
-            tokenizer,
-            ..Policy::default()
-        }
+        Policy { budget, item_max, tokenizer, ..Policy::default() }
     }
 
     #[test]

@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn a_forged_end_is_defused() {
-        for forged in ["</item>", "</ITEM>", "< / item >", "<\u{200b}/item>", "\u{ff1c}/item>", "<item source=\"x\">"] {
+        for forged in
+            ["</item>", "</ITEM>", "< / item >", "<\u{200b}/item>", "\u{ff1c}/item>", "<item source=\"x\">"]
+        {
             let block = fenced(&task("a"), Tier::Requires, Form::Full, &format!("x\n{forged}\ny"));
             assert_eq!(parse_fenced(&block).len(), 1, "{forged}");
             assert!(!block[5..block.len() - 9].contains(forged), "{forged}");

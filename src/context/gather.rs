@@ -63,12 +63,8 @@ pub fn card(graph: &Graph, ix: Ix) -> String {
 /// Gathers the candidates of a task. `manual` are items that a person names for this once.
 pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
     let node = graph.node(ix);
-    let mut gatherer = Gatherer {
-        graph,
-        excluded: &node.exclude,
-        seen: HashSet::new(),
-        found: Gathered::default(),
-    };
+    let mut gatherer =
+        Gatherer { graph, excluded: &node.exclude, seen: HashSet::new(), found: Gathered::default() };
     let declared: Vec<Candidate> = node
         .requires
         .iter()
@@ -83,7 +79,10 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
         for found in items {
             let wanted = target(graph, found, Tier::Manual);
             // An approved item keeps the tier that it had by its links.
-            let tier = declared.iter().find(|known| known.item == wanted.item).map_or(wanted.tier, |known| known.tier);
+            let tier = declared
+                .iter()
+                .find(|known| known.item == wanted.item)
+                .map_or(wanted.tier, |known| known.tier);
             gatherer.add(Candidate { tier, ..wanted });
         }
         gatherer.found.declared = declared;
@@ -96,12 +95,9 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
     }
     for found in &node.pin {
         let wanted = target(graph, found, Tier::Manual);
-        let tier = declared.iter().find(|known| known.item == wanted.item).map_or(wanted.tier, |known| known.tier);
-        gatherer.add(Candidate {
-            tier,
-            pinned: true,
-            ..wanted
-        });
+        let tier =
+            declared.iter().find(|known| known.item == wanted.item).map_or(wanted.tier, |known| known.tier);
+        gatherer.add(Candidate { tier, pinned: true, ..wanted });
     }
     for tier in tiers {
         match tier {
@@ -204,14 +200,9 @@ impl Gatherer<'_> {
                 None => return,
             },
             Subject::Doc(path) => match RelPath::parse(path) {
-                Ok(path) => document(
-                    &Input {
-                        path,
-                        heading: item.heading.clone(),
-                        literal: true,
-                    },
-                    Tier::Manual,
-                ),
+                Ok(path) => {
+                    document(&Input { path, heading: item.heading.clone(), literal: true }, Tier::Manual)
+                }
                 Err(_) => return,
             },
         };
@@ -222,17 +213,10 @@ impl Gatherer<'_> {
 fn output(graph: &Graph, ix: Ix, heading: Option<String>, tier: Tier) -> Candidate {
     let node = graph.node(ix);
     Candidate {
-        item: ItemRef {
-            subject: Subject::Task(node.id().to_owned()),
-            heading,
-        },
+        item: ItemRef { subject: Subject::Task(node.id().to_owned()), heading },
         tier,
         pinned: false,
-        source: Source::File {
-            path: node.output.clone(),
-            output_of: Some(ix),
-            literal: true,
-        },
+        source: Source::File { path: node.output.clone(), output_of: Some(ix), literal: true },
     }
 }
 
@@ -242,26 +226,15 @@ fn task(graph: &Graph, dep: &Dep, tier: Tier) -> Candidate {
     if dep.earlier {
         return candidate;
     }
-    Candidate {
-        item: ItemRef::whole(candidate.item.subject),
-        source: Source::Card(dep.task),
-        ..candidate
-    }
+    Candidate { item: ItemRef::whole(candidate.item.subject), source: Source::Card(dep.task), ..candidate }
 }
 
 fn document(input: &Input, tier: Tier) -> Candidate {
     Candidate {
-        item: ItemRef {
-            subject: Subject::Doc(input.path.to_string()),
-            heading: input.heading.clone(),
-        },
+        item: ItemRef { subject: Subject::Doc(input.path.to_string()), heading: input.heading.clone() },
         tier,
         pinned: false,
-        source: Source::File {
-            path: input.path.clone(),
-            output_of: None,
-            literal: input.literal,
-        },
+        source: Source::File { path: input.path.clone(), output_of: None, literal: input.literal },
     }
 }
 
@@ -270,10 +243,7 @@ fn target(graph: &Graph, target: &Target, tier: Tier) -> Candidate {
         Target::Task(dep) => task(graph, dep, tier),
         Target::Doc(input, _) => document(input, tier),
         Target::Index(heading) => Candidate {
-            item: ItemRef {
-                subject: Subject::Index,
-                heading: heading.clone(),
-            },
+            item: ItemRef { subject: Subject::Index, heading: heading.clone() },
             tier: Tier::Index,
             pinned: false,
             source: Source::File {
@@ -317,7 +287,10 @@ pub fn recipe(
                         Err(_) if !literal => None,
                         other => other?,
                     };
-                    framer.field([u8::from(*literal)]).maybe(title).maybe(digest.as_ref().map(Digest::as_bytes))
+                    framer
+                        .field([u8::from(*literal)])
+                        .maybe(title)
+                        .maybe(digest.as_ref().map(Digest::as_bytes))
                 }
             };
         }

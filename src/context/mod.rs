@@ -10,7 +10,6 @@ mod gather;
 mod prompt;
 mod shorten;
 
-
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,8 +17,8 @@ pub use assemble::assemble;
 pub use budget::fill;
 pub use fence::{Fenced, fenced, parse_fenced, safe};
 pub use gather::{Candidate, Gathered, Source, card, gather, recipe};
-pub use shorten::MARK;
 pub use prompt::{Prompt, check_prompts, render_prompt};
+pub use shorten::MARK;
 
 use crate::digest::Digest;
 use crate::path::RelPath;
@@ -72,7 +71,9 @@ impl fmt::Display for Unreadable {
             Unreadable::NotUtf8 { utf16: true, .. } => {
                 f.write_str("it is UTF-16; save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)")
             }
-            Unreadable::NotUtf8 { at, .. } => write!(f, "it is not UTF-8 text: the byte at offset {at} is wrong"),
+            Unreadable::NotUtf8 { at, .. } => {
+                write!(f, "it is not UTF-8 text: the byte at offset {at} is wrong")
+            }
             Unreadable::TooLarge(size) => write!(
                 f,
                 "it has {size} bytes and a document may have {LARGEST_DOCUMENT}; take a part of it out into a file"
@@ -80,10 +81,9 @@ impl fmt::Display for Unreadable {
             Unreadable::Outside => f.write_str("it is a symlink that leads out of the project"),
             Unreadable::NoFile => f.write_str("it is not a file"),
             Unreadable::Io(message) => f.write_str(message),
-            Unreadable::Markers(line) => write!(
-                f,
-                "line {line} has a `meu:contents` marker without its partner; restore or remove it"
-            ),
+            Unreadable::Markers(line) => {
+                write!(f, "line {line} has a `meu:contents` marker without its partner; restore or remove it")
+            }
         }
     }
 }
@@ -175,10 +175,7 @@ pub struct Trouble {
 impl Trouble {
     /// Trouble with a way out.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Trouble {
-            message: message.into(),
-            help: Some(help.into()),
-        }
+        Trouble { message: message.into(), help: Some(help.into()) }
     }
 }
 

@@ -62,12 +62,18 @@ fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
 }
 
 fn outline_text(graph: &Graph) -> String {
-    let lines = outline(graph).into_iter().map(|entry| format!("{}- {}\n", "  ".repeat(entry.depth), entry.title));
+    let lines =
+        outline(graph).into_iter().map(|entry| format!("{}- {}\n", "  ".repeat(entry.depth), entry.title));
     lines.collect()
 }
 
 /// Renders a task's prompt; texts come from the shelf.
-pub fn render_prompt(graph: &Graph, ix: Ix, gathered: &Gathered, shelf: &dyn Shelf) -> Result<Prompt, Trouble> {
+pub fn render_prompt(
+    graph: &Graph,
+    ix: Ix,
+    gathered: &Gathered,
+    shelf: &dyn Shelf,
+) -> Result<Prompt, Trouble> {
     let node = graph.node(ix);
     let wanted: Arc<Mutex<Vec<String>>> = Arc::default();
     let asked = wanted.clone();
@@ -80,14 +86,12 @@ pub fn render_prompt(graph: &Graph, ix: Ix, gathered: &Gathered, shelf: &dyn She
             Ok(format!("[{name}]"))
         }),
     )
-    .map_err(|error| Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt"))?;
+    .map_err(|error| {
+        Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt")
+    })?;
     let names = std::mem::take(&mut *lock(&wanted));
     if names.is_empty() {
-        return Ok(Prompt {
-            text: own.clone(),
-            own,
-            in_place: Vec::new(),
-        });
+        return Ok(Prompt { text: own.clone(), own, in_place: Vec::new() });
     }
     let mut texts: Vec<(String, String)> = Vec::new();
     let mut in_place: Vec<(Candidate, String)> = Vec::new();
@@ -107,10 +111,14 @@ pub fn render_prompt(graph: &Graph, ix: Ix, gathered: &Gathered, shelf: &dyn She
         ix,
         Arc::new(move |name| {
             let found = texts.iter().find(|(known, _)| known == name);
-            found.map(|(_, text)| text.clone()).ok_or_else(|| format!("`{name}` depends on another item's text"))
+            found
+                .map(|(_, text)| text.clone())
+                .ok_or_else(|| format!("`{name}` depends on another item's text"))
         }),
     )
-    .map_err(|error| Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt"))?;
+    .map_err(|error| {
+        Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt")
+    })?;
     Ok(Prompt { text, own, in_place })
 }
 
@@ -125,18 +133,13 @@ fn declared(id: &str, plan: &str, name: &str, gathered: &Gathered) -> Result<Can
     if let Subject::Task(bare) = &parsed.subject
         && !plan.is_empty()
     {
-        let near = ItemRef {
-            subject: Subject::Task(format!("{plan}/{bare}")),
-            heading: parsed.heading.clone(),
-        };
+        let near =
+            ItemRef { subject: Subject::Task(format!("{plan}/{bare}")), heading: parsed.heading.clone() };
         meanings.insert(0, near);
     }
     for meaning in &meanings {
         if let Some(found) = gathered.declared.iter().find(|known| known.item.covers(meaning)) {
-            return Ok(Candidate {
-                item: meaning.clone(),
-                ..found.clone()
-            });
+            return Ok(Candidate { item: meaning.clone(), ..found.clone() });
         }
     }
     let known: Vec<String> = gathered.declared.iter().map(|known| known.item.to_string()).collect();
@@ -213,13 +216,13 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
                     .unwrap_or_else(|| node.task.id.place()),
             };
             let problem = match shelf.digest(&input.path) {
-                Err(error) => Some(Trouble {
-                    message: format!("`{}` cannot be read: {error}", input.path),
-                    help: None,
-                }),
-                Ok(None) => {
-                    Some(Trouble::new(format!("no document `{}`", input.path), "paths start at the project's folder"))
+                Err(error) => {
+                    Some(Trouble { message: format!("`{}` cannot be read: {error}", input.path), help: None })
                 }
+                Ok(None) => Some(Trouble::new(
+                    format!("no document `{}`", input.path),
+                    "paths start at the project's folder",
+                )),
                 Ok(Some(_)) => match (&input.heading, shelf.text(&input.path)) {
                     (Some(heading), Ok(Some(text))) if find_section(&text, heading).is_none() => {
                         Some(no_heading(input.path.as_str(), heading, &text))

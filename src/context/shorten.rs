@@ -14,7 +14,12 @@ const BYTES_PER_TOKEN: usize = 24;
 /// Shortens a text until `fits` accepts it; `None` if not even one unit fits.
 ///
 /// `room` is the number of tokens that may fit, to bound the work; `query` the words that matter.
-pub fn shorten(text: &str, query: &HashSet<String>, room: usize, fits: &dyn Fn(&str) -> bool) -> Option<String> {
+pub fn shorten(
+    text: &str,
+    query: &HashSet<String>,
+    room: usize,
+    fits: &dyn Fn(&str) -> bool,
+) -> Option<String> {
     let units = units(text);
     let ranked = rank(text, &units, query);
     let mut bytes = 0;
@@ -100,15 +105,13 @@ fn render(text: &str, units: &[Unit], kept: &[usize]) -> String {
     let mut below = [false; 7];
     for at in (0..units.len()).rev() {
         match units[at].kind {
-            UnitKind::Heading(level) => {
-                if below[level.min(6)..].iter().any(|kept| *kept) {
-                    keep[at] = true;
-                    below[level.min(6)..].fill(false);
-                    if level > 0 {
-                        below[level.min(6) - 1] = true;
-                    }
-                }
+            UnitKind::Heading(level) if below[level.min(6)..].contains(&true) => {
+                // It stays, and what is above it with it.
+                keep[at] = true;
+                below[level.min(6)..].fill(false);
+                below[level.min(6) - 1] = true;
             }
+            UnitKind::Heading(_) => {}
             _ if keep[at] => below[6] = true,
             _ => {}
         }
@@ -119,7 +122,9 @@ fn render(text: &str, units: &[Unit], kept: &[usize]) -> String {
         let gap = last.map_or(at > 0, |last| at > last + 1);
         let same_block = last.is_some_and(|last| units[last].block == units[at].block);
         let apart = if same_block { " " } else { "\n" };
-        let tight = last.is_some_and(|last| at == last + 1 && !text[units[last].range.end..units[at].range.start].contains("\n\n"));
+        let tight = last.is_some_and(|last| {
+            at == last + 1 && !text[units[last].range.end..units[at].range.start].contains("\n\n")
+        });
         match (last.is_some(), gap) {
             (true, true) => shown.push_str(&format!("{apart}{MARK}{apart}")),
             (false, true) => shown.push_str(&format!("{MARK}\n")),
@@ -154,7 +159,9 @@ mod tests {
              the feet dry in spring.\n",
             "calibrate meter",
             95,
-            Some("# Kit\n\n[… left out …]\n## Meters\n\nCalibrate the meter first. Then rinse it.\n[… left out …]"),
+            Some(
+                "# Kit\n[… left out …]\n## Meters\n\nCalibrate the meter first. Then rinse it.\n[… left out …]",
+            ),
         );
     }
 

@@ -38,7 +38,8 @@ pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Err
     if revision.is_empty() || revision.starts_with('-') {
         return Err(wrong());
     }
-    let changed = git(root, &["diff", "--name-only", "--relative", "-z", revision, "--"]).ok_or_else(wrong)?;
+    let changed =
+        git(root, &["diff", "--name-only", "--relative", "-z", revision, "--"]).ok_or_else(wrong)?;
     let new = git(root, &["ls-files", "--others", "--exclude-standard", "-z"]).unwrap_or_default();
     let names = [changed, new].concat();
     Ok(names

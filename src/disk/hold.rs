@@ -16,11 +16,15 @@ pub fn hold(store: &Store) -> Result<Hold, Error> {
     store.make_meu()?;
     let path = store.meu().join("running");
     let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = opened.map_err(|error| Error::failed(format!("{} cannot be opened: {error}", path.display())))?;
+    let mut file =
+        opened.map_err(|error| Error::failed(format!("{} cannot be opened: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => {
             // Only a word for whoever is refused; the lock itself is the system's.
-            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| write!(file, "{}", std::process::id()));
             Ok(Hold(file))
         }
         Err(TryLockError::WouldBlock) => {

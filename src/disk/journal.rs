@@ -52,10 +52,7 @@ pub struct Journal<'a> {
 impl<'a> Journal<'a> {
     /// A journal that is opened with its first entry.
     pub fn new(store: &'a Store) -> Self {
-        Journal {
-            store,
-            file: Mutex::new(None),
-        }
+        Journal { store, file: Mutex::new(None) }
     }
 
     /// Adds an entry; with `sync` it is on the medium when this returns.
@@ -104,15 +101,10 @@ pub struct Replay {
 /// Reads the journal.
 pub fn replay(store: &Store) -> Replay {
     let Ok(bytes) = fs::read(store.meu().join("journal")) else { return Replay::default() };
-    let mut replay = Replay {
-        found: true,
-        ..Replay::default()
-    };
+    let mut replay = Replay { found: true, ..Replay::default() };
     for line in bytes.split(|byte| *byte == b'\n') {
         match serde_json::from_slice::<Entry>(line) {
-            Ok(Entry::Answer {
-                request, stored, text, ..
-            }) if Digest::of(&text) == stored.text => {
+            Ok(Entry::Answer { request, stored, text, .. }) if Digest::of(&text) == stored.text => {
                 replay.answers.insert(request, (stored, text));
             }
             Ok(Entry::Record { record, writes }) => replay.records.push((*record, writes)),

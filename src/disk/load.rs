@@ -43,9 +43,9 @@ pub struct Workspace {
 
 /// The folder of the project that `start` lies in: the nearest with a `meu.toml`, upwards.
 pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
-    let start = start
-        .canonicalize()
-        .map_err(|error| Error::invalid(format!("the folder {} cannot be opened: {error}", start.display())))?;
+    let start = start.canonicalize().map_err(|error| {
+        Error::invalid(format!("the folder {} cannot be opened: {error}", start.display()))
+    })?;
     let found = start.ancestors().find(|folder| folder.join("meu.toml").is_file());
     found.map(Path::to_owned).ok_or_else(|| {
         Error::invalid(format!("no meu.toml in {} or any folder above it", start.display()))
@@ -58,9 +58,10 @@ pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(crate::text::normal(&text).into_owned())),
-            Err(error) => {
-                Err(format!("it is not UTF-8 text: the byte at offset {} is wrong", error.utf8_error().valid_up_to()))
-            }
+            Err(error) => Err(format!(
+                "it is not UTF-8 text: the byte at offset {} is wrong",
+                error.utf8_error().valid_up_to()
+            )),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.to_string()),
@@ -76,10 +77,7 @@ pub fn load_config(store: &Store, sink: &Sink) -> Config {
             String::new()
         }
     };
-    let source = Arc::new(Source {
-        path: "meu.toml".into(),
-        text,
-    });
+    let source = Arc::new(Source { path: "meu.toml".into(), text });
     let mut config = parse_config(&source, sink);
     if config.name.is_empty() {
         let folder = store.root().file_name().map(|name| name.to_string_lossy().into_owned());
@@ -90,8 +88,9 @@ pub fn load_config(store: &Store, sink: &Sink) -> Config {
 
 /// Loads a project, or all that is wrong with it.
 pub fn load(root: &Path) -> Result<Workspace, Error> {
-    let store = Store::new(root)
-        .map_err(|error| Error::invalid(format!("the folder {} cannot be opened: {error}", root.display())))?;
+    let store = Store::new(root).map_err(|error| {
+        Error::invalid(format!("the folder {} cannot be opened: {error}", root.display()))
+    })?;
     let store = Arc::new(store);
     let sink = Sink::default();
     let config = load_config(&store, &sink);
@@ -99,8 +98,11 @@ pub fn load(root: &Path) -> Result<Workspace, Error> {
     let lock_text = load_lock(&store, &sink);
     let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
         sink.push(
-            Diagnostic::error(format!("meu.lock has the format {version}, and this meu reads up to {}", crate::lock::VERSION))
-                .help("use the meu that wrote it, or a newer one"),
+            Diagnostic::error(format!(
+                "meu.lock has the format {version}, and this meu reads up to {}",
+                crate::lock::VERSION
+            ))
+            .help("use the meu that wrote it, or a newer one"),
         );
         Lock::default()
     });
@@ -108,14 +110,24 @@ pub fn load(root: &Path) -> Result<Workspace, Error> {
 
     let project = Project { config, tasks };
     let orphans: Vec<RelPath> = {
-        let known: std::collections::HashSet<&str> = project.tasks.iter().map(|task| task.id.value.as_str()).collect();
+        let known: std::collections::HashSet<&str> =
+            project.tasks.iter().map(|task| task.id.value.as_str()).collect();
         let gone = lock.tasks().filter(|id| !known.contains(id)).flat_map(|id| lock.records(id));
         gone.filter_map(|record| RelPath::parse(&record.output).ok()).collect()
     };
     let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
     let index = project.config.index.clone();
     let graph = graph::build(project, &files, &orphans, &sink);
-    let shelf = DiskShelf::new(store.clone(), index);
+    let disowned = match graph.as_ref().is_some_and(|graph| graph.root().is_none()) {
+        true => lock
+            .tasks()
+            .flat_map(|id| lock.records(id))
+            .filter(|record| record.output == index.as_str())
+            .map(|record| record.built.blake3)
+            .collect(),
+        false => Vec::new(),
+    };
+    let shelf = DiskShelf::new(store.clone(), index, disowned);
     if let Some(graph) = &graph {
         check_prompts(graph, &shelf, &sink);
         check_globbed(graph, &shelf, &sink);
@@ -147,7 +159,9 @@ impl Workspace {
     /// A record of the journal counts once the text that it speaks of is on disk.
     fn lay_journal_over(&mut self) {
         for (record, writes) in &self.replay.records {
-            let on_disk = || RelPath::parse(&record.output).ok().and_then(|path| self.shelf.digest(&path).ok()).flatten();
+            let on_disk = || {
+                RelPath::parse(&record.output).ok().and_then(|path| self.shelf.digest(&path).ok()).flatten()
+            };
             if writes.is_none() || on_disk() == *writes {
                 self.lock.put(record.clone());
             }
@@ -166,7 +180,10 @@ fn load_tasks(store: &Store, config: &Config, sink: &Sink) -> Vec<crate::spec::T
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 && !folder.exists() => continue,
             Err(error) => {
-                sink.push(Diagnostic::error(format!("the folder `{}` cannot be read: {error}", config.tasks)));
+                sink.push(Diagnostic::error(format!(
+                    "the folder `{}` cannot be read: {error}",
+                    config.tasks
+                )));
                 continue;
             }
         };
@@ -185,10 +202,7 @@ fn load_tasks(store: &Store, config: &Config, sink: &Sink) -> Vec<crate::spec::T
         let shown = format!("{}/{relative}", config.tasks);
         match read_optional(path) {
             Ok(text) => {
-                let source = Arc::new(Source {
-                    path: shown,
-                    text: text.unwrap_or_default(),
-                });
+                let source = Arc::new(Source { path: shown, text: text.unwrap_or_default() });
                 tasks.extend(parse_tasks(&source, relative.strip_suffix(".toml").unwrap_or(relative), sink));
             }
             Err(message) => sink.push(Diagnostic::error(format!("`{shown}` cannot be read: {message}"))),

@@ -23,11 +23,7 @@ pub struct RunLog<'a> {
 impl<'a> RunLog<'a> {
     /// The record of a run of this name.
     pub fn new(store: &'a Store, name: &str) -> Self {
-        RunLog {
-            store,
-            name: name.to_owned(),
-            file: None,
-        }
+        RunLog { store, name: name.to_owned(), file: None }
     }
 
     /// Adds an event with its time. Records tell; they stop no run.

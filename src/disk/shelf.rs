@@ -27,6 +27,8 @@ type Found = Result<Option<Digest>, Unreadable>;
 pub struct DiskShelf {
     store: Arc<Store>,
     index: RelPath,
+    /// Texts of INDEX.md that a root task made that is gone: no person's words.
+    disowned: Vec<Digest>,
     inner: RefCell<Inner>,
 }
 
@@ -40,17 +42,15 @@ struct Inner {
 
 impl DiskShelf {
     /// The shelf of a store whose index document is at `index`.
-    pub fn new(store: Arc<Store>, index: RelPath) -> Self {
+    ///
+    /// `disowned` are texts of it that do not count, since the root task that made them is gone.
+    pub fn new(store: Arc<Store>, index: RelPath, disowned: Vec<Digest>) -> Self {
         let state = State::load(&store);
         DiskShelf {
             store,
             index,
-            inner: RefCell::new(Inner {
-                state,
-                seen: HashMap::new(),
-                texts: HashMap::new(),
-                kept: 0,
-            }),
+            disowned,
+            inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
         }
     }
 
@@ -71,8 +71,11 @@ impl DiskShelf {
     /// Writes an output whole; INDEX.md keeps its generated region.
     pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> std::io::Result<()> {
         if *path == self.index {
-            let raw = super::read_optional(&self.store.full(path)).map_err(std::io::Error::other)?.unwrap_or_default();
-            let raw = text::with_body(&raw, text).map_err(|line| std::io::Error::other(Unreadable::Markers(line).to_string()))?;
+            let raw = super::read_optional(&self.store.full(path))
+                .map_err(std::io::Error::other)?
+                .unwrap_or_default();
+            let raw = text::with_body(&raw, text)
+                .map_err(|line| std::io::Error::other(Unreadable::Markers(line).to_string()))?;
             self.store.write(path, &raw, durability)?;
         } else {
             self.store.write(path, text, durability)?;
@@ -117,11 +120,9 @@ impl DiskShelf {
         let mut bytes = Vec::with_capacity(meta.len() as usize);
         (&mut file).take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes).map_err(io)?;
         let raw = String::from_utf8(bytes).map_err(|error| {
-            let utf16 = error.as_bytes().starts_with(&[0xff, 0xfe]) || error.as_bytes().starts_with(&[0xfe, 0xff]);
-            Unreadable::NotUtf8 {
-                at: error.utf8_error().valid_up_to(),
-                utf16,
-            }
+            let utf16 =
+                error.as_bytes().starts_with(&[0xff, 0xfe]) || error.as_bytes().starts_with(&[0xfe, 0xff]);
+            Unreadable::NotUtf8 { at: error.utf8_error().valid_up_to(), utf16 }
         })?;
         let normal = text::normal(&raw).into_owned();
         let normal = if *path == self.index {
@@ -143,12 +144,22 @@ impl DiskShelf {
 
     /// The digest, from the stat cache if the stat is as recorded.
     fn look(&self, path: &RelPath) -> Found {
+        let found = self.look_at(path);
+        match found {
+            Ok(Some(digest)) if *path == self.index && self.disowned.contains(&digest) => Ok(None),
+            found => found,
+        }
+    }
+
+    fn look_at(&self, path: &RelPath) -> Found {
         if let Some(found) = self.inner.borrow().seen.get(path) {
             return found.clone();
         }
         let known = self.inner.borrow().state.files.get(path).copied();
         let found = match known {
-            Some((stat, digest)) if fs::metadata(self.store.full(path)).is_ok_and(|meta| Stat::of(&meta) == stat) => {
+            Some((stat, digest))
+                if fs::metadata(self.store.full(path)).is_ok_and(|meta| Stat::of(&meta) == stat) =>
+            {
                 Ok(Some(digest))
             }
             _ => match self.read(path) {

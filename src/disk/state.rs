@@ -42,13 +42,7 @@ impl Stat {
         };
         #[cfg(not(unix))]
         let (changed, inode, device) = (0, 0, 0);
-        Stat {
-            size: meta.len(),
-            modified: meta.modified().map_or(0, nanos),
-            changed,
-            inode,
-            device,
-        }
+        Stat { size: meta.len(), modified: meta.modified().map_or(0, nanos), changed, inode, device }
     }
 
     fn youngest(&self) -> i128 {
@@ -210,22 +204,12 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let stat = Stat {
-            size: 1,
-            modified: -5,
-            changed: 7,
-            inode: 8,
-            device: 9,
-        };
+        let stat = Stat { size: 1, modified: -5, changed: 7, inode: 8, device: 9 };
         let mut state = State::default();
         if let Ok(path) = RelPath::parse("a/b.md") {
             state.files.insert(path, (stat, Digest::of("x")));
         }
-        let recalled = Recalled {
-            recipe: Digest::of("1"),
-            request: Digest::of("2"),
-            parts: Digest::of("3"),
-        };
+        let recalled = Recalled { recipe: Digest::of("1"), request: Digest::of("2"), parts: Digest::of("3") };
         state.requests.insert("a".into(), recalled);
         state.counts.insert((TokenizerName::Chars, Digest::of("y")), 5);
         state

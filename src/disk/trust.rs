@@ -37,10 +37,14 @@ impl Trust {
                 }
                 (Runner::Model, Some(provider)) if provider.api == ProviderApi::Command => {
                     let argv = &provider.command;
-                    wants.push((format!("provider {} runs {}", provider.name, shown(argv)), content(argv, store)));
+                    wants.push((
+                        format!("provider {} runs {}", provider.name, shown(argv)),
+                        content(argv, store),
+                    ));
                 }
                 (Runner::Model, Some(provider))
-                    if provider.api == ProviderApi::OpenAi && !is_usual(&provider.base_url, &provider.api_key_env) =>
+                    if provider.api == ProviderApi::OpenAi
+                        && !is_usual(&provider.base_url, &provider.api_key_env) =>
                 {
                     let line = format!(
                         "provider {} sends requests, and the key in {} if it is set, to {}",
@@ -58,23 +62,22 @@ impl Trust {
         for (line, digest) in &wants {
             framer.field(line).field(digest.as_bytes());
         }
-        Trust {
-            digest: framer.finish(),
-            wants: wants.into_iter().map(|(line, _)| line).collect(),
-        }
+        Trust { digest: framer.finish(), wants: wants.into_iter().map(|(line, _)| line).collect() }
     }
 
     /// Whether the person said yes to all of it, as it is now.
     pub fn is_given(&self) -> bool {
         self.wants.is_empty()
             || trust_everything()
-            || fs::read_to_string(file().unwrap_or_default())
-                .is_ok_and(|text| text.lines().any(|line| line.split(' ').next() == Some(&self.digest.to_string())))
+            || fs::read_to_string(file().unwrap_or_default()).is_ok_and(|text| {
+                text.lines().any(|line| line.split(' ').next() == Some(&self.digest.to_string()))
+            })
     }
 
     /// Keeps the yes.
     pub fn give(&self, store: &Store) -> Result<PathBuf, Error> {
-        let path = file().ok_or_else(|| Error::failed("neither XDG_CONFIG_HOME nor HOME says where to keep it"))?;
+        let path =
+            file().ok_or_else(|| Error::failed("neither XDG_CONFIG_HOME nor HOME says where to keep it"))?;
         let write = || -> std::io::Result<()> {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;

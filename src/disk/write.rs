@@ -116,7 +116,10 @@ impl Store {
             existing = existing.parent().unwrap_or(&self.root);
         }
         if !existing.canonicalize()?.starts_with(&self.root) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "a symlink leads it out of the project"));
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "a symlink leads it out of the project",
+            ));
         }
         fs::create_dir_all(folder)
     }
@@ -154,7 +157,8 @@ impl Store {
 
     /// Brings all outputs that were written to the medium, before the record that speaks of them.
     pub fn sync_written(&self) -> io::Result<()> {
-        let folders = std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let folders =
+            std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if folders.is_empty() {
             return Ok(());
         }

@@ -43,7 +43,11 @@ pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Si
             output: outputs[at].clone(),
             requires: linker.links(&task.requires, LinkKind::Requires),
             refers: linker.links(&task.refers, LinkKind::Refers),
-            relates_to: linker.links(&task.relates_to, LinkKind::RelatesTo).iter().map(|dep| dep.task).collect(),
+            relates_to: linker
+                .links(&task.relates_to, LinkKind::RelatesTo)
+                .iter()
+                .map(|dep| dep.task)
+                .collect(),
             duplicate_of: duplicates[at],
             inputs: linker.inputs(),
             pin: linker.targets(&task.pin),
@@ -57,13 +61,7 @@ pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Si
             task: task.clone(),
         });
     }
-    let graph = Graph {
-        config: project.config,
-        nodes,
-        by_id,
-        root,
-        order: Vec::new(),
-    };
+    let graph = Graph { config: project.config, nodes, by_id, root, order: Vec::new() };
     order::arrange(graph, sink)
 }
 
@@ -99,8 +97,10 @@ fn find_root(tasks: &[Task], sink: &Sink) -> Option<Ix> {
     for items in [&first.pin, &first.manual].into_iter().chain(first.items.as_ref()) {
         for item in items.iter().filter(|item| matches!(item.value.subject, Subject::Task(_))) {
             sink.push(
-                Diagnostic::error("the root task can have no output of a task in its context: all of them require it")
-                    .at(item.place()),
+                Diagnostic::error(
+                    "the root task can have no output of a task in its context: all of them require it",
+                )
+                .at(item.place()),
             );
         }
     }
@@ -209,10 +209,13 @@ fn outputs(
             folder = above;
             if let Some(other) = taken.get(folder) {
                 sink.push(
-                    Diagnostic::error(format!("the output `{}` would be a folder and a file", outputs[*other]))
-                        .at(place(&tasks[*other]))
-                        .also(place(&tasks[*at]), "this output lies in it")
-                        .help("give one of them another `output`"),
+                    Diagnostic::error(format!(
+                        "the output `{}` would be a folder and a file",
+                        outputs[*other]
+                    ))
+                    .at(place(&tasks[*other]))
+                    .also(place(&tasks[*at]), "this output lies in it")
+                    .help("give one of them another `output`"),
                 );
             }
         }
@@ -280,12 +283,7 @@ impl Linker<'_> {
                 }
                 let heading = heading.map(str::to_owned);
                 if !deps.iter().any(|dep| dep.task == target && dep.heading == heading) {
-                    deps.push(Dep {
-                        task: target,
-                        heading,
-                        at: link.clone(),
-                        earlier: true,
-                    });
+                    deps.push(Dep { task: target, heading, at: link.clone(), earlier: true });
                 }
             }
         }
@@ -313,9 +311,9 @@ impl Linker<'_> {
                 found.sort_by_key(|ix| (self.tasks[ix.0].priority, &self.tasks[ix.0].id.value));
                 if found.is_empty() {
                     self.sink.push(
-                        Diagnostic::warning(format!("`{name}` matches no task"))
-                            .at(link.place())
-                            .help(format!("`{}` stays empty until a task of that name is there", kind.word())),
+                        Diagnostic::warning(format!("`{name}` matches no task")).at(link.place()).help(
+                            format!("`{}` stays empty until a task of that name is there", kind.word()),
+                        ),
                     );
                 }
                 found
@@ -359,11 +357,7 @@ impl Linker<'_> {
             for path in found {
                 let known = inputs.iter().any(|input| input.path == path && input.heading == heading);
                 if !known {
-                    inputs.push(Input {
-                        path,
-                        heading: heading.clone(),
-                        literal,
-                    });
+                    inputs.push(Input { path, heading: heading.clone(), literal });
                 }
             }
         }
@@ -388,7 +382,9 @@ impl Linker<'_> {
                         self.sink.push(
                             Diagnostic::error(format!("`{path}` is the output of the task `{id}`"))
                                 .at(place())
-                                .help(format!("name the task instead: `requires = [\"{id}\"]`, or `task:{id}`")),
+                                .help(format!(
+                                    "name the task instead: `requires = [\"{id}\"]`, or `task:{id}`"
+                                )),
                         );
                         None
                     }
@@ -408,19 +404,11 @@ impl Linker<'_> {
             Subject::Index => Some(Target::Index(heading)),
             Subject::Doc(path) => {
                 let path = self.document(path, || item.place())?;
-                let input = Input {
-                    path,
-                    heading,
-                    literal: true,
-                };
+                let input = Input { path, heading, literal: true };
                 Some(Target::Doc(input, item.clone()))
             }
             Subject::Task(name) => {
-                let at = At {
-                    value: name.clone(),
-                    source: item.source.clone(),
-                    span: item.span.clone(),
-                };
+                let at = At { value: name.clone(), source: item.source.clone(), span: item.span.clone() };
                 let Some(target) = self.ids.one(&self.task.id.value, name) else {
                     self.sink.push(self.ids.unknown(&at, name));
                     return None;
@@ -430,12 +418,7 @@ impl Linker<'_> {
                     self.sink.push(self.self_link(&at, LinkKind::Refers));
                     return None;
                 }
-                Some(Target::Task(Dep {
-                    task: target,
-                    heading,
-                    at,
-                    earlier: true,
-                }))
+                Some(Target::Task(Dep { task: target, heading, at, earlier: true }))
             }
         }
     }
@@ -447,21 +430,15 @@ impl Linker<'_> {
                 Subject::Task(name) => match self.ids.one(&self.task.id.value, name) {
                     Some(target) => Subject::Task(self.tasks[self.canonical(target).0].id.value.clone()),
                     None => {
-                        let at = At {
-                            value: name.clone(),
-                            source: item.source.clone(),
-                            span: item.span.clone(),
-                        };
+                        let at =
+                            At { value: name.clone(), source: item.source.clone(), span: item.span.clone() };
                         self.sink.push(self.ids.unknown(&at, name));
                         continue;
                     }
                 },
                 other => other.clone(),
             };
-            refs.push(ItemRef {
-                subject,
-                heading: item.value.heading.clone(),
-            });
+            refs.push(ItemRef { subject, heading: item.value.heading.clone() });
         }
         refs
     }

@@ -11,7 +11,8 @@ use crate::diag::{Diagnostic, Sink};
 
 /// Drops the order of soft links in circles, finds circles of `requires`, fills in levels and order.
 pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Option<Graph> {
-    let all: Vec<Vec<usize>> = graph.nodes().map(|(ix, _)| graph.ordering(ix).map(|to| to.0).collect()).collect();
+    let all: Vec<Vec<usize>> =
+        graph.nodes().map(|(ix, _)| graph.ordering(ix).map(|to| to.0).collect()).collect();
     let component = components(&all);
     for at in 0..graph.nodes.len() {
         let node = &mut graph.nodes[at];
@@ -25,7 +26,8 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Option<Graph> {
         }
     }
 
-    let hard: Vec<Vec<usize>> = graph.nodes().map(|(ix, _)| graph.hard(ix).map(|to| to.0).collect()).collect();
+    let hard: Vec<Vec<usize>> =
+        graph.nodes().map(|(ix, _)| graph.hard(ix).map(|to| to.0).collect()).collect();
     let circles = circles(&hard);
     if !circles.is_empty() {
         for circle in circles {
@@ -148,7 +150,12 @@ fn circles(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
 }
 
 /// The shortest circle through a node, if it is shorter than `limit`.
-fn circle_through(start: usize, edges: &[Vec<usize>], component: &[usize], limit: usize) -> Option<Vec<usize>> {
+fn circle_through(
+    start: usize,
+    edges: &[Vec<usize>],
+    component: &[usize],
+    limit: usize,
+) -> Option<Vec<usize>> {
     let mut from: std::collections::HashMap<usize, usize> = std::collections::HashMap::new();
     let mut queue = VecDeque::from([(start, 1)]);
     while let Some((v, length)) = queue.pop_front() {
@@ -196,7 +203,8 @@ fn tell(graph: &Graph, circle: &[usize]) -> Diagnostic {
         if at == 0 {
             diagnostic = diagnostic.at(dep.at.place());
         } else {
-            diagnostic = diagnostic.also(dep.at.place(), format!("`{}` requires `{}`", name(*from), name(*to)));
+            diagnostic =
+                diagnostic.also(dep.at.place(), format!("`{}` requires `{}`", name(*from), name(*to)));
         }
     }
     match weakest {

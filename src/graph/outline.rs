@@ -36,7 +36,8 @@ pub fn outline(graph: &Graph) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut todo: Vec<(usize, &str)> = sorted("").into_iter().map(|id| (0, id)).collect();
     while let Some((depth, id)) = todo.pop() {
-        let task = graph.find(id).filter(|ix| graph.node(*ix).duplicate_of.is_none() && Some(*ix) != graph.root());
+        let task =
+            graph.find(id).filter(|ix| graph.node(*ix).duplicate_of.is_none() && Some(*ix) != graph.root());
         let title = match task {
             Some(ix) => graph.node(ix).task.title.clone(),
             None => crate::spec::words_of_id(id),

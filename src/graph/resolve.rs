@@ -87,7 +87,9 @@ impl<'a> Ids<'a> {
     pub(super) fn unknown(&self, link: &At<String>, name: &str) -> Diagnostic {
         let known = self.0.keys().copied();
         let help = did_you_mean(name.trim_start_matches("./").trim_start_matches("../"), known)
-            .unwrap_or_else(|| "a bare name is looked for in the task's own folder, then from the top".into());
+            .unwrap_or_else(|| {
+                "a bare name is looked for in the task's own folder, then from the top".into()
+            });
         Diagnostic::error(format!("no task `{name}`")).at(link.place()).help(help)
     }
 }
@@ -110,11 +112,7 @@ fn candidates(from: &str, name: &str) -> Vec<String> {
         }
         return vec![parts.join("/")];
     }
-    if folder.is_empty() {
-        vec![name.to_owned()]
-    } else {
-        vec![format!("{folder}/{name}"), name.to_owned()]
-    }
+    if folder.is_empty() { vec![name.to_owned()] } else { vec![format!("{folder}/{name}"), name.to_owned()] }
 }
 
 /// The documents that globs may find.
@@ -126,7 +124,12 @@ pub(super) struct Documents<'a> {
 }
 
 impl<'a> Documents<'a> {
-    pub(super) fn new(config: &'a Config, files: &'a [RelPath], orphans: &[RelPath], outputs: &[RelPath]) -> Self {
+    pub(super) fn new(
+        config: &'a Config,
+        files: &'a [RelPath],
+        orphans: &[RelPath],
+        outputs: &[RelPath],
+    ) -> Self {
         let gone = orphans.iter().map(|path| (path.folded(), None));
         let made = outputs.iter().enumerate().map(|(at, path)| (path.folded(), Some(Ix(at))));
         let written = gone.chain(made).collect();

@@ -20,7 +20,12 @@ pub trait Facts {
 }
 
 /// The tasks that selectors name, by number; without selectors all of them.
-pub fn select(graph: &Graph, facts: &dyn Facts, selectors: &[String], exclude: &[String]) -> Result<Vec<Ix>, Error> {
+pub fn select(
+    graph: &Graph,
+    facts: &dyn Facts,
+    selectors: &[String],
+    exclude: &[String],
+) -> Result<Vec<Ix>, Error> {
     let mut chosen = vec![selectors.is_empty(); graph.len()];
     for selector in selectors {
         for ix in intersection(graph, facts, selector)? {
@@ -65,7 +70,8 @@ fn one(graph: &Graph, facts: &dyn Facts, part: &str) -> Result<Vec<bool>, Error>
 }
 
 fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> {
-    let filter = |keep: &dyn Fn(Ix) -> bool| (0..graph.len()).map(Ix).filter(|ix| keep(*ix)).collect::<Vec<_>>();
+    let filter =
+        |keep: &dyn Fn(Ix) -> bool| (0..graph.len()).map(Ix).filter(|ix| keep(*ix)).collect::<Vec<_>>();
     match word.split_once(':') {
         Some(("tag", tag)) => Ok(filter(&|ix| graph.node(ix).task.tags.iter().any(|own| own == tag))),
         Some(("plan", plan)) => {
@@ -74,7 +80,16 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
         }
         Some(("state", state)) => {
             const STATES: [&str; 10] = [
-                "fresh", "stale", "missing", "edited", "awaiting", "blocked", "failed", "duplicate", "waiting", "orphan",
+                "fresh",
+                "stale",
+                "missing",
+                "edited",
+                "awaiting",
+                "blocked",
+                "failed",
+                "duplicate",
+                "waiting",
+                "orphan",
             ];
             if !STATES.contains(&state) {
                 let message = format!("`{state}` is no state; states are {}", STATES.join(", "));
@@ -96,7 +111,8 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
             let changed = facts.changed(since)?;
             Ok(filter(&|ix| {
                 let node = graph.node(ix);
-                changed.contains(&node.task.id.source.path) || node.documents().any(|doc| changed.contains(doc.path.as_str()))
+                changed.contains(&node.task.id.source.path)
+                    || node.documents().any(|doc| changed.contains(doc.path.as_str()))
             }))
         }
         Some((kind, _)) => Err(Error::invalid(format!(

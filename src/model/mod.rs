@@ -36,10 +36,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a way out.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Refusal {
-            message: message.into(),
-            help: Some(help.into()),
-        }
+        Refusal { message: message.into(), help: Some(help.into()) }
     }
 }
 

@@ -20,13 +20,7 @@ impl Model for Offline {
     fn ask(&self, request: &Request) -> Result<Answer, Refusal> {
         let user = request.messages.iter().rfind(|message| message.role == "user");
         let text = draft(user.map_or("", |message| &message.content), limit(request));
-        Ok(Answer {
-            text,
-            tokens_in: None,
-            tokens_out: None,
-            model: "offline".into(),
-            ms: 0,
-        })
+        Ok(Answer { text, tokens_in: None, tokens_out: None, model: "offline".into(), ms: 0 })
     }
 }
 
@@ -48,7 +42,8 @@ fn draft(user: &str, limit: usize) -> String {
     let items = parse_fenced(user);
     let query: HashSet<String> = words(title).chain(words(prompt)).collect();
     // The index and cards say how to write, not what.
-    let sources: Vec<&Fenced<'_>> = items.iter().filter(|item| item.source != "index" && item.tier != "plan").collect();
+    let sources: Vec<&Fenced<'_>> =
+        items.iter().filter(|item| item.source != "index" && item.tier != "plan").collect();
     let sentences: Vec<Vec<Sentence<'_>>> = rank(&sources, &query);
 
     let mut draft = format!("# {title}\n");
@@ -133,7 +128,11 @@ fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>) -> Vec<Vec<Sentenc
         for (at, unit) in units(source.text).into_iter().enumerate() {
             let text = &source.text[unit.range];
             let ours = text.starts_with("*Drafted offline") || text.contains(crate::context::MARK);
-            if unit.kind != UnitKind::Sentence || ours || text.starts_with('|') || text.starts_with("No source") {
+            if unit.kind != UnitKind::Sentence
+                || ours
+                || text.starts_with('|')
+                || text.starts_with("No source")
+            {
                 continue;
             }
             let words: HashSet<String> = words(text).collect();
@@ -143,12 +142,7 @@ fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>) -> Vec<Vec<Sentenc
             for word in &words {
                 *frequency.entry(word.clone()).or_default() += 1;
             }
-            sentences.push(Sentence {
-                score: 0,
-                at,
-                text,
-                words,
-            });
+            sentences.push(Sentence { score: 0, at, text, words });
         }
         all.push(sentences);
     }
@@ -175,7 +169,8 @@ fn overlap(said: &HashSet<String>, words: &HashSet<String>) -> bool {
 }
 
 fn is_listed(text: &str) -> bool {
-    text.starts_with(['-', '*', '+']) || text.split(['.', ')']).next().is_some_and(|n| n.parse::<u32>().is_ok())
+    text.starts_with(['-', '*', '+'])
+        || text.split(['.', ')']).next().is_some_and(|n| n.parse::<u32>().is_ok())
 }
 
 /// The first heading of a source, or its name spelled out.
@@ -199,7 +194,10 @@ mod tests {
     #[test]
     fn the_relevant_sentence_is_cited() {
         let draft = draft(USER, 300);
-        assert!(draft.starts_with("# Calibration\n\n## Kit\n\nThe meter needs calibration before every survey."), "{draft}");
+        assert!(
+            draft.starts_with("# Calibration\n\n## Kit\n\nThe meter needs calibration before every survey."),
+            "{draft}"
+        );
         assert!(draft.contains("[doc:notes/kit.md]"));
         assert!(draft.ends_with("no language model was asked.*\n"));
     }
@@ -207,7 +205,10 @@ mod tests {
     #[test]
     fn without_sources_the_draft_says_so() {
         let draft = draft("# Task: A\n\nDo this.\nAnd that.\n", 1000);
-        assert!(draft.contains("No source was given. What the task asks for:\n\n- Do this.\n- And that.\n"), "{draft}");
+        assert!(
+            draft.contains("No source was given. What the task asks for:\n\n- Do this.\n- And that.\n"),
+            "{draft}"
+        );
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! A door (◇). Keys are read here, from the environment, and go nowhere but into a request's head.
 
+// A door: what .clippy.toml forbids elsewhere is this room's work.
+#![allow(clippy::disallowed_methods)]
+
 #[cfg(feature = "http")]
 mod openai;
 mod program;
@@ -50,8 +53,10 @@ impl Providers {
             #[cfg(feature = "http")]
             ProviderApi::OpenAi => openai::check(&gate.provider),
             #[cfg(not(feature = "http"))]
-            ProviderApi::OpenAi => Err(Error::invalid(format!("the provider `{name}` needs HTTP, which this meu is built without"))
-                .help("install meu with its default features")),
+            ProviderApi::OpenAi => Err(Error::invalid(format!(
+                "the provider `{name}` needs HTTP, which this meu is built without"
+            ))
+            .help("install meu with its default features")),
         }
     }
 
@@ -88,14 +93,14 @@ fn ask(provider: &Provider, request: &Request, folder: &std::path::Path) -> Resu
         ProviderApi::Offline => Offline.ask(request),
         ProviderApi::Command => {
             let text = request.text();
-            run_program(&provider.command, &text, &[], folder, Some(provider.timeout)).map(|answer| Answer {
-                model: provider.name.clone(),
-                ..answer
-            })
+            run_program(&provider.command, &text, &[], folder, Some(provider.timeout))
+                .map(|answer| Answer { model: provider.name.clone(), ..answer })
         }
         #[cfg(feature = "http")]
         ProviderApi::OpenAi => openai::OpenAi(provider).ask(request),
         #[cfg(not(feature = "http"))]
-        ProviderApi::OpenAi => Err(Refusal::new("this meu is built without HTTP", "install it with its default features")),
+        ProviderApi::OpenAi => {
+            Err(Refusal::new("this meu is built without HTTP", "install it with its default features"))
+        }
     }
 }

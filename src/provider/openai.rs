@@ -21,24 +21,33 @@ fn key(provider: &Provider) -> Option<String> {
 
 pub(super) fn check(provider: &Provider) -> Result<(), Error> {
     if !provider.base_url.starts_with("http://") && !provider.base_url.starts_with("https://") {
-        return Err(Error::invalid(format!("the base_url `{}` of the provider `{}` is no URL", provider.base_url, provider.name))
-            .help("write it as \"https://host/v1\""));
+        return Err(Error::invalid(format!(
+            "the base_url `{}` of the provider `{}` is no URL",
+            provider.base_url, provider.name
+        ))
+        .help("write it as \"https://host/v1\""));
     }
     if provider.base_url.starts_with("https://api.openai.com/") && key(provider).is_none() {
-        return Err(Error::invalid(format!("no key for the provider `{}`: {} is not set", provider.name, provider.api_key_env))
-            .help(format!("set {} in the environment, or choose another provider", provider.api_key_env)));
+        return Err(Error::invalid(format!(
+            "no key for the provider `{}`: {} is not set",
+            provider.name, provider.api_key_env
+        ))
+        .help(format!("set {} in the environment, or choose another provider", provider.api_key_env)));
     }
     Ok(())
 }
 
 /// The body as it is sent.
 fn body(request: &Request) -> Value {
-    let number = |name: &str| request.parameter(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let number =
+        |name: &str| request.parameter(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
     let mut body = json!({
         "model": request.model,
         "messages": request.messages.iter().map(|m| json!({"role": m.role, "content": m.content})).collect::<Vec<_>>(),
     });
-    for (ours, theirs) in [("temperature", "temperature"), ("max_output_tokens", "max_tokens"), ("seed", "seed")] {
+    for (ours, theirs) in
+        [("temperature", "temperature"), ("max_output_tokens", "max_tokens"), ("seed", "seed")]
+    {
         if let Some(value) = number(ours) {
             body[theirs] = value;
         }
@@ -99,15 +108,21 @@ impl OpenAi<'_> {
             Fault::Passing(Refusal::new(message, "is the server up, and `base_url` right?"), None)
         })?;
         let status = response.status().as_u16();
-        let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.parse::<f64>().ok());
-        let text = response.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string().map_err(|error| {
-            let message = clean(format!("the answer of {} broke off: {error}", self.0.base_url));
-            Fault::Passing(Refusal::new(message, "run it again"), None)
-        })?;
+        let after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| text.parse::<f64>().ok());
+        let text =
+            response.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string().map_err(|error| {
+                let message = clean(format!("the answer of {} broke off: {error}", self.0.base_url));
+                Fault::Passing(Refusal::new(message, "run it again"), None)
+            })?;
         if status != 200 {
             return Err(self.refused(status, after, &clean(text)));
         }
-        answer(&text, began).map_err(|refusal| Fault::Lasting(Refusal { message: clean(refusal.message), ..refusal }))
+        answer(&text, began)
+            .map_err(|refusal| Fault::Lasting(Refusal { message: clean(refusal.message), ..refusal }))
     }
 
     fn refused(&self, status: u16, after: Option<f64>, text: &str) -> Fault {
@@ -145,9 +160,14 @@ fn answer(text: &str, began: Instant) -> Result<Answer, Refusal> {
     }
     match choice["finish_reason"].as_str() {
         Some("length") => {
-            return Err(Refusal::new("the answer was cut at the length limit", "raise `max_output_tokens`, or ask for less"));
+            return Err(Refusal::new(
+                "the answer was cut at the length limit",
+                "raise `max_output_tokens`, or ask for less",
+            ));
         }
-        Some("content_filter") => return Err(Refusal::new("a content filter held the answer back", "change the prompt")),
+        Some("content_filter") => {
+            return Err(Refusal::new("a content filter held the answer back", "change the prompt"));
+        }
         _ => {}
     }
     let Some(content) = choice["message"]["content"].as_str() else {
@@ -168,7 +188,8 @@ mod tests {
 
     fn check(text: &str, expected: Result<&str, &str>) {
         let found = answer(text, Instant::now());
-        let found = found.as_ref().map(|answer| answer.text.as_str()).map_err(|refusal| refusal.message.as_str());
+        let found =
+            found.as_ref().map(|answer| answer.text.as_str()).map_err(|refusal| refusal.message.as_str());
         assert_eq!(found, expected);
     }
 

@@ -81,7 +81,10 @@ pub fn run_program(
     match status {
         Err(error) => Err(Refusal::new(format!("the program `{program}` was lost: {error}"), "run it again")),
         Ok(None) => Err(Refusal::new(
-            format!("the program `{program}` took longer than {} s", timeout.unwrap_or_default().as_secs_f64()),
+            format!(
+                "the program `{program}` took longer than {} s",
+                timeout.unwrap_or_default().as_secs_f64()
+            ),
             "raise the provider's `timeout`",
         )),
         Ok(Some(status)) if !status.success() => Err(Refusal {
@@ -96,7 +99,10 @@ pub fn run_program(
                 model: String::new(),
                 ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             }),
-            Err(_) => Err(Refusal::new(format!("the program `{program}` printed what is not UTF-8"), "mend the program")),
+            Err(_) => Err(Refusal::new(
+                format!("the program `{program}` printed what is not UTF-8"),
+                "mend the program",
+            )),
         },
     }
 }

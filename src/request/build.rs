@@ -80,7 +80,9 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
         runner => {
             let bundle = assemble(graph, ix, &gathered, &prompt, shelf)?;
             let mut items = in_place(Form::Full);
-            items.extend(bundle.items.iter().map(|item| part(&item.item, item.tier.word(), item.form, &item.text)));
+            items.extend(
+                bundle.items.iter().map(|item| part(&item.item, item.tier.word(), item.form, &item.text)),
+            );
             if let Runner::Program(argv) = runner {
                 let request = Request {
                     messages: vec![user(for_program(&bundle, &prompt.text, &node.task.revisions))],
@@ -98,13 +100,7 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
                     items: &bundle.items,
                     vars: &node.vars,
                 })?;
-                let messages = vec![
-                    Message {
-                        role: "system",
-                        content: system,
-                    },
-                    user(task),
-                ];
+                let messages = vec![Message { role: "system", content: system }, user(task)];
                 let mut request = Request { messages, ..plain };
                 if *runner == Runner::Model {
                     request.api = graph.provider(ix).map(|provider| provider.api.word());
@@ -121,21 +117,11 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
         template: template.unwrap_or_else(|| Framer::new("meu no templates v1").finish()),
         items,
     };
-    Ok(Assembled {
-        digest: request.digest(),
-        request,
-        parts,
-        bundle,
-    })
+    Ok(Assembled { digest: request.digest(), request, parts, bundle })
 }
 
 fn part(item: &ItemRef, tier: &str, form: Form, text: &str) -> PartItem {
-    PartItem {
-        item: item.to_string(),
-        tier: tier.to_owned(),
-        form,
-        digest: Digest::of(text),
-    }
+    PartItem { item: item.to_string(), tier: tier.to_owned(), form, digest: Digest::of(text) }
 }
 
 fn own_part(title: &str, prompt: &str, revisions: &[String]) -> Digest {
@@ -200,7 +186,9 @@ fn assembled(graph: &Graph, ix: Ix, shelf: &dyn Shelf) -> Result<(String, Vec<Pa
         };
         let text = shelf
             .text(&other.output)
-            .map_err(|error| Trouble::new(format!("`{}` cannot be read: {error}", other.output), "mend or remove it"))?
+            .map_err(|error| {
+                Trouble::new(format!("`{}` cannot be read: {error}", other.output), "mend or remove it")
+            })?
             .ok_or_else(missing)?;
         let (title, text) = match &dep.heading {
             None => (other.task.title.clone(), text.to_string()),

@@ -11,7 +11,8 @@ pub(super) fn join(title: &str, parts: &[(String, String)]) -> String {
         let text = text.trim();
         let all = headings(text);
         let repeats = all.first().is_some_and(|first| first.section.start == 0 && first.text == *title);
-        let shallowest = all.iter().skip(usize::from(repeats)).map(|heading| heading.level).min().unwrap_or(3);
+        let shallowest =
+            all.iter().skip(usize::from(repeats)).map(|heading| heading.level).min().unwrap_or(3);
         let down = 3usize.saturating_sub(shallowest);
         let mut body = String::new();
         let mut at = 0;
@@ -64,7 +65,8 @@ mod tests {
     use super::*;
 
     fn check(parts: &[(&str, &str)], expected: &str) {
-        let parts: Vec<(String, String)> = parts.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let parts: Vec<(String, String)> =
+            parts.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         assert_eq!(join("Book", &parts), expected);
     }
 

@@ -143,10 +143,7 @@ mod tests {
             api: Some("openai"),
             model: "m".into(),
             parameters: vec![("temperature", "0".into())],
-            messages: vec![Message {
-                role: "user",
-                content: "hello".into(),
-            }],
+            messages: vec![Message { role: "user", content: "hello".into() }],
             argv: Vec::new(),
             task: None,
         }

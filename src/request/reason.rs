@@ -47,24 +47,12 @@ pub struct Reason {
 impl Reason {
     /// Nothing was built yet.
     pub fn never_built() -> Self {
-        Reason {
-            kind: Kind::NeverBuilt,
-            item: None,
-            change: None,
-            old: None,
-            new: None,
-        }
+        Reason { kind: Kind::NeverBuilt, item: None, change: None, old: None, new: None }
     }
 
     /// The output is gone or is not the one built.
     pub fn output(path: &str, change: Change, old: Option<Digest>, new: Option<Digest>) -> Self {
-        Reason {
-            kind: Kind::Output,
-            item: Some(path.to_owned()),
-            change: Some(change),
-            old,
-            new,
-        }
+        Reason { kind: Kind::Output, item: Some(path.to_owned()), change: Some(change), old, new }
     }
 }
 

@@ -31,15 +31,15 @@ impl Templates {
             environment.add_template_owned(name, source).map_err(|error| {
                 let line = error.line().unwrap_or(1);
                 Trouble::new(
-                    format!("templates/{name}:{line} cannot be read: {}", error.detail().unwrap_or("a wrong template")),
+                    format!(
+                        "templates/{name}:{line} cannot be read: {}",
+                        error.detail().unwrap_or("a wrong template")
+                    ),
                     "mend it, or delete it to use the built-in one",
                 )
             })?;
         }
-        Ok(Templates {
-            environment,
-            digest: digest.finish(),
-        })
+        Ok(Templates { environment, digest: digest.finish() })
     }
 
     /// The digest of both texts, not of their names.
@@ -72,14 +72,15 @@ impl Templates {
         };
         let one = |name: &str| {
             let template = self.environment.get_template(name);
-            template.and_then(|template| template.render(&values)).map(|text| format!("{}\n", text.trim())).map_err(
-                |error| {
+            template
+                .and_then(|template| template.render(&values))
+                .map(|text| format!("{}\n", text.trim()))
+                .map_err(|error| {
                     Trouble::new(
                         format!("templates/{name} cannot be rendered: {error}"),
                         "in scope are project, title, prompt, revisions, context, items, vars",
                     )
-                },
-            )
+                })
         };
         Ok((one("system.txt")?, one("task.txt")?))
     }
@@ -102,7 +103,9 @@ mod tests {
     #[test]
     fn a_wrong_template_is_named_with_its_line() {
         let error = Templates::new(None, Some("ok\n{% if %}".into())).err();
-        assert!(error.is_some_and(|error| error.message.starts_with("templates/task.txt:2 cannot be read: ")));
+        assert!(
+            error.is_some_and(|error| error.message.starts_with("templates/task.txt:2 cannot be read: "))
+        );
     }
 
     #[test]

@@ -90,10 +90,7 @@ pub fn run(
     let mut log = RunLog::new(&workspace.store, &name);
     let mut begun = false;
     let total = chosen.iter().filter(|chosen| **chosen).count();
-    let started = Event::RunStarted {
-        run: name.clone(),
-        tasks: total,
-    };
+    let started = Event::RunStarted { run: name.clone(), tasks: total };
     let mut emit = |event: Event| {
         // A run in which nothing happens leaves no record.
         let worth_keeping = matches!(event, Event::TaskStarted { .. } | Event::TaskFinished(_));
@@ -129,10 +126,7 @@ pub fn run(
             reserved: (0.0, 0),
             workers: 0,
             stop: false,
-            sums: Sums {
-                cost: Some(0.0),
-                ..Sums::default()
-            },
+            sums: Sums { cost: Some(0.0), ..Sums::default() },
             reached: 0,
             emit: &mut emit,
         };
@@ -143,10 +137,7 @@ pub fn run(
         Ok::<_, Error>(finished)
     });
     let ran = ran?;
-    emit(Event::RunFinished {
-        run: name,
-        sums: ran.sums.clone(),
-    });
+    emit(Event::RunFinished { run: name, sums: ran.sums.clone() });
     ran.into_result()
 }
 
@@ -281,7 +272,8 @@ impl<'a> Executor<'a, '_> {
     {
         self.open = (0..self.graph.len())
             .map(|at| {
-                let mut above: Vec<Ix> = self.graph.ordering(Ix(at)).filter(|above| self.chosen[above.0]).collect();
+                let mut above: Vec<Ix> =
+                    self.graph.ordering(Ix(at)).filter(|above| self.chosen[above.0]).collect();
                 above.sort_unstable();
                 above.dedup();
                 above.len()
@@ -292,10 +284,7 @@ impl<'a> Executor<'a, '_> {
             dependants.dedup();
         }
         for at in (0..self.graph.len()).filter(|at| self.chosen[*at] && self.open[*at] == 0) {
-            self.ready.push(Queued {
-                key: self.keys[at],
-                what: Ix(at),
-            });
+            self.ready.push(Queued { key: self.keys[at], what: Ix(at) });
         }
         loop {
             // What needs no worker is done while workers wait; no request overtakes a task that ranks first.
@@ -326,7 +315,9 @@ impl<'a> Executor<'a, '_> {
 
     /// The next task to look at, if it ranks before every request that waits.
     fn next_ready(&mut self) -> Option<Ix> {
-        if self.stopped() || self.waiting.peek().is_some_and(|job| self.ready.peek().is_some_and(|next| next.key > job.key)) {
+        if self.stopped()
+            || self.waiting.peek().is_some_and(|job| self.ready.peek().is_some_and(|next| next.key > job.key))
+        {
             return None;
         }
         self.ready.pop().map(|next| next.what)
@@ -356,9 +347,7 @@ impl<'a> Executor<'a, '_> {
                     return false;
                 }
             }
-            (self.emit)(Event::TaskStarted {
-                task: self.graph.node(job.ix).id().to_owned(),
-            });
+            (self.emit)(Event::TaskStarted { task: self.graph.node(job.ix).id().to_owned() });
             self.cache.put_request(job.today.request, &job.request);
             if self.workers <= self.in_flight {
                 self.workers += 1;
@@ -367,13 +356,7 @@ impl<'a> Executor<'a, '_> {
                 let store = &*workspace.store;
                 let done_to = done_to.clone();
                 scope.spawn(move || {
-                    let ask = Ask {
-                        graph,
-                        providers,
-                        journal,
-                        store_root: store.root(),
-                        meu: store.meu(),
-                    };
+                    let ask = Ask { graph, providers, journal, store_root: store.root(), meu: store.meu() };
                     loop {
                         let job = jobs_from.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                         let Ok(job) = job else { return };
@@ -403,7 +386,8 @@ impl<'a> Executor<'a, '_> {
         let tokens_in = self.tokens_of(job.ix, &job.request);
         let tokens = tokens_in + node.model.max_output_tokens as u64;
         let price = self.providers.price(&job.provider).unwrap_or_default();
-        let cost = (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output) / 1e6;
+        let cost =
+            (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output) / 1e6;
         let spent = self.sums.cost.unwrap_or_default();
         if let Some(cap) = limits.cost
             && spent + self.reserved.0 + cost > cap
@@ -438,7 +422,9 @@ impl<'a> Executor<'a, '_> {
         let look = self.survey.look(ix, &self.books.lock, &self.books.failures);
         let forced = self.options.force.contains(&ix);
         let verdict = &look.verdict;
-        if self.options.assume_fresh.contains(&ix) && !matches!(verdict.state, State::Missing | State::Duplicate) {
+        if self.options.assume_fresh.contains(&ix)
+            && !matches!(verdict.state, State::Missing | State::Duplicate)
+        {
             self.sums.fresh += 1;
             let mut verdict = look.verdict;
             verdict.state = State::Fresh;
@@ -515,7 +501,14 @@ impl<'a> Executor<'a, '_> {
             }
             State::Blocked => {
                 self.sums.blocked += 1;
-                self.report(ix, Outcome::Blocked, "something that it requires is not up to date".into(), &[], None, 0);
+                self.report(
+                    ix,
+                    Outcome::Blocked,
+                    "something that it requires is not up to date".into(),
+                    &[],
+                    None,
+                    0,
+                );
             }
             _ => {}
         }
@@ -568,10 +561,7 @@ impl<'a> Executor<'a, '_> {
             },
         };
         // The request that is sent, recorded and explained is this one, whatever was looked at before.
-        let today = Today {
-            request: assembled.digest,
-            parts: assembled.parts.clone(),
-        };
+        let today = Today { request: assembled.digest, parts: assembled.parts.clone() };
         match &node.task.run {
             Runner::Template | Runner::Assemble => {
                 let text = assembled.request.messages.first().map(|message| output_form(&message.content));
@@ -600,7 +590,8 @@ impl<'a> Executor<'a, '_> {
             return self.made(ix, Outcome::Cached, verdict, &reasons, None, 0);
         }
         if self.options.frozen {
-            let message = "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
+            let message =
+                "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
             return self.fail(ix, Some(today.request), message.into(), &reasons);
         }
         self.waiting.push(Queued {
@@ -656,7 +647,9 @@ impl<'a> Executor<'a, '_> {
     ) {
         let (outcome, reason) = match verdict.state {
             State::Failed => (Outcome::Failed, verdict.message.clone().unwrap_or_default()),
-            State::Awaiting => (Outcome::Awaiting, format!("{}; its output awaits approval", in_one_line(reasons))),
+            State::Awaiting => {
+                (Outcome::Awaiting, format!("{}; its output awaits approval", in_one_line(reasons)))
+            }
             State::Edited => (how, format!("{}; merged into the edited text", in_one_line(reasons))),
             _ => (how, in_one_line(reasons)),
         };
@@ -679,7 +672,8 @@ impl<'a> Executor<'a, '_> {
     }
 
     fn fail(&mut self, ix: Ix, request: Option<Digest>, message: String, reasons: &[Reason]) {
-        let conflict = self.books.failures.get(self.graph.node(ix).id()).is_some_and(|failure| failure.conflict);
+        let conflict =
+            self.books.failures.get(self.graph.node(ix).id()).is_some_and(|failure| failure.conflict);
         let verdict = self.books.failed(ix, request, message.clone(), conflict);
         self.sums.failed += 1;
         self.stop |= !self.options.keep_going;
@@ -705,7 +699,8 @@ impl<'a> Executor<'a, '_> {
                 let cost = match price {
                     _ if !is_model => Some(0.0),
                     Some(price) => Some(
-                        (stored.tokens_in as f64 * price.input + stored.tokens_out as f64 * price.output) / 1e6,
+                        (stored.tokens_in as f64 * price.input + stored.tokens_out as f64 * price.output)
+                            / 1e6,
                     ),
                     None => None,
                 };
@@ -738,10 +733,7 @@ impl<'a> Executor<'a, '_> {
             }
             self.open[below.0] -= 1;
             if self.open[below.0] == 0 {
-                self.ready.push(Queued {
-                    key: self.keys[below.0],
-                    what: below,
-                });
+                self.ready.push(Queued { key: self.keys[below.0], what: below });
             }
         }
     }
@@ -753,7 +745,8 @@ impl<'a> Executor<'a, '_> {
             store.sync_written()?;
             let text = self.books.lock.to_text();
             if text != self.workspace.lock_text {
-                let path = crate::path::RelPath::parse("meu.lock").map_err(|problem| std::io::Error::other(problem.message()))?;
+                let path = crate::path::RelPath::parse("meu.lock")
+                    .map_err(|problem| std::io::Error::other(problem.message()))?;
                 store.write(&path, &text, Durability::Now)?;
                 store.sync_written()?;
             }
@@ -767,11 +760,7 @@ impl<'a> Executor<'a, '_> {
         self.workspace.shelf.save();
         Closed {
             sums: self.sums.clone(),
-            ran: Ran {
-                sums: self.sums,
-                interrupted,
-                not_reached: total - self.reached,
-            },
+            ran: Ran { sums: self.sums, interrupted, not_reached: total - self.reached },
             trouble,
         }
     }
@@ -795,7 +784,8 @@ impl Ask<'_> {
         } else {
             let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
             let json = serde_json::to_string(&job.request).map_err(|error| error.to_string())?;
-            crate::disk::write_scratch(&file, &json).map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+            crate::disk::write_scratch(&file, &json)
+                .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
             let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
             run_program(&job.request.argv, &job.request.text(), &environment, self.store_root, None)
         };

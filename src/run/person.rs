@@ -19,7 +19,10 @@ fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
     workspace.replay.keep(&Cache(&workspace.store));
     workspace.store.sync_written().map_err(|error| failed(error, "the output"))?;
     let path = RelPath::parse("meu.lock").map_err(|problem| Error::failed(problem.message()))?;
-    workspace.store.write(&path, &lock.to_text(), Durability::Now).map_err(|error| failed(error, "meu.lock"))?;
+    workspace
+        .store
+        .write(&path, &lock.to_text(), Durability::Now)
+        .map_err(|error| failed(error, "meu.lock"))?;
     workspace.store.sync_written().map_err(|error| failed(error, "meu.lock"))?;
     Journal::new(&workspace.store).end().map_err(|error| failed(error, "the journal"))
 }
@@ -29,8 +32,10 @@ fn output_of(workspace: &Workspace, ix: Ix) -> Result<(String, Digest), Error> {
     let node = workspace.graph.node(ix);
     match workspace.shelf.text(&node.output) {
         Ok(Some(text)) => Ok((text.to_string(), Digest::of(&*text))),
-        Ok(None) => Err(Error::failed(format!("`{}` has no output yet: there is no `{}`", node.id(), node.output))
-            .help(format!("`meu run {}` makes it", node.id()))),
+        Ok(None) => {
+            Err(Error::failed(format!("`{}` has no output yet: there is no `{}`", node.id(), node.output))
+                .help(format!("`meu run {}` makes it", node.id())))
+        }
         Err(error) => Err(Error::failed(format!("`{}` cannot be read: {error}", node.output))),
     }
 }
@@ -48,12 +53,22 @@ pub fn adopt(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> 
         if tasks.contains(&ix) && node.duplicate_of.is_none() {
             let (text, digest) = output_of(workspace, ix)?;
             let Some(today) = look.today else {
-                return Err(Error::failed(format!("`{}` cannot be adopted: what it requires is not up to date", node.id()))
-                    .help(format!("`meu run {}` brings that up to date; `meu why {}` tells more", node.id(), node.id())));
+                return Err(Error::failed(format!(
+                    "`{}` cannot be adopted: what it requires is not up to date",
+                    node.id()
+                ))
+                .help(format!(
+                    "`meu run {}` brings that up to date; `meu why {}` tells more",
+                    node.id(),
+                    node.id()
+                )));
             };
             cache.put_text(&text);
             let conflict = failures.get(node.id()).is_some_and(|failure| failure.conflict);
-            let answer = conflict.then(|| cache.answer(today.request)).flatten().map(|(_, answer)| TextId::of(&answer));
+            let answer = conflict
+                .then(|| cache.answer(today.request))
+                .flatten()
+                .map(|(_, answer)| TextId::of(&answer));
             let built = answer.or_else(|| look.record.as_ref().map(|old| old.built.clone()));
             let built = built.unwrap_or_else(|| TextId::of(&text));
             let accepted = (built.blake3 != digest).then(|| TextId::of(&text));
@@ -93,12 +108,18 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
         let on_disk = workspace.shelf.digest(&node.output).ok().flatten();
         let record = lock.pick(node.id(), on_disk, None).or(lock.records(node.id()).first()).cloned();
         let Some(record) = record else {
-            return Err(Error::failed(format!("`{}` was never built, so there is nothing to restore", node.id()))
-                .help(format!("`meu run {}` builds it", node.id())));
+            return Err(Error::failed(format!(
+                "`{}` was never built, so there is nothing to restore",
+                node.id()
+            ))
+            .help(format!("`meu run {}` builds it", node.id())));
         };
         let Some(text) = cache.text_anywhere(&record.built) else {
-            return Err(Error::failed(format!("the built text of `{}` is neither in the cache nor in git", node.id()))
-                .help(format!("`meu run --force {}` makes it anew", node.id())));
+            return Err(Error::failed(format!(
+                "the built text of `{}` is neither in the cache nor in git",
+                node.id()
+            ))
+            .help(format!("`meu run --force {}` makes it anew", node.id())));
         };
         let mut line = format!("{} is the built text again", node.output);
         if let Ok(Some(old)) = workspace.shelf.text(&node.output)
@@ -108,10 +129,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
             line.push_str(&format!("; what was there is kept as {digest} (`meu cat {digest}` prints it)"));
         }
         let record = Record { accepted: None, ..record };
-        let entry = Entry::Record {
-            record: Box::new(record.clone()),
-            writes: Some(Digest::of(&text)),
-        };
+        let entry = Entry::Record { record: Box::new(record.clone()), writes: Some(Digest::of(&text)) };
         workspace.store.make_meu()?;
         journal.add(&entry, false).map_err(|error| failed(error, "the journal"))?;
         workspace
@@ -140,13 +158,12 @@ pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
         }
         let (_, digest) = output_of(workspace, ix)?;
         let Some(record) = lock.pick(node.id(), Some(digest), None).cloned() else {
-            return Err(Error::failed(format!("`{}` was not built by meu yet", node.id()))
-                .help(format!("`meu run {0}` builds it, `meu adopt {0}` takes the text as it is", node.id())));
+            return Err(Error::failed(format!("`{}` was not built by meu yet", node.id())).help(format!(
+                "`meu run {0}` builds it, `meu adopt {0}` takes the text as it is",
+                node.id()
+            )));
         };
-        lock.put(Record {
-            approved: Some(digest),
-            ..record
-        });
+        lock.put(Record { approved: Some(digest), ..record });
         lines.push(format!("approved {} as it is ({})", node.output, digest.short()));
     }
     commit(workspace, &lock)?;

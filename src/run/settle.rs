@@ -27,13 +27,15 @@ impl Books<'_> {
     }
 
     /// A task failed; its record stays.
-    pub(super) fn failed(&mut self, ix: Ix, request: Option<Digest>, message: String, conflict: bool) -> Verdict {
+    pub(super) fn failed(
+        &mut self,
+        ix: Ix,
+        request: Option<Digest>,
+        message: String,
+        conflict: bool,
+    ) -> Verdict {
         let id = self.workspace.graph.node(ix).id().to_owned();
-        let failure = Failure {
-            request,
-            message: message.clone(),
-            conflict,
-        };
+        let failure = Failure { request, message: message.clone(), conflict };
         self.failures.insert(id, failure);
         Verdict {
             state: State::Failed,
@@ -52,11 +54,7 @@ impl Books<'_> {
         let digest = Digest::of(&text);
         // Without the adopted text the built one is the output again.
         let accepted = record.accepted.clone().filter(|accepted| accepted.blake3 == digest);
-        let record = Record {
-            output: output.to_string(),
-            accepted,
-            ..record.clone()
-        };
+        let record = Record { output: output.to_string(), accepted, ..record.clone() };
         Some(self.put(ix, record, Some(&text), Durability::Now))
     }
 
@@ -68,12 +66,19 @@ impl Books<'_> {
         }
     }
 
-    fn try_settle(&mut self, ix: Ix, today: &Today, text: &str, durability: Durability) -> Result<Verdict, String> {
+    fn try_settle(
+        &mut self,
+        ix: Ix,
+        today: &Today,
+        text: &str,
+        durability: Durability,
+    ) -> Result<Verdict, String> {
         let node = self.workspace.graph.node(ix);
         let shelf = &self.workspace.shelf;
         // A person may have edited it since this run looked.
         shelf.look_again(&node.output);
-        let on_disk = shelf.text(&node.output).map_err(|error| format!("`{}` cannot be read: {error}", node.output))?;
+        let on_disk =
+            shelf.text(&node.output).map_err(|error| format!("`{}` cannot be read: {error}", node.output))?;
         let digest = on_disk.as_deref().map(Digest::of);
         let old = self.lock.pick(node.id(), digest, Some(today.request)).cloned();
         self.cache().put_text(text);
@@ -90,7 +95,8 @@ impl Books<'_> {
         let adopted = || old.as_ref()?.accepted.as_ref().and_then(|id| self.cache().text_anywhere(id));
         let ours = on_disk.as_deref().map(str::to_owned).or_else(adopted);
         let built = old.as_ref().map(|old| old.built.clone());
-        let untouched = ours.as_deref().is_none_or(|ours| built.as_ref().is_some_and(|id| id.blake3 == Digest::of(ours)));
+        let untouched =
+            ours.as_deref().is_none_or(|ours| built.as_ref().is_some_and(|id| id.blake3 == Digest::of(ours)));
         if untouched {
             let write = on_disk.as_deref() != Some(text);
             return self.put(ix, record, write.then_some(text), durability);
@@ -120,21 +126,24 @@ impl Books<'_> {
     }
 
     /// Writes an output if there is something to write, and its record.
-    fn put(&mut self, ix: Ix, record: Record, write: Option<&str>, durability: Durability) -> Result<Verdict, String> {
+    fn put(
+        &mut self,
+        ix: Ix,
+        record: Record,
+        write: Option<&str>,
+        durability: Durability,
+    ) -> Result<Verdict, String> {
         let node = self.workspace.graph.node(ix);
         let shelf = &self.workspace.shelf;
-        let entry = Entry::Record {
-            record: Box::new(record.clone()),
-            writes: write.map(Digest::of),
-        };
+        let entry = Entry::Record { record: Box::new(record.clone()), writes: write.map(Digest::of) };
         self.journal.add(&entry, false).map_err(|error| format!("the journal cannot be written: {error}"))?;
         if let Some(text) = write {
             if let Ok(Some(old)) = shelf.text(&node.output) {
                 self.cache().put_text(&old);
             }
-            shelf
-                .write(&node.output, text, durability)
-                .map_err(|error| format!("`{}` cannot be written: {error} (mend that, then run again)", node.output))?;
+            shelf.write(&node.output, text, durability).map_err(|error| {
+                format!("`{}` cannot be written: {error} (mend that, then run again)", node.output)
+            })?;
         }
         let on_disk = shelf.digest(&node.output).ok().flatten();
         let state = if !on_disk.is_some_and(|text| record.knows(text)) {
@@ -146,13 +155,7 @@ impl Books<'_> {
         };
         self.failures.remove(node.id());
         self.lock.put(record);
-        Ok(Verdict {
-            state,
-            reasons: Vec::new(),
-            on: Vec::new(),
-            message: None,
-            unchanged: Some(true),
-        })
+        Ok(Verdict { state, reasons: Vec::new(), on: Vec::new(), message: None, unchanged: Some(true) })
     }
 
     /// Puts an answer beside an edited output. What a person wrote there is never overwritten.

@@ -40,10 +40,7 @@ impl<'a> Survey<'a> {
         let graph = &workspace.graph;
         Survey {
             workspace,
-            scene: Scene {
-                graph,
-                templates: &workspace.templates,
-            },
+            scene: Scene { graph, templates: &workspace.templates },
             taking_part: taking_part.unwrap_or_else(|| vec![true; graph.len()]),
             verdicts: vec![None; graph.len()],
         }
@@ -79,12 +76,7 @@ impl<'a> Survey<'a> {
     /// Looks at a task. All that orders it and takes part must have been looked at.
     pub fn look(&self, ix: Ix, lock: &Lock, failures: &BTreeMap<String, Failure>) -> Look {
         let node = self.scene.graph.node(ix);
-        let nothing = |verdict| Look {
-            verdict,
-            today: None,
-            assembled: None,
-            record: None,
-        };
+        let nothing = |verdict| Look { verdict, today: None, assembled: None, record: None };
         if let Some(other) = node.duplicate_of {
             return nothing(Verdict {
                 state: State::Duplicate,
@@ -96,7 +88,10 @@ impl<'a> Survey<'a> {
         }
         let (blocked_on, waiting_on) = self.above(ix);
         let mut trouble: Option<String> = lock.broken_line(node.id()).map(|broken| {
-            format!("meu.lock:{}: the line cannot be read: {} (take it from git again, or delete it)", broken.line, broken.message)
+            format!(
+                "meu.lock:{}: the line cannot be read: {} (take it from git again, or delete it)",
+                broken.line, broken.message
+            )
         });
         let on_disk = self.workspace.shelf.digest(&node.output).unwrap_or_else(|error| {
             trouble.get_or_insert(format!("the output `{}` cannot be read: {error}", node.output));
@@ -127,12 +122,7 @@ impl<'a> Survey<'a> {
             blocked_on,
             waiting_on,
         });
-        Look {
-            verdict,
-            today,
-            assembled,
-            record,
-        }
+        Look { verdict, today, assembled, record }
     }
 
     /// What keeps a task from running: (blocked on, waiting on).
@@ -153,7 +143,11 @@ impl<'a> Survey<'a> {
         for above in graph.soft(ix).filter(|above| self.taking_part[above.0]) {
             let Some(verdict) = &self.verdicts[above.0] else { continue };
             // What failed gives its last good output.
-            if verdict.must_run() && verdict.state != State::Failed && !is_manual(above) && !waiting.contains(&above) {
+            if verdict.must_run()
+                && verdict.state != State::Failed
+                && !is_manual(above)
+                && !waiting.contains(&above)
+            {
                 waiting.push(above);
             }
         }
@@ -170,25 +164,15 @@ impl<'a> Survey<'a> {
             && recalled.request == record.request
             && recalled.parts == record.parts.digest()
         {
-            let today = Today {
-                request: record.request,
-                parts: record.parts.clone(),
-            };
+            let today = Today { request: record.request, parts: record.parts.clone() };
             return Ok((today, None));
         }
         let assembled = build(&self.scene, ix, &[], shelf)?;
         if let Some(recipe) = recipe {
-            let recalled = Recalled {
-                recipe,
-                request: assembled.digest,
-                parts: assembled.parts.digest(),
-            };
+            let recalled = Recalled { recipe, request: assembled.digest, parts: assembled.parts.digest() };
             shelf.remember(id, recalled);
         }
-        let today = Today {
-            request: assembled.digest,
-            parts: assembled.parts.clone(),
-        };
+        let today = Today { request: assembled.digest, parts: assembled.parts.clone() };
         Ok((today, Some(Box::new(assembled))))
     }
 }

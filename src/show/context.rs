@@ -97,7 +97,12 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
         shell.out(line.trim_end());
     }
     for dropped in &bundle.dropped {
-        let line = format!("  {:9} {:width$} left out: {}", dropped.tier.word(), name(&dropped.item), plain(&dropped.reason));
+        let line = format!(
+            "  {:9} {:width$} left out: {}",
+            dropped.tier.word(),
+            name(&dropped.item),
+            plain(&dropped.reason)
+        );
         shell.out(&shell.paint(Paint::Dim, &line));
     }
     if bundle.items.is_empty() && bundle.dropped.is_empty() {

@@ -16,10 +16,7 @@ pub struct Reporter {
 impl Reporter {
     /// A reporter; `width` is the longest id that it will have to show.
     pub fn new(shell: Shell, width: usize) -> Self {
-        Reporter {
-            shell,
-            width: width.min(40),
-        }
+        Reporter { shell, width: width.min(40) }
     }
 
     /// Shows one event.
@@ -29,7 +26,9 @@ impl Reporter {
             return;
         }
         match event {
-            Event::TaskStarted { task } if self.shell.verbose > 0 => self.shell.note(&format!(" asking {}", plain(task))),
+            Event::TaskStarted { task } if self.shell.verbose > 0 => {
+                self.shell.note(&format!(" asking {}", plain(task)))
+            }
             Event::TaskFinished(finished) => self.finished(finished),
             Event::Notice { message } => self.shell.note(&plain(message)),
             _ => {}
@@ -143,17 +142,32 @@ pub fn would_run(shell: &Shell, tasks: &[Would], waiting: &[String]) {
         shell.out("nothing would run");
         return;
     }
-    let width = tasks.iter().map(|(task, ..)| task.len()).chain(waiting.iter().map(String::len)).max().unwrap_or(0).min(40);
+    let width = tasks
+        .iter()
+        .map(|(task, ..)| task.len())
+        .chain(waiting.iter().map(String::len))
+        .max()
+        .unwrap_or(0)
+        .min(40);
     for (task, reasons, tokens, _) in tasks {
         let word = shell.paint(Paint::Warn, &format!("{:>8}", "would"));
         let tokens = if *tokens > 0 { format!(" ({} tokens)", grouped(*tokens)) } else { String::new() };
-        shell.out(&format!("{word} {:width$}  {}{tokens}", plain(task), plain(&crate::request::in_one_line(reasons))));
+        shell.out(&format!(
+            "{word} {:width$}  {}{tokens}",
+            plain(task),
+            plain(&crate::request::in_one_line(reasons))
+        ));
     }
     for task in waiting {
         let word = shell.paint(Paint::Dim, &format!("{:>8}", "waiting"));
         shell.out(&format!("{word} {}", plain(task)));
     }
-    let waits = if waiting.is_empty() { String::new() } else { format!(", {} waiting on them", waiting.len()) };
+    let waits =
+        if waiting.is_empty() { String::new() } else { format!(", {} waiting on them", waiting.len()) };
     let cost = worst.map_or_else(|| "unpriced".into(), |cost| format!("at most {cost:.4}"));
-    shell.out(&format!("{} would run{waits}; {} tokens in, {cost}", counted(tasks.len(), "task"), grouped(tokens)));
+    shell.out(&format!(
+        "{} would run{waits}; {} tokens in, {cost}",
+        counted(tasks.len(), "task"),
+        grouped(tokens)
+    ));
 }

@@ -82,7 +82,8 @@ pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[S
             continue;
         }
         let state = shell.paint(state_paint(verdict.state), &format!("{:>9}", verdict.state.word()));
-        let line = format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&word(graph, verdict)));
+        let line =
+            format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&word(graph, verdict)));
         shell.out(line.trim_end());
     }
     for id in orphans {

@@ -221,7 +221,8 @@ impl PolicyPatch {
                 ];
                 patch.from = retrieve.choose(&text, &words);
             }
-            patch.documents = retrieve.strings("documents").map(|texts| texts.into_iter().map(|at| at.value).collect());
+            patch.documents =
+                retrieve.strings("documents").map(|texts| texts.into_iter().map(|at| at.value).collect());
             patch.min_score = retrieve.number("min_score");
             if patch.k.is_some_and(|k| k > 0) {
                 keys.sink().push(
@@ -374,11 +375,9 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         if let Some(name) = project.string("name") {
             config.name = name.value;
         }
-        for (key, place) in [
-            ("tasks", &mut config.tasks),
-            ("outputs", &mut config.outputs),
-            ("index", &mut config.index),
-        ] {
+        for (key, place) in
+            [("tasks", &mut config.tasks), ("outputs", &mut config.outputs), ("index", &mut config.index)]
+        {
             if let Some(text) = project.string(key) {
                 read_path(&text, place, sink);
             }
@@ -432,7 +431,9 @@ fn read_path(text: &At<String>, place: &mut RelPath, sink: &Sink) {
 
 /// Whether a path lies in `.git` or `.meu`.
 pub(super) fn is_private(path: &RelPath) -> bool {
-    path.as_str().split('/').any(|part| part.eq_ignore_ascii_case(".git") || part.eq_ignore_ascii_case(".meu"))
+    path.as_str()
+        .split('/')
+        .any(|part| part.eq_ignore_ascii_case(".git") || part.eq_ignore_ascii_case(".meu"))
 }
 
 fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
@@ -456,19 +457,19 @@ fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
         concurrency: keys.integer("concurrency", 1..=1000).map_or(base.concurrency, |at| at.value as usize),
         requests_per_minute: keys.integer("requests_per_minute", 1..=10_000_000).map(|at| at.value as usize),
         tokens_per_minute: keys.integer("tokens_per_minute", 1..=10_000_000_000).map(|at| at.value as usize),
-        timeout: keys
-            .string("timeout")
-            .and_then(|text| read_duration(&text, sink))
-            .unwrap_or(base.timeout),
+        timeout: keys.string("timeout").and_then(|text| read_duration(&text, sink)).unwrap_or(base.timeout),
         retries: keys.integer("retries", 0..=100).map_or(base.retries, |at| at.value as usize),
-        price: keys.table("price").map(|mut price| {
-            let read = Price {
-                input: price.number("input").unwrap_or_default(),
-                output: price.number("output").unwrap_or_default(),
-            };
-            price.finish();
-            read
-        }).or(base.price),
+        price: keys
+            .table("price")
+            .map(|mut price| {
+                let read = Price {
+                    input: price.number("input").unwrap_or_default(),
+                    output: price.number("output").unwrap_or_default(),
+                };
+                price.finish();
+                read
+            })
+            .or(base.price),
         declared: Some(name.clone()),
     };
     if api == Some(ProviderApi::Command) && provider.command.is_empty() {

@@ -42,14 +42,7 @@ impl<'a> Keys<'a> {
         name: impl Into<String>,
         sink: &'a Sink,
     ) -> Self {
-        Keys {
-            source,
-            table,
-            span,
-            name: name.into(),
-            known: Vec::new(),
-            sink,
-        }
+        Keys { source, table, span, name: name.into(), known: Vec::new(), sink }
     }
 
     /// The file that is read.
@@ -86,11 +79,7 @@ impl<'a> Keys<'a> {
     }
 
     fn at<T>(&self, value: T, span: Range<usize>) -> At<T> {
-        At {
-            value,
-            source: self.source.clone(),
-            span,
-        }
+        At { value, source: self.source.clone(), span }
     }
 
     /// A text.
@@ -151,10 +140,8 @@ impl<'a> Keys<'a> {
     /// A whole number within a range.
     pub fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<At<i64>> {
         let value = self.value(key)?;
-        let found = value
-            .get_ref()
-            .as_integer()
-            .and_then(|int| i64::from_str_radix(int.as_str(), int.radix()).ok());
+        let found =
+            value.get_ref().as_integer().and_then(|int| i64::from_str_radix(int.as_str(), int.radix()).ok());
         match found {
             Some(number) if range.contains(&number) => Some(self.at(number, value.span())),
             Some(number) => {
@@ -193,7 +180,8 @@ impl<'a> Keys<'a> {
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() && number >= 0.0 => Some(number),
             _ => {
-                let message = format!("`{}` must be a finite number of at least 0, not {text}", self.full(key));
+                let message =
+                    format!("`{}` must be a finite number of at least 0, not {text}", self.full(key));
                 self.sink.push(Diagnostic::error(message).at(self.source.place(value.span())));
                 None
             }
@@ -204,7 +192,9 @@ impl<'a> Keys<'a> {
     pub fn table(&mut self, key: &'static str) -> Option<Keys<'a>> {
         let value = self.value(key)?;
         match value.get_ref() {
-            DeValue::Table(table) => Some(Keys::new(self.source, table, value.span(), self.full(key), self.sink)),
+            DeValue::Table(table) => {
+                Some(Keys::new(self.source, table, value.span(), self.full(key), self.sink))
+            }
             _ => {
                 self.wrong(key, value, "a table");
                 None
@@ -300,7 +290,9 @@ fn article(kind: &str) -> String {
 
 fn hint(key: &str, value: &DeValue<'_>, wanted: &str) -> Option<String> {
     match value {
-        DeValue::String(text) if wanted.starts_with("a list") => Some(format!("write `{key} = [\"{text}\"]`")),
+        DeValue::String(text) if wanted.starts_with("a list") => {
+            Some(format!("write `{key} = [\"{text}\"]`"))
+        }
         DeValue::String(text) if wanted.ends_with("number") && text.parse::<f64>().is_ok() => {
             Some(format!("write `{key} = {text}`, without quotes"))
         }
@@ -312,10 +304,7 @@ fn hint(key: &str, value: &DeValue<'_>, wanted: &str) -> Option<String> {
 }
 
 fn free(table: &DeTable<'_>) -> Vars {
-    table
-        .iter()
-        .map(|(key, value)| (key.get_ref().to_string(), free_value(value.get_ref())))
-        .collect()
+    table.iter().map(|(key, value)| (key.get_ref().to_string(), free_value(value.get_ref()))).collect()
 }
 
 fn free_value(value: &DeValue<'_>) -> Json {
@@ -331,7 +320,9 @@ fn free_value(value: &DeValue<'_>) -> Json {
         },
         DeValue::Boolean(boolean) => Json::Bool(*boolean),
         DeValue::Datetime(datetime) => Json::String(datetime.to_string()),
-        DeValue::Array(array) => Json::Array(array.iter().map(|element| free_value(element.get_ref())).collect()),
+        DeValue::Array(array) => {
+            Json::Array(array.iter().map(|element| free_value(element.get_ref())).collect())
+        }
         DeValue::Table(inner) => Json::Object(free(inner).into_iter().collect()),
     }
 }

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use config::{Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve};
+pub use config::{
+    Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
+};
 pub use config::{RetrieveFrom, parse_config};
 pub use keys::parse_table;
 pub use task::{Runner, Task, parse_tasks, words_of_id};

@@ -89,18 +89,11 @@ pub struct Task {
 pub fn parse_tasks(source: &Arc<Source>, stem: &str, sink: &Sink) -> Vec<Task> {
     let table = parse_table(source, sink);
     let mut keys = Keys::new(source, table.get_ref(), 0..0, "", sink);
-    let own = At {
-        value: nfc(stem),
-        source: source.clone(),
-        span: 0..0,
-    };
+    let own = At { value: nfc(stem), source: source.clone(), span: 0..0 };
     let only_tables = keys.has_only(&["tasks"]);
     let mut tasks = Vec::new();
     for (name, inner) in keys.tables("tasks") {
-        let id = At {
-            value: format!("{}/{}", own.value, nfc(&name.value)),
-            ..name
-        };
+        let id = At { value: format!("{}/{}", own.value, nfc(&name.value)), ..name };
         tasks.extend(read_task(id, inner));
     }
     if only_tables && !tasks.is_empty() {
@@ -226,11 +219,7 @@ fn read_items(keys: &mut Keys<'_>, key: &'static str) -> Option<Vec<At<ItemRef>>
     let mut items = Vec::new();
     for text in texts {
         match ItemRef::parse(&text.value) {
-            Ok(value) => items.push(At {
-                value,
-                source: text.source,
-                span: text.span,
-            }),
+            Ok(value) => items.push(At { value, source: text.source, span: text.span }),
             Err(message) => keys.sink().push(
                 Diagnostic::error(message)
                     .at(text.place())
@@ -246,14 +235,11 @@ fn read_output(text: At<String>, sink: &Sink) -> Option<At<RelPath>> {
         Err(problem) => problem.message().to_owned(),
         Ok(path) if is_private(&path) => "an output may not lie in `.git` or `.meu`".to_owned(),
         Ok(path) if path.is_new_answer() => {
-            "an output may not be named `*.new.*`: that is where answers go that could not be merged".to_owned()
+            "an output may not be named `*.new.*`: that is where answers go that could not be merged"
+                .to_owned()
         }
         Ok(value) => {
-            return Some(At {
-                value,
-                source: text.source,
-                span: text.span,
-            });
+            return Some(At { value, source: text.source, span: text.span });
         }
     };
     sink.push(
@@ -278,7 +264,8 @@ fn check_id(id: &At<String>, sink: &Sink) -> bool {
                 .map(|c| format!("`{part}`, which holds {c:?}"))
         }
     });
-    let new = id.value.rsplit('/').next().is_some_and(|name| name.ends_with(".new") || name.contains(".new."));
+    let new =
+        id.value.rsplit('/').next().is_some_and(|name| name.ends_with(".new") || name.contains(".new."));
     let bad = bad.or_else(|| new.then(|| "a name like `*.new`".to_owned()));
     if let Some(bad) = &bad {
         sink.push(
@@ -305,10 +292,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> (Vec<Task>, Vec<String>) {
-        let source = Arc::new(Source {
-            path: "tasks/a.toml".into(),
-            text: text.into(),
-        });
+        let source = Arc::new(Source { path: "tasks/a.toml".into(), text: text.into() });
         let sink = Sink::default();
         let tasks = parse_tasks(&source, "a", &sink);
         let messages = sink.into_sorted().into_iter().map(|d| d.message).collect();
@@ -317,7 +301,8 @@ mod tests {
 
     #[test]
     fn a_file_can_hold_a_big_task_and_its_parts() {
-        let (tasks, messages) = parse("prompt = \"x\"\n[tasks.one]\nprompt = \"y\"\n[tasks.two]\nprompt = \"z\"\n");
+        let (tasks, messages) =
+            parse("prompt = \"x\"\n[tasks.one]\nprompt = \"y\"\n[tasks.two]\nprompt = \"z\"\n");
         assert_eq!(messages, [""; 0]);
         let mut ids: Vec<&str> = tasks.iter().map(|task| task.id.value.as_str()).collect();
         ids.sort_unstable();

@@ -17,15 +17,8 @@ pub enum Tier {
 
 impl Tier {
     /// All tiers, in their default order.
-    pub const ALL: [Tier; 7] = [
-        Tier::Index,
-        Tier::Requires,
-        Tier::Input,
-        Tier::Refers,
-        Tier::Plan,
-        Tier::Retrieved,
-        Tier::Manual,
-    ];
+    pub const ALL: [Tier; 7] =
+        [Tier::Index, Tier::Requires, Tier::Input, Tier::Refers, Tier::Plan, Tier::Retrieved, Tier::Manual];
 
     /// The tier as it is written.
     pub fn word(self) -> &'static str {
@@ -160,10 +153,7 @@ impl ItemRef {
         } else {
             return Err(format!("`{text}` is no item; an item is `index`, `task:ID` or `doc:PATH`"));
         };
-        Ok(ItemRef {
-            subject,
-            heading: heading.map(str::to_owned),
-        })
+        Ok(ItemRef { subject, heading: heading.map(str::to_owned) })
     }
 
     /// Whether a word for this item (say, in `exclude`) covers `other`: the same, or a section of it.

@@ -31,7 +31,7 @@ pub fn first_paragraph(text: &str) -> &str {
     normal
         .split("\n\n")
         .map(str::trim)
-        .find(|paragraph| !paragraph.is_empty() && !(paragraph.starts_with('#') && !paragraph.contains('\n')))
+        .find(|paragraph| !paragraph.is_empty() && (!paragraph.starts_with('#') || paragraph.contains('\n')))
         .unwrap_or("")
 }
 

@@ -47,12 +47,7 @@ pub fn split_region(text: &str) -> Result<Region, usize> {
                 ("", _) => super::output_form(after.trim_start_matches('\n')),
                 (before, _) => super::output_form(&format!("{before}\n\n{}", after.trim_start_matches('\n'))),
             };
-            Ok(Region {
-                body,
-                before,
-                after,
-                found: true,
-            })
+            Ok(Region { body, before, after, found: true })
         }
         (Some((_, line)), None) => Err(line),
         (None, Some(_)) => unreachable!("an end without a beginning returned above"),

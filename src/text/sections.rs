@@ -21,7 +21,9 @@ pub fn headings(text: &str) -> Vec<Heading> {
     let mut open: Option<(usize, usize, String)> = None;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
         match event {
-            Event::Start(Tag::Heading { level, .. }) => open = Some((level as usize, range.start, String::new())),
+            Event::Start(Tag::Heading { level, .. }) => {
+                open = Some((level as usize, range.start, String::new()))
+            }
             Event::Text(part) | Event::Code(part) => {
                 if let Some((_, _, title)) = &mut open {
                     title.push_str(&part);
@@ -34,11 +36,7 @@ pub fn headings(text: &str) -> Vec<Heading> {
             }
             Event::End(TagEnd::Heading(_)) => {
                 if let Some((level, start, title)) = open.take() {
-                    found.push(Heading {
-                        level,
-                        text: title.trim().to_owned(),
-                        section: start..text.len(),
-                    });
+                    found.push(Heading { level, text: title.trim().to_owned(), section: start..text.len() });
                 }
             }
             _ => {}

@@ -31,12 +31,7 @@ const LONGEST: usize = 600;
 
 /// Takes a text apart. The units are in order and do not overlap.
 pub fn units(text: &str) -> Vec<Unit> {
-    let mut builder = Builder {
-        text,
-        units: Vec::new(),
-        block: 0,
-        open: None,
-    };
+    let mut builder = Builder { text, units: Vec::new(), block: 0, open: None };
     let mut fence: Option<(&str, usize)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -99,11 +94,7 @@ impl Builder<'_> {
         let start = range.start + (piece.len() - piece.trim_start().len());
         let end = start + piece.trim().len();
         if start < end {
-            self.units.push(Unit {
-                kind,
-                range: start..end,
-                block: self.block,
-            });
+            self.units.push(Unit { kind, range: start..end, block: self.block });
         }
     }
 
@@ -138,7 +129,8 @@ fn cut(sentence: &str) -> Vec<usize> {
         while !rest.is_char_boundary(end) {
             end -= 1;
         }
-        let at = rest[..end].rfind(char::is_whitespace).filter(|at| *at > LONGEST / 2).map_or(end, |at| at + 1);
+        let at =
+            rest[..end].rfind(char::is_whitespace).filter(|at| *at > LONGEST / 2).map_or(end, |at| at + 1);
         let at = if rest.is_char_boundary(at) { at } else { end };
         pieces.push(at);
         rest = &rest[at..];
@@ -157,11 +149,12 @@ pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 
 fn is_stop_word(word: &str) -> bool {
     const STOP: &[&str] = &[
-        "a", "about", "all", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "do", "does",
-        "each", "for", "from", "had", "has", "have", "how", "if", "in", "into", "is", "it", "its", "may", "more",
-        "must", "no", "not", "of", "on", "one", "only", "or", "other", "our", "should", "so", "such", "than", "that",
-        "the", "their", "them", "then", "there", "these", "they", "this", "those", "to", "use", "was", "we", "were",
-        "what", "when", "where", "which", "who", "why", "will", "with", "write", "you", "your",
+        "a", "about", "all", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "do",
+        "does", "each", "for", "from", "had", "has", "have", "how", "if", "in", "into", "is", "it", "its",
+        "may", "more", "must", "no", "not", "of", "on", "one", "only", "or", "other", "our", "should", "so",
+        "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
+        "to", "use", "was", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with",
+        "write", "you", "your",
     ];
     STOP.binary_search(&word).is_ok()
 }
@@ -213,7 +206,10 @@ mod tests {
 
     #[test]
     fn words_drop_what_every_text_has() {
-        assert_eq!(words("The meters of a class, and their kits").collect::<Vec<_>>(), ["meter", "class", "kit"]);
+        assert_eq!(
+            words("The meters of a class, and their kits").collect::<Vec<_>>(),
+            ["meter", "class", "kit"]
+        );
     }
 
     proptest::proptest! {

@@ -128,7 +128,8 @@ fn no_meu_toml() {
 
 #[test]
 fn a_glob_that_matches_nothing_is_a_warning() {
-    let house = one("title = \"a\"\nprompt = \"answer of a\"\ninputs = [\"none/*.md\"]\nrequires = [\"none/*\"]\n");
+    let house =
+        one("title = \"a\"\nprompt = \"answer of a\"\ninputs = [\"none/*.md\"]\nrequires = [\"none/*\"]\n");
     let said = house.meu(&["run"]).ok();
     assert_eq!(
         said.err,
@@ -223,14 +224,19 @@ error: 1 problem in this project
     // Only a glob brought it in: left out, with a word.
     house = house.file("tasks/a.toml", "title = \"a\"\nprompt = \"answer of a\"\ninputs = [\"*.bin\"]\n");
     let said = house.meu(&["run"]).ok();
-    assert_eq!(said.err, "warning: `a.bin` is left out: it is not UTF-8 text: the byte at offset 2 is wrong\n");
+    assert_eq!(
+        said.err,
+        "warning: `a.bin` is left out: it is not UTF-8 text: the byte at offset 2 is wrong\n"
+    );
 }
 
 #[test]
 fn a_document_in_utf_16() {
     let said = one("prompt = \"x\"\ninputs = [\"a.md\"]\n").file("a.md", b"\xff\xfeh\0i\0").meu(&["check"]);
     assert!(
-        said.err.starts_with("error: `a.md` cannot be read: it is UTF-16; save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)\n"),
+        said.err.starts_with(
+            "error: `a.md` cannot be read: it is UTF-16; save it as UTF-8 (`iconv -f UTF-16 -t UTF-8`)\n"
+        ),
         "{}",
         said.err
     );
@@ -255,13 +261,17 @@ error: 1 problem in this project
 
 #[test]
 fn paths_that_leave_the_project() {
-    let house = one(
-        "prompt = \"x\"\noutput = \"../a.md\"\ninputs = [\"/etc/passwd\", \"../x.md\"]\n",
-    );
+    let house = one("prompt = \"x\"\noutput = \"../a.md\"\ninputs = [\"/etc/passwd\", \"../x.md\"]\n");
     let said = house.meu(&["check"]);
     assert_eq!(said.code, 2);
-    assert!(said.err.contains("error: the path leaves the project with `..`\n --> tasks/a.toml:2:10\n"), "{}", said.err);
-    assert!(said.err.contains("error: the path is absolute; paths start at the project's folder\n --> tasks/a.toml:3:11\n"));
+    assert!(
+        said.err.contains("error: the path leaves the project with `..`\n --> tasks/a.toml:2:10\n"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains(
+        "error: the path is absolute; paths start at the project's folder\n --> tasks/a.toml:3:11\n"
+    ));
     assert!(said.err.ends_with("error: 3 problems in this project\n"), "{}", said.err);
 }
 
@@ -360,7 +370,9 @@ error: 1 problem in this project
 #[test]
 fn a_prompt_that_cannot_be_rendered() {
     refused(
-        &one("title = \"a\"\nprompt = \"\"\"\nFor {{ vars.audience }}\nand {{ vars.audiense }}\n\"\"\"\n[vars]\naudience = \"x\"\n"),
+        &one(
+            "title = \"a\"\nprompt = \"\"\"\nFor {{ vars.audience }}\nand {{ vars.audiense }}\n\"\"\"\n[vars]\naudience = \"x\"\n",
+        ),
         "error: the prompt cannot be rendered: undefined value: `vars.audiense` is undefined
  --> tasks/a.toml:4:1
   |
@@ -452,12 +464,17 @@ fn a_chain_of_3000_tasks() {
     let house = House::new();
     let mut text = String::from("[tasks.t0]\nrun = \"template\"\nprompt = \"x\"\n");
     for at in 1..3000 {
-        text.push_str(&format!("[tasks.t{at}]\nrun = \"template\"\nprompt = \"x\"\nrequires = [\"t{}\"]\n", at - 1));
+        text.push_str(&format!(
+            "[tasks.t{at}]\nrun = \"template\"\nprompt = \"x\"\nrequires = [\"t{}\"]\n",
+            at - 1
+        ));
     }
     house.put("tasks/c.toml", &text);
     house.meu(&["check"]).ok();
     let json = house.meu(&["graph", "--json"]).json();
     assert_eq!(json["tasks"].as_array().map(Vec::len), Some(3000));
-    let deepest = json["tasks"].as_array().and_then(|tasks| tasks.iter().filter_map(|task| task["level"].as_u64()).max());
+    let deepest = json["tasks"]
+        .as_array()
+        .and_then(|tasks| tasks.iter().filter_map(|task| task["level"].as_u64()).max());
     assert_eq!(deepest, Some(2999));
 }

@@ -56,7 +56,8 @@ fn order_changes_no_output_and_is_as_told() {
 
 #[test]
 fn ties_go_by_priority_then_id() {
-    let house = House::new().task("c", "priority = 1\n").task("b", "").task("a", "").task("d", "priority = -1\n");
+    let house =
+        House::new().task("c", "priority = 1\n").task("b", "").task("a", "").task("d", "priority = -1\n");
     house.run_asks(&["d", "c", "a", "b"]);
 }
 
@@ -76,7 +77,10 @@ fn what_was_never_built_is_left_out_with_a_reason() {
     house.meu(&["run", "-j1", "p/y"]).ok();
     assert_eq!(house.asked(), ["root", "p-y"]);
     let show = house.meu(&["context", "show", "p/y", "--json"]).json();
-    assert_eq!(show["dropped"], json!([{"ref": "task:p/x", "tier": "refers", "reason": "never built", "tokens_full": 0}]));
+    assert_eq!(
+        show["dropped"],
+        json!([{"ref": "task:p/x", "tier": "refers", "reason": "never built", "tokens_full": 0}])
+    );
     // In a run of all, p/x comes first, and p/y then has it.
     house.meu(&["run", "-j1"]).ok();
     assert_eq!(house.asked(), ["a", "p-x", "p-y", "p"]);
@@ -89,7 +93,12 @@ fn selectors_name_sets_of_tasks() {
         let mut arguments = vec!["status", "--json"];
         arguments.extend(selectors);
         let json = house.meu(&arguments).ok().json();
-        json["tasks"].as_array().expect("tasks").iter().map(|task| task["id"].as_str().unwrap_or_default().to_owned()).collect()
+        json["tasks"]
+            .as_array()
+            .expect("tasks")
+            .iter()
+            .map(|task| task["id"].as_str().unwrap_or_default().to_owned())
+            .collect()
     };
     assert_eq!(ids(&["p/*"]), ["p/x", "p/y"]);
     assert_eq!(ids(&["tag:t"]), ["a"]);
@@ -102,7 +111,10 @@ fn selectors_name_sets_of_tasks() {
     assert_eq!(ids(&["state:missing"]).len(), 5);
     assert_eq!(ids(&["tasks/a.toml"]), ["a"]);
     let said = house.meu(&["status", "p/z"]);
-    assert_eq!((said.code, said.err.as_str()), (2, "error: no task matches `p/z`\n  = help: did you mean `p/x`?\n"));
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (2, "error: no task matches `p/z`\n  = help: did you mean `p/x`?\n")
+    );
 }
 
 #[test]
@@ -142,7 +154,12 @@ fn json_has_the_promised_keys() {
     let why = house.meu(&["why", "a", "--json"]).json();
     assert_eq!((&why["task"], &why["state"], &why["reasons"]), (&json!("a"), &json!("fresh"), &json!([])));
     let graph = house.meu(&["graph", "--json"]).json();
-    assert!(graph["links"].as_array().expect("links").contains(&json!({"from": "p/y", "kind": "refers", "to": "p/x"})));
+    assert!(
+        graph["links"]
+            .as_array()
+            .expect("links")
+            .contains(&json!({"from": "p/y", "kind": "refers", "to": "p/x"}))
+    );
     let links = house.meu(&["link", "list", "a", "--json"]).json();
     assert_eq!(links, json!({"links": [{"from": "p/x", "kind": "requires", "to": "a"}]}));
     let show = house.meu(&["context", "show", "p/x", "--full", "--json"]).json();
@@ -188,7 +205,11 @@ fn a_template_puts_items_in_place_and_depends_on_them() {
     let said = house.meu(&["run", "-k"]);
     assert_eq!(said.code, 1);
     assert_eq!(house.read("out/t.md"), "# T\n\nanswer of a\n");
-    assert!(said.out.contains("the prompt of `bad` takes `task:a`, which the task does not declare"), "{}", said.out);
+    assert!(
+        said.out.contains("the prompt of `bad` takes `task:a`, which the task does not declare"),
+        "{}",
+        said.out
+    );
     house.put("tasks/bad.toml", "run = \"template\"\nprompt = \"x\"\n");
     house.put("tasks/a.toml", "title = \"a\"\nprompt = \"other\"\n");
     house.meu(&["run"]).ok();
@@ -206,7 +227,10 @@ fn a_program_gets_the_request_and_its_id() {
         house.read("out/p.md"),
         "<item source=\"task:a\" type=\"requires\" form=\"full\">\nanswer of a\n</item>\n\ngo\nid p\n"
     );
-    house.put("tasks/p.toml", "run = [\"sh\", \"-c\", \"echo broken >&2; exit 3\"]\nrequires = [\"a\"]\nprompt = \"go\"\n");
+    house.put(
+        "tasks/p.toml",
+        "run = [\"sh\", \"-c\", \"echo broken >&2; exit 3\"]\nrequires = [\"a\"]\nprompt = \"go\"\n",
+    );
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("the program `sh` ended with exit status: 3: broken"), "{}", said.out);
@@ -215,7 +239,10 @@ fn a_program_gets_the_request_and_its_id() {
 
 #[test]
 fn a_duplicate_stands_for_another() {
-    let house = House::new().task("a", "").file("tasks/old.toml", "duplicates = \"a\"\n").task("b", "requires = [\"old\"]\n");
+    let house = House::new()
+        .task("a", "")
+        .file("tasks/old.toml", "duplicates = \"a\"\n")
+        .task("b", "requires = [\"old\"]\n");
     house.run_asks(&["a", "b"]);
     assert_eq!(house.state("old"), "duplicate");
     let show = house.meu(&["context", "show", "b", "--json"]).json();
@@ -255,10 +282,18 @@ fn caps_on_tokens_hold_before_the_call() {
     let house = plan();
     let said = house.meu(&["run", "--max-tokens", "10"]);
     assert_eq!((said.code, house.asked().len()), (1, 0));
-    assert!(said.out.contains("of 10 are used (raise --max-tokens; the next run goes on here)"), "{}", said.out);
+    assert!(
+        said.out.contains("of 10 are used (raise --max-tokens; the next run goes on here)"),
+        "{}",
+        said.out
+    );
     let said = house.meu(&["run", "--max-cost", "1"]);
     assert_eq!(said.code, 2);
-    assert!(said.err.contains("--max-cost needs a price, and the provider `script` has none"), "{}", said.err);
+    assert!(
+        said.err.contains("--max-cost needs a price, and the provider `script` has none"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]

@@ -22,7 +22,8 @@ fn undisturbed() -> std::collections::BTreeMap<String, Vec<u8>> {
 }
 
 fn no_leftovers(house: &House) {
-    let outside: Vec<String> = house.files().into_keys().filter(|path| path.contains("tmp") || path.contains(".new")).collect();
+    let outside: Vec<String> =
+        house.files().into_keys().filter(|path| path.contains("tmp") || path.contains(".new")).collect();
     assert_eq!(outside, [""; 0]);
     let left = std::fs::read_dir(house.root().join(".meu/tmp")).expect("tmp").flatten().count();
     assert_eq!(left, 0);
@@ -83,7 +84,8 @@ fn an_interrupted_run_keeps_the_answers_in_flight() {
 fn a_second_run_at_the_same_time_is_refused() {
     let house = plan();
     // While the model answers, another run is tried from inside it.
-    let inner = format!("{} run > \"$HOME/inner\" 2>&1; echo $? >> \"$HOME/inner\"\n", env!("CARGO_BIN_EXE_meu"));
+    let inner =
+        format!("{} run > \"$HOME/inner\" 2>&1; echo $? >> \"$HOME/inner\"\n", env!("CARGO_BIN_EXE_meu"));
     house.hook(&format!("if [ \"$title\" = root ]; then {} fi\n", inner.replace('\n', ";")));
     house.meu(&["run", "-j1"]).ok();
     let inner = std::fs::read_to_string(house.home().join("inner")).expect("the inner run's words");

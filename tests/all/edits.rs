@@ -5,7 +5,10 @@ use crate::house::House;
 const BASE: &str = "# A\n\nFirst.\n\nSecond.\n\nThird.\n";
 
 fn built() -> House {
-    let house = House::new().file("x.md", "one\n").task("a", "inputs = [\"x.md\"]\n").task("b", "requires = [\"a\"]\n");
+    let house = House::new()
+        .file("x.md", "one\n")
+        .task("a", "inputs = [\"x.md\"]\n")
+        .task("b", "requires = [\"a\"]\n");
     house.answers("a", BASE);
     house.run_asks(&["a", "b"]);
     house
@@ -53,7 +56,9 @@ fn a_collision_leaves_the_file_and_asks_once() {
     let said = house.meu(&["run", "-j1"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("failed a"), "{}", said.out);
-    assert!(said.out.contains("your edits and the new answer collide; `out/a.md` is as it was, the new answer is in `out/a.new.md`"));
+    assert!(said.out.contains(
+        "your edits and the new answer collide; `out/a.md` is as it was, the new answer is in `out/a.new.md`"
+    ));
     assert_eq!((house.read("out/a.md"), house.read("out/a.new.md")), (edited.clone(), answer.clone()));
     assert_eq!((house.state("a"), house.state("b")), ("failed".into(), "blocked".into()));
     assert_eq!(house.asked(), ["a"]);
@@ -109,7 +114,13 @@ fn restore_goes_back_and_keeps_the_edit() {
     house.put("out/a.md", "all mine\n");
     let said = house.meu(&["restore", "a"]).ok();
     assert_eq!(house.read("out/a.md"), BASE);
-    let digest = said.out.split("kept as ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a digest").to_owned();
+    let digest = said
+        .out
+        .split("kept as ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next())
+        .expect("a digest")
+        .to_owned();
     assert_eq!(house.meu(&["cat", &digest]).ok().out, "all mine\n");
     house.run_asks(&[]);
 }
@@ -157,7 +168,11 @@ fn a_manual_output_is_a_persons_to_write() {
     house.put("x.md", "two\n");
     assert_eq!(house.state("m"), "stale");
     let said = house.run_asks(&[]);
-    assert!(said.err.contains("m: what out/m.md was written for has changed (doc:x.md changed)"), "{}", said.err);
+    assert!(
+        said.err.contains("m: what out/m.md was written for has changed (doc:x.md changed)"),
+        "{}",
+        said.err
+    );
     house.put("out/m.md", "mine, newer\n");
     assert_eq!(house.state("m"), "fresh");
     house.run_asks(&["b"]);
@@ -173,7 +188,10 @@ fn merged_branches_ask_only_what_is_new() {
     house.git(&["add", "-A"]);
     house.git(&["commit", "-qm", "base"]);
     let change = |task: &str| {
-        house.put(&format!("tasks/{task}.toml"), format!("title = \"{task}\"\nprompt = \"new answer of {task}\"\n"));
+        house.put(
+            &format!("tasks/{task}.toml"),
+            format!("title = \"{task}\"\nprompt = \"new answer of {task}\"\n"),
+        );
         house.run_asks(&[task, "sum"]);
         house.git(&["add", "-A"]);
         house.git(&["commit", "-qm", task]);

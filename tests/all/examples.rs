@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::house::House;
 
 fn copy(from: &Path, house: &House) {
-    let tracked = std::process::Command::new("git").args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(from).output();
+    let tracked = std::process::Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(from)
+        .output();
     let output = tracked.expect("git lists the example");
     for name in String::from_utf8_lossy(&output.stdout).split('\0').filter(|name| !name.is_empty()) {
         house.put(name, std::fs::read(from.join(name)).expect("a file"));
@@ -48,11 +51,17 @@ fn the_handbook_rebuilds_only_what_an_edit_touches() {
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/field-handbook"), &house);
     house.meu(&["run"]).ok();
     let note = house.read("notes/results/reading-results.md");
-    house.put("notes/results/reading-results.md", format!("{note}\nA reading of zero is checked twice before it is believed.\n"));
+    house.put(
+        "notes/results/reading-results.md",
+        format!("{note}\nA reading of zero is checked twice before it is believed.\n"),
+    );
     let said = house.meu(&["run", "-j1", "--json"]).ok();
-    let events = said.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an event"));
-    let finished: Vec<String> =
-        events.filter(|event| event["event"] == "task_finished").map(|event| event["task"].as_str().unwrap_or_default().to_owned()).collect();
+    let events =
+        said.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an event"));
+    let finished: Vec<String> = events
+        .filter(|event| event["event"] == "task_finished")
+        .map(|event| event["task"].as_str().unwrap_or_default().to_owned())
+        .collect();
     assert!(finished.contains(&"respond/interpret".to_owned()), "{finished:?}");
     assert!(!finished.iter().any(|task| task.starts_with("prepare")), "{finished:?}");
 }
@@ -73,7 +82,8 @@ fn readmes_commands_are_the_two_that_are_run() {
     assert!(ci.lines().any(|line| line.trim() == test), ".ci/run calls `{test}`");
     assert!(ci.lines().any(|line| line.trim() == build), ".ci/run calls `{build}`");
     // The first command's own words, on a copy of its example.
-    let example = build.split("-C ").nth(1).and_then(|rest| rest.split(' ').next()).expect("-C in the command");
+    let example =
+        build.split("-C ").nth(1).and_then(|rest| rest.split(' ').next()).expect("-C in the command");
     let house = House::empty();
     copy(&root.join(example), &house);
     house.meu(&["run"]).ok();

@@ -72,10 +72,7 @@ impl House {
         let folder = folder();
         fs::create_dir_all(folder.path().join("home")).expect("a home");
         fs::create_dir_all(folder.path().join("project")).expect("a project");
-        House {
-            folder,
-            env: BTreeMap::from([("MEU_TRUST".into(), "1".into())]),
-        }
+        House { folder, env: BTreeMap::from([("MEU_TRUST".into(), "1".into())]) }
     }
 
     pub fn root(&self) -> PathBuf {
@@ -95,7 +92,10 @@ impl House {
     /// Writes a task that the model answers with one line.
     pub fn task(self, id: &str, keys: &str) -> Self {
         let title = id.replace('/', "-");
-        self.file(&format!("tasks/{id}.toml"), format!("title = \"{title}\"\nprompt = \"answer of {title}\"\n{keys}"))
+        self.file(
+            &format!("tasks/{id}.toml"),
+            format!("title = \"{title}\"\nprompt = \"answer of {title}\"\n{keys}"),
+        )
     }
 
     pub fn put(&self, path: &str, text: impl AsRef<[u8]>) {

@@ -94,10 +94,27 @@ fn subset(n: usize, most: usize) -> impl Strategy<Value = BTreeSet<usize>> {
 fn task() -> impl Strategy<Value = TaskSpec> {
     let kind = prop_oneof![4 => Just(Kind::Model), 1 => Just(Kind::Template), 1 => Just(Kind::Assemble)];
     let links = (subset(IDS.len(), 3), subset(IDS.len(), 2), subset(DOCS.len(), 2));
-    let rest = (any::<bool>(), prop::option::weighted(0.2, 0..DOCS.len()), 0usize..3, -1i64..3, prop_oneof![Just(90usize), Just(400), Just(4000)]);
-    (kind, 0..PROMPTS.len(), links, rest).prop_map(|(kind, prompt, (requires, refers, inputs), (glob, pin, siblings, priority, item_max))| {
-        TaskSpec { kind, prompt, requires, refers, inputs, glob, pin, siblings, priority, item_max }
-    })
+    let rest = (
+        any::<bool>(),
+        prop::option::weighted(0.2, 0..DOCS.len()),
+        0usize..3,
+        -1i64..3,
+        prop_oneof![Just(90usize), Just(400), Just(4000)],
+    );
+    (kind, 0..PROMPTS.len(), links, rest).prop_map(
+        |(kind, prompt, (requires, refers, inputs), (glob, pin, siblings, priority, item_max))| TaskSpec {
+            kind,
+            prompt,
+            requires,
+            refers,
+            inputs,
+            glob,
+            pin,
+            siblings,
+            priority,
+            item_max,
+        },
+    )
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -145,7 +162,9 @@ impl Plan {
             Edit::TaskGone(id) => drop(self.tasks.remove(id)),
             Edit::Root(prompt) => self.root = *prompt,
             Edit::Audience(audience) => self.audience = *audience,
-            Edit::Priority(id, priority) => drop(self.tasks.get_mut(id).map(|task| task.priority = *priority)),
+            Edit::Priority(id, priority) => {
+                drop(self.tasks.get_mut(id).map(|task| task.priority = *priority))
+            }
             Edit::OutputGone(id) => drop(fs::remove_file(root.join("out").join(format!("{}.md", IDS[*id])))),
             Edit::StateGone => drop(fs::remove_file(root.join(".meu/state"))),
             Edit::StateDamaged => drop(fs::write(root.join(".meu/state"), "meu state 1\nx")),
@@ -189,8 +208,11 @@ impl Plan {
         for (id, task) in &self.tasks {
             wanted.insert(format!("tasks/{}.toml", IDS[*id]), self.toml(*id, task));
         }
-        let have: BTreeSet<String> = files(root).into_keys().filter(|path| !path.starts_with("out/")).collect();
-        for gone in have.iter().filter(|path| !wanted.contains_key(*path) && (path.starts_with("tasks/") || DOCS.contains(&path.as_str()))) {
+        let have: BTreeSet<String> =
+            files(root).into_keys().filter(|path| !path.starts_with("out/")).collect();
+        for gone in have.iter().filter(|path| {
+            !wanted.contains_key(*path) && (path.starts_with("tasks/") || DOCS.contains(&path.as_str()))
+        }) {
             fs::remove_file(root.join(gone)).expect("removed");
         }
         for (path, text) in wanted {
@@ -206,8 +228,12 @@ impl Plan {
         };
         let requires = known(&task.requires, &|to| to < id);
         let refers = known(&task.refers, &|to| to != id);
-        let mut inputs: Vec<String> =
-            task.inputs.iter().filter(|doc| self.docs.contains_key(doc)).map(|doc| DOCS[*doc].to_owned()).collect();
+        let mut inputs: Vec<String> = task
+            .inputs
+            .iter()
+            .filter(|doc| self.docs.contains_key(doc))
+            .map(|doc| DOCS[*doc].to_owned())
+            .collect();
         if task.glob {
             inputs.push("docs/*.md".into());
         }
@@ -269,11 +295,8 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
     let workspace = load(root);
     let _hold = disk::hold(&workspace.store).expect("nobody else runs");
     let providers = Providers::new(&workspace.graph.config);
-    let options = Options {
-        targets: workspace.graph.nodes().map(|(ix, _)| ix).collect(),
-        jobs,
-        ..Options::default()
-    };
+    let options =
+        Options { targets: workspace.graph.nodes().map(|(ix, _)| ix).collect(), jobs, ..Options::default() };
     let mut ended = BTreeMap::new();
     let ran = run::run(&workspace, &providers, &options, &mut |event| {
         if let Event::TaskFinished(finished) = event {
@@ -320,9 +343,14 @@ fn without_orphans(root: &Path) -> BTreeMap<String, String> {
         .collect();
     files(root)
         .into_iter()
-        .filter(|(path, _)| !orphans.contains(path))
+        .filter(|(path, _)| !orphans.contains(path) || path == "INDEX.md")
         .map(|(path, bytes)| {
-            let text = String::from_utf8(bytes).expect("text");
+            let mut text = String::from_utf8(bytes).expect("text");
+            if orphans.contains(&path) {
+                // The body is that of a root task that is gone; the region is kept up.
+                let region = meu::text::split_region(&text).expect("whole");
+                text = text[region.before.len()..].to_owned();
+            }
             let text = if path == "meu.lock" {
                 let line_of = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("a line");
                 let kept: Vec<&str> =

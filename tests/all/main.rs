@@ -1,5 +1,8 @@
 //! The binary end to end, and the laws as properties. One binary, so that it is linked once.
 
+// Tests play the person and the world outside.
+#![allow(clippy::disallowed_methods)]
+
 mod bad_input;
 mod commands;
 mod crash;

@@ -119,7 +119,10 @@ fn a_cut_answer_is_no_answer() {
     let house = project(&server);
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 1);
-    assert!(said.out.contains("the answer was cut at the length limit (raise `max_output_tokens`, or ask for less)"));
+    assert!(
+        said.out
+            .contains("the answer was cut at the length limit (raise `max_output_tokens`, or ask for less)")
+    );
     assert!(!house.exists("out/a.md"));
 }
 

@@ -18,10 +18,11 @@ fn an_edit_asks_exactly_the_affected() {
     house.put("notes/x.md", "# X\n\nTwo.\n");
     // a's answer comes out the same, so b is not asked: early cutoff.
     let said = house.run_asks(&["a"]);
-    assert_eq!(said.out, "   built a  doc:notes/x.md changed\n1 built, 1 fresh; 374 tokens in, 12 out, unpriced\n".replace(
-        "374",
-        &tokens_in(&said.out)
-    ));
+    assert_eq!(
+        said.out,
+        "   built a  doc:notes/x.md changed\n1 built, 1 fresh; 374 tokens in, 12 out, unpriced\n"
+            .replace("374", &tokens_in(&said.out))
+    );
     house.answers("a", "another answer\n");
     house.put("notes/x.md", "# X\n\nThree.\n");
     house.run_asks(&["a", "b"]);
@@ -70,7 +71,10 @@ fn what_decides_no_answer_asks_nobody() {
     house.run_asks(&[]);
     // Another name for the same provider.
     let config = house.read("meu.toml");
-    house.put("meu.toml", config.replace("\"script\"", "\"other\"").replace("providers.script", "providers.other"));
+    house.put(
+        "meu.toml",
+        config.replace("\"script\"", "\"other\"").replace("providers.script", "providers.other"),
+    );
     house.run_asks(&[]);
 }
 
@@ -79,7 +83,8 @@ fn what_decides_an_answer_asks() {
     let house = two();
     house.run_asks(&["a", "b"]);
     let config = house.read("meu.toml");
-    house.put("meu.toml", config.replace("provider = \"script\"", "provider = \"script\"\ntemperature = 0.5"));
+    house
+        .put("meu.toml", config.replace("provider = \"script\"", "provider = \"script\"\ntemperature = 0.5"));
     house.run_asks(&["a", "b"]);
     house.put("tasks/b.toml", "title = \"b\"\nprompt = \"answer of b, longer\"\nrequires = [\"a\"]\n");
     let said = house.run_asks(&["b"]);
@@ -93,7 +98,8 @@ fn what_decides_an_answer_asks() {
 fn an_overridden_template_with_the_same_text_asks_nobody() {
     let house = two();
     house.run_asks(&["a", "b"]);
-    let built_in = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/task.txt")).expect("templates");
+    let built_in = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/task.txt"))
+        .expect("templates");
     house.put("templates/task.txt", format!("{{# a comment #}}{built_in}"));
     house.run_asks(&[]);
 }
@@ -101,7 +107,10 @@ fn an_overridden_template_with_the_same_text_asks_nobody() {
 #[test]
 fn a_change_outside_the_shortened_part_asks_nobody() {
     let long = |last: &str| {
-        format!("# Kettles\n\nThe kettle boils water in four minutes.\n\n{}{last}\n", "Chairs stand in rows. ".repeat(40))
+        format!(
+            "# Kettles\n\nThe kettle boils water in four minutes.\n\n{}{last}\n",
+            "Chairs stand in rows. ".repeat(40)
+        )
     };
     let house = House::new()
         .file("notes/x.md", long("Tables stand too."))
