@@ -163,7 +163,7 @@ impl Plan {
             Edit::Root(prompt) => self.root = *prompt,
             Edit::Audience(audience) => self.audience = *audience,
             Edit::Priority(id, priority) => {
-                drop(self.tasks.get_mut(id).map(|task| task.priority = *priority))
+                self.tasks.entry(*id).and_modify(|task| task.priority = *priority).or_insert_with(quiet);
             }
             Edit::OutputGone(id) => drop(fs::remove_file(root.join("out").join(format!("{}.md", IDS[*id])))),
             Edit::StateGone => drop(fs::remove_file(root.join(".meu/state"))),
