@@ -212,7 +212,7 @@ fn manual_state(facts: &Facts<'_>, unchanged: Option<bool>) -> State {
 fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let Some(record) = facts.record else {
-        if !(facts.manual && facts.on_disk.is_some()) {
+        if facts.on_disk.is_none() {
             reasons.push(Reason::never_built());
         }
         if edited {

@@ -36,6 +36,11 @@ pub(super) fn context(env: &Env, command: Command) -> Done {
         .iter()
         .map(|text| ItemRef::parse(text).map_err(Error::invalid))
         .collect::<Result<Vec<_>, _>>()?;
+    for item in &manual {
+        if let crate::spec::Subject::Task(id) = &item.subject {
+            select::one(&workspace, id)?;
+        }
+    }
     let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
     let assembled = build(&scene, ix, &manual, &workspace.shelf).map_err(|trouble| {
         let error = Error::failed(trouble.message);

@@ -1,6 +1,7 @@
 //! `meu index`
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Done, Env};
 use crate::diag::Error;
@@ -20,10 +21,14 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
     if arguments.write {
         let _hold = disk::hold(&workspace.store)?;
         let written = write(&workspace)?;
-        if !env.shell.quiet && !env.shell.json {
-            let path = &workspace.graph.config.index;
+        let path = &workspace.graph.config.index;
+        if env.shell.json {
+            env.shell.json(&json!({"path": path.as_str(), "written": written}));
+        } else if !env.shell.quiet {
             env.shell.out(&if written { format!("wrote {path}") } else { format!("{path} is up to date") });
         }
+    } else if env.shell.json {
+        env.shell.json(&json!({"contents": index::contents(&workspace.graph)}));
     } else {
         env.shell.raw(&index::contents(&workspace.graph));
     }

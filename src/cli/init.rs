@@ -13,7 +13,8 @@ use crate::path::RelPath;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where; the current folder if left out
-    directory: Option<PathBuf>,
+    #[arg(value_name = "DIR")]
+    place: Option<PathBuf>,
 }
 
 const FILES: [(&str, &str); 5] = [
@@ -75,8 +76,8 @@ List the next steps that follow from the overview, each with the reason.
 ];
 
 pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
-    let folder = match arguments.directory {
-        Some(directory) => env.folder()?.join(directory),
+    let folder = match arguments.place {
+        Some(place) => env.folder()?.join(place),
         None => env.folder()?,
     };
     make_folder(&folder)?;

@@ -46,7 +46,11 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     store
         .write(&path, &text, Durability::Now)
         .map_err(|error| Error::failed(format!("`{path}` cannot be written: {error}")))?;
-    env.shell.out(&format!("wrote {path}"));
+    if env.shell.json {
+        env.shell.json(&serde_json::json!({"wrote": [path.as_str()]}));
+    } else {
+        env.shell.out(&format!("wrote {path}"));
+    }
     Ok(None)
 }
 

@@ -76,6 +76,7 @@ pub(super) fn cat(env: &Env, arguments: Cat) -> Done {
     let workspace = env.load()?;
     let digest: Digest = arguments.digest.parse().map_err(Error::invalid)?;
     match Cache(&workspace.store).text(digest) {
+        Some(text) if env.shell.json => env.shell.json(&serde_json::json!({"digest": digest, "text": text})),
         Some(text) => env.shell.raw(&text),
         None => return Err(Error::failed(format!("no text {} is kept here", digest.short()))),
     }

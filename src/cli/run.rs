@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
-use crate::disk::{self, Trust, Workspace};
+use crate::disk::{self, Cache, Trust, Workspace};
 use crate::graph::Ix;
 use crate::plan::{State, Verdict};
 use crate::provider::Providers;
@@ -156,11 +156,9 @@ fn refuse_early(
     let verdicts = Survey::all(workspace, Some(chosen.to_vec()));
     let runs = |ix: &Ix| options.force.contains(ix) || verdicts[ix.0].as_ref().is_none_or(Verdict::must_run);
     let will: Vec<Ix> = could.into_iter().filter(runs).collect();
-    let trust = Trust::wanted(graph, will.iter().copied(), &workspace.store);
-    // The yes is for the whole project, so that it is asked for once.
-    let whole = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), &workspace.store);
-    if !trust.is_given() && !whole.is_given() {
-        return Err(trust.refused());
+    let missing = Trust::wanted(graph, will.iter().copied(), &workspace.store).missing();
+    if !missing.is_empty() {
+        return Err(missing.refused());
     }
     for ix in will.iter().filter(|ix| graph.node(**ix).task.run == Runner::Model) {
         providers.check(&graph.node(*ix).model.provider)?;
@@ -195,13 +193,18 @@ fn dry_run(
             let count = |text: &str| {
                 crate::context::Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64
             };
+            let cache = Cache(&workspace.store);
+            let cached = !forced
+                && !options.no_cache
+                && request.as_ref().is_some_and(|built| cache.answer(built.digest).is_some());
+            let request = request.filter(|_| !cached);
             let tokens_in: u64 = request
                 .iter()
                 .flat_map(|built| &built.request.messages)
                 .map(|message| count(&message.content))
                 .sum();
             let cost = match providers.price(&node.model.provider) {
-                _ if !is_model => Some(0.0),
+                _ if !is_model || cached => Some(0.0),
                 Some(price) => Some(
                     (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output)
                         / 1e6,

@@ -31,8 +31,10 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     workspace.shelf.save();
     let rows: Vec<_> = chosen.iter().filter_map(|ix| Some((*ix, verdicts[ix.0].clone()?))).collect();
     let known = |id: &&str| workspace.graph.find(id).is_none();
-    let orphans: Vec<String> = match arguments.selectors.is_empty() {
-        true => workspace.lock.tasks().filter(known).map(str::to_owned).collect(),
+    let orphans = match arguments.selectors.is_empty() {
+        true => {
+            workspace.lock.tasks().filter(known).filter_map(|id| workspace.lock.records(id).first()).collect()
+        }
         false => Vec::new(),
     };
     show::status(&env.shell, &workspace.graph, &rows, &orphans);

@@ -1,6 +1,7 @@
 //! `meu trust`
 
 use clap::Args;
+use serde_json::json;
 
 use super::{Done, Env};
 use crate::disk::Trust;
@@ -16,15 +17,21 @@ pub(super) struct Arguments {
 
 pub(super) fn trust(env: &Env, arguments: Arguments) -> Done {
     let workspace = env.load()?;
-    let graph = &workspace.graph;
-    let trust = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), &workspace.store);
-    for want in &trust.wants {
-        env.shell.out(&plain(want));
+    let whole = Trust::whole(&workspace.graph, &workspace.store);
+    let missing = whole.missing();
+    let wants: Vec<&str> = whole.lines().collect();
+    if env.shell.json {
+        env.shell.json(&json!({"wants": wants, "missing": missing.lines().collect::<Vec<_>>()}));
+    } else {
+        for want in &wants {
+            env.shell.out(&plain(want));
+        }
+        if wants.is_empty() {
+            env.shell.out("nothing to allow: no programs, no foreign addresses");
+        }
     }
-    if trust.wants.is_empty() {
-        env.shell.out("nothing to allow: no programs, no foreign addresses");
-    } else if !arguments.show {
-        let file = trust.give(&workspace.store)?;
+    if !arguments.show && !missing.is_empty() {
+        let file = missing.give(&workspace.store)?;
         env.shell.note(&format!("allowed, as it is now; kept in {}", file.display()));
     }
     Ok(None)

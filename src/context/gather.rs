@@ -131,7 +131,9 @@ struct Gatherer<'a> {
 
 impl Gatherer<'_> {
     fn add(&mut self, candidate: Candidate) {
-        if self.seen.contains(&candidate.item) {
+        // A section of what is in whole is in already.
+        let whole = ItemRef::whole(candidate.item.subject.clone());
+        if self.seen.contains(&candidate.item) || self.seen.contains(&whole) {
             return;
         }
         self.seen.insert(candidate.item.clone());

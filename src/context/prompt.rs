@@ -75,21 +75,9 @@ pub fn render_prompt(
     shelf: &dyn Shelf,
 ) -> Result<Prompt, Trouble> {
     let node = graph.node(ix);
-    let wanted: Arc<Mutex<Vec<String>>> = Arc::default();
-    let asked = wanted.clone();
-    // First with names in place of texts. What a prompt asks for may not depend on a text's content.
-    let own = render(
-        graph,
-        ix,
-        Arc::new(move |name| {
-            lock(&asked).push(name.to_owned());
-            Ok(format!("[{name}]"))
-        }),
-    )
-    .map_err(|error| {
+    let (own, names) = names_in(graph, ix).map_err(|error| {
         Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt")
     })?;
-    let names = std::mem::take(&mut *lock(&wanted));
     if names.is_empty() {
         return Ok(Prompt { text: own.clone(), own, in_place: Vec::new() });
     }
@@ -120,6 +108,20 @@ pub fn render_prompt(
         Trouble::new(format!("the prompt cannot be rendered: {}", explain(&error)), "mend the prompt")
     })?;
     Ok(Prompt { text, own, in_place })
+}
+
+/// The prompt with names in place of texts, and the names. What a prompt asks for may not depend on a
+/// text's content.
+fn names_in(graph: &Graph, ix: Ix) -> Result<(String, Vec<String>), Error> {
+    let wanted: Arc<Mutex<Vec<String>>> = Arc::default();
+    let asked = wanted.clone();
+    let note = move |name: &str| {
+        lock(&asked).push(name.to_owned());
+        Ok(format!("[{name}]"))
+    };
+    let own = render(graph, ix, Arc::new(note))?;
+    let names = std::mem::take(&mut *lock(&wanted));
+    Ok((own, names))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -193,9 +195,22 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
         if let Some(prompt) = &node.task.prompt
             && node.duplicate_of.is_none()
             && prompt.value.contains('{')
-            && let Err(error) = render(graph, ix, Arc::new(|_| Ok(String::new())))
         {
-            sink.push(prompt_problem(prompt, &error));
+            match names_in(graph, ix) {
+                Err(error) => sink.push(prompt_problem(prompt, &error)),
+                Ok((_, names)) if !names.is_empty() => {
+                    let gathered = super::gather(graph, ix, &[]);
+                    for name in names {
+                        if let Err(trouble) = declared(node.id(), node.plan(), &name, &gathered) {
+                            let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
+                            let from = prompt.span.start + written.find(name.as_str()).unwrap_or(0);
+                            let place = prompt.source.place(from..from + name.len());
+                            sink.push(Diagnostic::error(trouble.message).at(place).maybe_help(trouble.help));
+                        }
+                    }
+                }
+                Ok(_) => {}
+            }
         }
         for input in node.documents().filter(|input| input.literal || input.heading.is_some()) {
             let at = node.task.inputs.iter().find(|text| {

@@ -118,7 +118,7 @@ pub fn load(root: &Path) -> Result<Workspace, Error> {
     let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
     let index = project.config.index.clone();
     let graph = graph::build(project, &files, &orphans, &sink);
-    let disowned = match graph.as_ref().is_some_and(|graph| graph.root().is_none()) {
+    let disowned = match graph.root().is_none() {
         true => lock
             .tasks()
             .flat_map(|id| lock.records(id))
@@ -128,16 +128,14 @@ pub fn load(root: &Path) -> Result<Workspace, Error> {
         false => Vec::new(),
     };
     let shelf = DiskShelf::new(store.clone(), index, disowned);
-    if let Some(graph) = &graph {
-        check_prompts(graph, &shelf, &sink);
-        check_globbed(graph, &shelf, &sink);
-        if let Err(error) = shelf.digest(&graph.config.index) {
-            sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
-        }
+    check_prompts(&graph, &shelf, &sink);
+    check_globbed(&graph, &shelf, &sink);
+    if let Err(error) = shelf.digest(&graph.config.index) {
+        sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
     }
     let diagnostics = sink.into_sorted();
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-    let (Some(graph), Some(templates), false) = (graph, templates, failed) else {
+    let (Some(templates), false) = (templates, failed) else {
         return Err(Error::from(diagnostics));
     };
     let mut workspace = Workspace {

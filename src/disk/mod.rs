@@ -21,7 +21,8 @@ mod write;
 
 pub use cache::{Cache, Stored, write_scratch};
 pub use clock::{Moment, now, run_name};
-pub use git::{blob, changed_since, is_tracked};
+use git::is_tracked;
+pub use git::{blob, changed_since};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};

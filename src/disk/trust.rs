@@ -8,16 +8,15 @@ use crate::diag::Error;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
 use crate::path::RelPath;
-use crate::spec::{ProviderApi, Runner};
+use crate::spec::{Provider, ProviderApi, Runner};
 
 use super::Store;
 
-/// What needs a yes, and whether it has one.
+/// What needs a yes.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// In words, a line each.
-    pub wants: Vec<String>,
-    digest: Digest,
+    /// In words, with the digest of what is meant.
+    wants: Vec<(String, Digest)>,
 }
 
 /// Whether the environment says that everything is trusted, as CI does.
@@ -28,53 +27,59 @@ pub fn trust_everything() -> bool {
 impl Trust {
     /// What these tasks would run or send.
     pub fn wanted(graph: &Graph, tasks: impl IntoIterator<Item = Ix>, store: &Store) -> Self {
-        let mut wants: Vec<(String, Digest)> = Vec::new();
+        let mut wants = Vec::new();
         for ix in tasks {
             let node = graph.node(ix);
             match (&node.task.run, graph.provider(ix)) {
                 (Runner::Program(argv), _) => {
-                    wants.push((format!("task {} runs {}", node.id(), shown(argv)), content(argv, store)));
+                    let line = format!("task {} runs {}", node.id(), shown(argv));
+                    wants.push((line, content(argv, store)));
                 }
-                (Runner::Model, Some(provider)) if provider.api == ProviderApi::Command => {
-                    let argv = &provider.command;
-                    wants.push((
-                        format!("provider {} runs {}", provider.name, shown(argv)),
-                        content(argv, store),
-                    ));
-                }
-                (Runner::Model, Some(provider))
-                    if provider.api == ProviderApi::OpenAi
-                        && !is_usual(&provider.base_url, &provider.api_key_env) =>
-                {
-                    let line = format!(
-                        "provider {} sends requests, and the key in {} if it is set, to {}",
-                        provider.name, provider.api_key_env, provider.base_url
-                    );
-                    let digest = Digest::of(&line);
-                    wants.push((line, digest));
-                }
+                (Runner::Model, Some(provider)) => wants.extend(of_provider(provider, store)),
                 _ => {}
             }
         }
+        Trust::of(wants)
+    }
+
+    /// What the whole project would run or send: all its programs, all its providers.
+    pub fn whole(graph: &Graph, store: &Store) -> Self {
+        let mut trust = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), store);
+        trust
+            .wants
+            .extend(graph.config.providers.values().filter_map(|provider| of_provider(provider, store)));
+        Trust::of(trust.wants)
+    }
+
+    fn of(mut wants: Vec<(String, Digest)>) -> Self {
         wants.sort();
         wants.dedup();
-        let mut framer = Framer::new("meu trust v1");
-        for (line, digest) in &wants {
-            framer.field(line).field(digest.as_bytes());
+        Trust { wants }
+    }
+
+    /// What is wanted, a line each.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.wants.iter().map(|(line, _)| line.as_str())
+    }
+
+    /// What the person has not said yes to as it is now.
+    pub fn missing(&self) -> Trust {
+        if self.wants.is_empty() || trust_everything() {
+            return Trust { wants: Vec::new() };
         }
-        Trust { digest: framer.finish(), wants: wants.into_iter().map(|(line, _)| line).collect() }
+        let text = file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let given: std::collections::HashSet<&str> =
+            text.lines().filter_map(|line| line.split(' ').next()).collect();
+        let missing = self.wants.iter().filter(|want| !given.contains(key(want).to_string().as_str()));
+        Trust { wants: missing.cloned().collect() }
     }
 
-    /// Whether the person said yes to all of it, as it is now.
-    pub fn is_given(&self) -> bool {
+    /// Whether nothing is wanted.
+    pub fn is_empty(&self) -> bool {
         self.wants.is_empty()
-            || trust_everything()
-            || fs::read_to_string(file().unwrap_or_default()).is_ok_and(|text| {
-                text.lines().any(|line| line.split(' ').next() == Some(&self.digest.to_string()))
-            })
     }
 
-    /// Keeps the yes.
+    /// Keeps the yes to all of it.
     pub fn give(&self, store: &Store) -> Result<PathBuf, Error> {
         let path =
             file().ok_or_else(|| Error::failed("neither XDG_CONFIG_HOME nor HOME says where to keep it"))?;
@@ -84,7 +89,11 @@ impl Trust {
             }
             use std::io::Write;
             let mut file = fs::File::options().append(true).create(true).open(&path)?;
-            writeln!(file, "{} {}", self.digest, store.root().display())
+            let folder = store.root().display().to_string().replace(char::is_control, " ");
+            for want in &self.wants {
+                writeln!(file, "{} {folder}", key(want))?;
+            }
+            Ok(())
         };
         write().map_err(|error| Error::failed(format!("{} cannot be written: {error}", path.display())))?;
         Ok(path)
@@ -93,13 +102,37 @@ impl Trust {
     /// The refusal.
     pub fn refused(&self) -> Error {
         let mut error = Error::invalid("this project wants what you have not allowed yet");
-        for want in &self.wants {
-            error.diagnostics.push(crate::diag::Diagnostic::error(want.clone()));
+        for want in self.lines() {
+            error.diagnostics.push(crate::diag::Diagnostic::error(want));
         }
         if let Some(last) = error.diagnostics.last_mut() {
             last.help = Some("look at it, then say `meu trust`; in CI set MEU_TRUST=1".into());
         }
         error
+    }
+}
+
+/// What a yes to one line is kept as.
+fn key((line, content): &(String, Digest)) -> Digest {
+    Framer::new("meu trust v1").field(line).field(content.as_bytes()).finish()
+}
+
+/// What asking a provider would run or send, if that needs a yes.
+fn of_provider(provider: &Provider, store: &Store) -> Option<(String, Digest)> {
+    match provider.api {
+        ProviderApi::Command => {
+            let argv = &provider.command;
+            Some((format!("provider {} runs {}", provider.name, shown(argv)), content(argv, store)))
+        }
+        ProviderApi::OpenAi if !is_usual(&provider.base_url, &provider.api_key_env) => {
+            let line = format!(
+                "provider {} sends requests, and the key in {} if it is set, to {}",
+                provider.name, provider.api_key_env, provider.base_url
+            );
+            let digest = Digest::of(&line);
+            Some((line, digest))
+        }
+        _ => None,
     }
 }
 

@@ -12,9 +12,9 @@ use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, split_hea
 /// Builds the graph of a project.
 ///
 /// `files` are the project's files that document globs may find, sorted; `orphans` the outputs of
-/// tasks that are gone, which globs skip. Problems go to the sink; `None` means that some of them
-/// left no graph to speak of.
-pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Sink) -> Option<Graph> {
+/// tasks that are gone, which globs skip. Problems go to the sink; after
+/// an error the graph may lack links, order and levels.
+pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Sink) -> Graph {
     let tasks = unique(project.tasks, sink);
     let by_id: HashMap<String, Ix> =
         tasks.iter().enumerate().map(|(at, task)| (task.id.value.clone(), Ix(at))).collect();

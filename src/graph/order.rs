@@ -10,7 +10,7 @@ use super::{Graph, Ix, Target};
 use crate::diag::{Diagnostic, Sink};
 
 /// Drops the order of soft links in circles, finds circles of `requires`, fills in levels and order.
-pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Option<Graph> {
+pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Graph {
     let all: Vec<Vec<usize>> =
         graph.nodes().map(|(ix, _)| graph.ordering(ix).map(|to| to.0).collect()).collect();
     let component = components(&all);
@@ -33,7 +33,7 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Option<Graph> {
         for circle in circles {
             sink.push(tell(&graph, &circle));
         }
-        return None;
+        return graph;
     }
 
     let dependants = graph.dependants();
@@ -73,7 +73,7 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Option<Graph> {
         node.level = level;
     }
     graph.order = order;
-    Some(graph)
+    graph
 }
 
 /// The number of each node's strongly connected component (Tarjan's algorithm, without recursion).

@@ -115,9 +115,13 @@ impl Books<'_> {
                     Some(_) => "your edits and the new answer collide",
                     None => "the text there is not one that meu wrote",
                 };
+                let back = match base {
+                    Some(_) => format!("; or `meu restore {id}`"),
+                    None => String::new(),
+                };
                 let message = format!(
                     "{why}; `{}` is as it was, the new answer is in `{beside}` (take what you want of it over, \
-                     then `meu adopt {id}`; or `meu restore {id}`)",
+                     then `meu adopt {id}`{back})",
                     node.output
                 );
                 Ok(self.failed(ix, Some(today.request), message, true))

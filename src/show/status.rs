@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Paint, Shell, counted, plain};
 use crate::graph::{Graph, Ix};
+use crate::lock::Record;
 use crate::plan::{State, Verdict};
 use crate::request::{Change, in_one_line};
 
@@ -43,7 +44,7 @@ fn word(graph: &Graph, verdict: &Verdict) -> String {
 }
 
 /// All states with reasons, and the summary.
-pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[String]) {
+pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[&Record]) {
     let mut summary: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, verdict) in rows {
         *summary.entry(verdict.state.word()).or_default() += 1;
@@ -69,7 +70,17 @@ pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[S
                     "request_unchanged": verdict.unchanged,
                 })
             })
-            .chain(orphans.iter().map(|id| json!({"id": id, "state": "orphan", "reasons": []})))
+            .chain(orphans.iter().map(|record| {
+                json!({
+                    "id": record.task,
+                    "state": State::Orphan,
+                    "reasons": [],
+                    "output": record.output,
+                    "plan": record.task.rsplit_once('/').map_or("", |(plan, _)| plan),
+                    "priority": null,
+                    "level": null,
+                })
+            }))
             .collect();
         shell.json(&json!({"tasks": tasks, "summary": summary}));
         return;
@@ -86,9 +97,12 @@ pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[S
             format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&word(graph, verdict)));
         shell.out(line.trim_end());
     }
-    for id in orphans {
+    for record in orphans {
         let state = shell.paint(Paint::Dim, &format!("{:>9}", "orphan"));
-        shell.out(&format!("{state} {}", plain(id)));
+        shell.out(&format!("{state} {}", plain(&record.task)));
+    }
+    if rows.is_empty() && orphans.is_empty() {
+        return shell.out("no task");
     }
     let parts: Vec<String> = State::ALL
         .iter()

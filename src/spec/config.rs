@@ -402,6 +402,12 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         config.providers.entry(api.word().to_owned()).or_insert_with(|| Provider::built_in(api));
     }
     if let Some(mut redact) = keys.table("redact") {
+        sink.push(
+            Diagnostic::warning(
+                "`[redact]` is read but not applied yet: requests and answers are kept as they are",
+            )
+            .at(source.place(redact.span.clone())),
+        );
         config.redact = redact
             .strings("patterns")
             .map(|texts| texts.into_iter().map(|at| at.value).collect())
@@ -472,6 +478,12 @@ fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
             .or(base.price),
         declared: Some(name.clone()),
     };
+    if provider.requests_per_minute.is_some() || provider.tokens_per_minute.is_some() {
+        sink.push(
+            Diagnostic::warning("limits per minute are read but not kept yet; use `concurrency`")
+                .at(name.place()),
+        );
+    }
     if api == Some(ProviderApi::Command) && provider.command.is_empty() {
         sink.push(
             Diagnostic::error(format!("the provider `{}` needs a command", name.value))

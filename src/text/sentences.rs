@@ -108,7 +108,7 @@ impl Builder<'_> {
         // UAX 29 ends a sentence at each line end; inside a paragraph that is only a space.
         let paragraph = self.text[range.clone()].replace(['\n', '\r'], " ");
         let mut at = range.start;
-        for sentence in paragraph.split_sentence_bounds() {
+        for sentence in whole_sentences(&paragraph) {
             let end = at + sentence.len();
             for piece in cut(sentence) {
                 self.push(UnitKind::Sentence, at..at + piece);
@@ -118,6 +118,39 @@ impl Builder<'_> {
         }
         self.block += 1;
     }
+}
+
+/// The sentences of a paragraph (UAX 29), mended where marks of Markdown stand at a border: the number of
+/// a list item belongs to what follows it, a closing `**` or quote to what it closes.
+fn whole_sentences(paragraph: &str) -> Vec<&str> {
+    let mut ends: Vec<usize> = Vec::new();
+    let mut at = 0;
+    for sentence in paragraph.split_sentence_bounds() {
+        let start = at;
+        at += sentence.len();
+        let closing = sentence.len()
+            - sentence.trim_start_matches(['*', '_', '`', '"', '\'', '”', '’', ')', ']']).len();
+        let closes = closing > 0 && sentence[closing..].starts_with([' ', '\t']);
+        if closes
+            && paragraph[..start].ends_with(['.', '!', '?', '。'])
+            && let Some(end) = ends.last_mut().filter(|end| **end == start)
+        {
+            *end = start + closing;
+        }
+        ends.push(at);
+        let only_number = sentence.trim().trim_end_matches(['.', ')']).bytes().all(|b| b.is_ascii_digit());
+        if only_number && start == 0 {
+            ends.pop();
+        }
+    }
+    if ends.last() != Some(&paragraph.len()) {
+        ends.push(paragraph.len());
+    }
+    let mut from = 0;
+    ends.into_iter()
+        .map(|end| (std::mem::replace(&mut from, end), end))
+        .map(|(from, end)| &paragraph[from..end])
+        .collect()
 }
 
 /// The lengths of the pieces of a sentence, none longer than [`LONGEST`].
@@ -184,6 +217,12 @@ mod tests {
                 "```\ncode. code.\n```",
             ],
         );
+    }
+
+    #[test]
+    fn marks_of_markdown_do_not_stand_alone() {
+        check("2. asks in writing. Then waits.", &["2. asks in writing.", "Then waits."]);
+        check("**Calibrate first.** Read the standard.", &["**Calibrate first.**", "Read the standard."]);
     }
 
     #[test]

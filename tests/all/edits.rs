@@ -206,3 +206,19 @@ fn merged_branches_ask_only_what_is_new() {
     house.run_asks(&["sum"]);
     house.run_asks(&[]);
 }
+
+#[test]
+fn a_tracked_meu_folder_is_refused() {
+    let house = House::new().task("a", "");
+    house.run_asks(&["a"]);
+    house.git(&["init", "-q"]);
+    house.git(&["add", "-f", ".meu/state"]);
+    let said = house.meu(&["run"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (
+            2,
+            "error: `.meu/` is tracked by git, and it must never come with a repository\n  = help: `git rm -r --cached .meu`, and add `.meu/` to .gitignore\n"
+        )
+    );
+}
