@@ -3,6 +3,7 @@
 //! Every value that can be wrong later keeps its place ([`At`]), so that the graph can point at it.
 
 mod config;
+mod edit;
 mod keys;
 mod task;
 mod words;
@@ -15,6 +16,7 @@ pub use config::{
     Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
 };
 pub use config::{RetrieveFrom, parse_config};
+pub use edit::TaskText;
 pub use keys::parse_table;
 pub use task::{Runner, Task, parse_tasks, words_of_id};
 pub use words::{IndexPick, ItemRef, LinkKind, Order, Subject, Tier, TokenizerName, split_heading};
