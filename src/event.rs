@@ -41,6 +41,8 @@ pub struct Finished {
     pub ms: u64,
     /// Where the output is.
     pub output: String,
+    /// The request that it answers, if one was put together.
+    pub request: Option<crate::digest::Digest>,
 }
 
 /// The sums of a run.
@@ -91,6 +93,15 @@ pub enum Event {
         /// The sums.
         #[serde(flatten)]
         sums: Sums,
+    },
+    /// A person approved an output.
+    Approved {
+        /// The task's id.
+        task: String,
+        /// The digest of the text.
+        text: crate::digest::Digest,
+        /// Who, as git or the system knows them.
+        by: String,
     },
     /// Something that a person should know.
     Notice {

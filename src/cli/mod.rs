@@ -2,10 +2,12 @@
 
 mod check;
 mod context;
+mod edit;
 mod graph;
 mod index;
 mod init;
 mod link;
+mod mv;
 mod new;
 mod person;
 mod run;
@@ -75,6 +77,7 @@ struct Common {
 enum Command {
     Init(init::Arguments),
     New(new::Arguments),
+    Mv(mv::Arguments),
     Check(check::Arguments),
     Status(status::Arguments),
     Run(run::Arguments),
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Init(arguments) => init::init(&env, arguments),
         Command::New(arguments) => new::new(&env, arguments),
+        Command::Mv(arguments) => mv::mv(&env, arguments),
         Command::Check(arguments) => check::check(&env, arguments),
         Command::Status(arguments) => status::status(&env, arguments),
         Command::Run(arguments) => run::run(&env, arguments),

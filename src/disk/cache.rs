@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, TextId};
-use crate::request::Request;
+use crate::request::{Assembled, PartItem, Request};
 
 use super::Store;
 use super::write::fail_point;
@@ -25,6 +25,25 @@ pub struct Stored {
     pub tokens_out: u64,
     /// The model that answered.
     pub model: String,
+}
+
+/// One item of a request that was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentItem {
+    /// The reference, tier, form and digest.
+    #[serde(flatten)]
+    pub part: PartItem,
+    /// The tokens of its block; 0 for an item that the prompt took in place.
+    pub tokens: usize,
+}
+
+/// The items of a request as they are sent.
+pub fn sent_items(assembled: &Assembled) -> Vec<SentItem> {
+    let tokens = |part: &PartItem| {
+        let found = assembled.bundle.items.iter().find(|item| item.item.to_string() == part.item);
+        found.map_or(0, |item| item.tokens)
+    };
+    assembled.parts.items.iter().map(|part| SentItem { tokens: tokens(part), part: part.clone() }).collect()
 }
 
 /// The cache of a project.
@@ -83,10 +102,28 @@ impl Cache<'_> {
         Some((stored, text))
     }
 
-    /// Keeps a request as it is sent.
-    pub fn put_request(&self, digest: Digest, request: &Request) {
-        let bytes = serde_json::to_vec(request).unwrap_or_default();
-        self.put("requests", digest, &bytes, false);
+    /// Keeps a request as it is sent, with its items.
+    pub fn put_request(&self, digest: Digest, request: &Request, items: &[SentItem]) {
+        let sent = serde_json::json!({"request": request, "items": items});
+        self.put("requests", digest, &serde_json::to_vec(&sent).unwrap_or_default(), false);
+    }
+
+    /// The items of a request that was sent, by its digest or the beginning of it.
+    pub fn sent_items(&self, prefix: &str) -> Option<(Digest, Vec<SentItem>)> {
+        if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        let folder = self.0.meu().join("cache").join("requests").join(&prefix[..2]);
+        let entries = fs::read_dir(folder).ok()?.flatten();
+        let mut found: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix[2..])))
+            .collect();
+        found.sort();
+        let path = found.first()?;
+        let digest: Digest = format!("{}{}", &prefix[..2], path.file_name()?.to_string_lossy()).parse().ok()?;
+        let mut sent: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        Some((digest, serde_json::from_value(sent["items"].take()).ok()?))
     }
 }
 

@@ -86,15 +86,23 @@ pub fn load_config(store: &Store, sink: &Sink) -> Config {
     config
 }
 
+/// Texts of task files that are not on disk yet, by path; `None` is a file that is about to go.
+pub type Overlay = BTreeMap<String, Option<String>>;
+
 /// Loads a project, or all that is wrong with it.
 pub fn load(root: &Path) -> Result<Workspace, Error> {
+    load_over(root, &Overlay::new())
+}
+
+/// Loads a project as it would be with some task files changed.
+pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let store = Store::new(root).map_err(|error| {
         Error::invalid(format!("the folder {} cannot be opened: {error}", root.display()))
     })?;
     let store = Arc::new(store);
     let sink = Sink::default();
     let config = load_config(&store, &sink);
-    let tasks = load_tasks(&store, &config, &sink);
+    let tasks = load_tasks(&store, &config, overlay, &sink);
     let lock_text = load_lock(&store, &sink);
     let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
         sink.push(
@@ -167,7 +175,7 @@ impl Workspace {
     }
 }
 
-fn load_tasks(store: &Store, config: &Config, sink: &Sink) -> Vec<crate::spec::Task> {
+fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) -> Vec<crate::spec::Task> {
     let folder = store.full(&config.tasks);
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     let visible = |entry: &walkdir::DirEntry| {
@@ -194,11 +202,22 @@ fn load_tasks(store: &Store, config: &Config, sink: &Sink) -> Vec<crate::spec::T
             None => sink.push(Diagnostic::error(format!("the file name {} is not UTF-8", path.display()))),
         }
     }
+    for path in overlay.keys() {
+        if let Some(relative) = path.strip_prefix(&format!("{}/", config.tasks)) {
+            files.push((relative.to_owned(), store.root().join(path)));
+        }
+    }
     files.sort();
+    files.dedup_by(|a, b| a.0 == b.0);
     let mut tasks = Vec::new();
     for (relative, path) in &files {
         let shown = format!("{}/{relative}", config.tasks);
-        match read_optional(path) {
+        let read = match overlay.get(&shown) {
+            Some(None) => continue,
+            Some(Some(text)) => Ok(Some(text.clone())),
+            None => read_optional(path),
+        };
+        match read {
             Ok(text) => {
                 let source = Arc::new(Source { path: shown, text: text.unwrap_or_default() });
                 tasks.extend(parse_tasks(&source, relative.strip_suffix(".toml").unwrap_or(relative), sink));

@@ -19,15 +19,15 @@ mod state;
 mod trust;
 mod write;
 
-pub use cache::{Cache, Stored, write_scratch};
+pub use cache::{Cache, SentItem, Stored, sent_items, write_scratch};
 pub use clock::{Moment, now, run_name};
 use git::is_tracked;
 pub use git::{blob, changed_since};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};
-pub use load::{Workspace, find_project, load, load_config, read_optional};
-pub use records::{RunLog, read_failures, write_failures};
+pub use load::{Overlay, Workspace, find_project, load, load_config, load_over, read_optional};
+pub use records::{RunLog, read_failures, run_events, write_failures};
 pub use shelf::DiskShelf;
 pub use state::Recalled;
 pub use trust::{Trust, trust_everything};

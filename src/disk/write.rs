@@ -100,6 +100,20 @@ impl Store {
         Ok(())
     }
 
+    /// Removes a file whose words are elsewhere, and the folders that it leaves empty.
+    pub fn remove(&self, path: &RelPath) -> io::Result<()> {
+        let full = self.full(path);
+        fs::remove_file(&full)?;
+        let mut folder = full.parent();
+        while let Some(empty) = folder.filter(|folder| *folder != self.root) {
+            if fs::remove_dir(empty).is_err() {
+                break;
+            }
+            folder = empty.parent();
+        }
+        Ok(())
+    }
+
     /// Writes a file below `.meu/`.
     pub fn write_meu(&self, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
         let full = self.meu.join(name);

@@ -7,6 +7,7 @@
 mod build;
 mod order;
 mod outline;
+mod rename;
 mod resolve;
 mod select;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use build::build;
 pub use outline::{Entry, outline};
+pub use rename::{Renamed, rename};
 pub use resolve::glob_bases;
 pub use select::{Facts, select};
 

@@ -49,18 +49,35 @@ pub fn glob_bases(project: &crate::spec::Project) -> Vec<String> {
 }
 
 /// All ids, in order.
-pub(super) struct Ids<'a>(BTreeMap<&'a str, Ix>);
+pub(super) struct Ids<'a> {
+    by_name: BTreeMap<&'a str, Ix>,
+    names: Vec<&'a str>,
+}
 
 impl<'a> Ids<'a> {
     pub(super) fn new(tasks: &'a [Task]) -> Self {
-        Ids(tasks.iter().enumerate().map(|(at, task)| (task.id.value.as_str(), Ix(at))).collect())
+        Ids::of(tasks.iter().map(|task| task.id.value.as_str()).collect())
+    }
+
+    /// The ids of a graph, some of them renamed.
+    pub(super) fn of_nodes(nodes: &'a [super::Node], renamed: &'a BTreeMap<String, String>) -> Self {
+        Ids::of(nodes.iter().map(|node| renamed.get(node.id()).map_or(node.id(), String::as_str)).collect())
+    }
+
+    fn of(names: Vec<&'a str>) -> Self {
+        Ids { by_name: names.iter().enumerate().map(|(at, id)| (*id, Ix(at))).collect(), names }
+    }
+
+    /// The id of a number.
+    pub(super) fn id(&self, ix: Ix) -> String {
+        self.names[ix.0].to_owned()
     }
 
     /// The task that `name` means in the file of the task `from`.
     pub(super) fn one(&self, from: &str, name: &str) -> Option<Ix> {
         let found: Vec<Ix> =
-            candidates(from, &nfc(name)).iter().filter_map(|id| self.0.get(id.as_str()).copied()).collect();
-        let own = self.0.get(from);
+            candidates(from, &nfc(name)).iter().filter_map(|id| self.by_name.get(id.as_str()).copied()).collect();
+        let own = self.by_name.get(from);
         // A task's own name means another of that name further up, if there is one.
         found.iter().find(|ix| Some(*ix) != own).or(found.first()).copied()
     }
@@ -71,7 +88,7 @@ impl<'a> Ids<'a> {
             let matcher = matcher(&pattern)?;
             let base = literal_base(&pattern);
             let found: Vec<Ix> = self
-                .0
+                .by_name
                 .range(base..)
                 .take_while(|(id, _)| id.starts_with(base))
                 .filter(|(id, _)| matcher.is_match(id))
@@ -85,7 +102,7 @@ impl<'a> Ids<'a> {
     }
 
     pub(super) fn unknown(&self, link: &At<String>, name: &str) -> Diagnostic {
-        let known = self.0.keys().copied();
+        let known = self.by_name.keys().copied();
         let help = did_you_mean(name.trim_start_matches("./").trim_start_matches("../"), known)
             .unwrap_or_else(|| {
                 "a bare name is looked for in the task's own folder, then from the top".into()

@@ -11,7 +11,8 @@ use crate::context::Shelf;
 use crate::diag::Error;
 use crate::digest::Digest;
 use crate::disk::{
-    Cache, Durability, Entry, Journal, RunLog, Stored, Workspace, interrupted, run_name, write_failures,
+    Cache, Durability, Entry, Journal, RunLog, SentItem, Stored, Workspace, interrupted, run_name, sent_items,
+    write_failures,
 };
 use crate::event::{Event, Finished, Outcome, Sums};
 use crate::graph::{Graph, Ix};
@@ -162,6 +163,7 @@ struct Job {
     ix: Ix,
     today: Today,
     request: Request,
+    items: Vec<SentItem>,
     provider: String,
     reasons: Vec<Reason>,
     reserved: (f64, u64),
@@ -348,7 +350,7 @@ impl<'a> Executor<'a, '_> {
                 }
             }
             (self.emit)(Event::TaskStarted { task: self.graph.node(job.ix).id().to_owned() });
-            self.cache.put_request(job.today.request, &job.request);
+            self.cache.put_request(job.today.request, &job.request, &job.items);
             if self.workers <= self.in_flight {
                 self.workers += 1;
                 let (graph, providers, workspace) = (self.graph, self.providers, self.workspace);
@@ -599,6 +601,7 @@ impl<'a> Executor<'a, '_> {
             what: Job {
                 ix,
                 today,
+                items: sent_items(&assembled),
                 request: assembled.request,
                 provider: self.graph.node(ix).model.provider.clone(),
                 reasons,
@@ -720,6 +723,7 @@ impl<'a> Executor<'a, '_> {
             cost,
             ms,
             output: node.output.to_string(),
+            request: self.survey.request(ix),
         }));
     }
 

@@ -11,10 +11,12 @@
 mod execute;
 mod merge;
 mod person;
+mod rename;
 mod settle;
 mod survey;
 
 pub use execute::{Limits, Options, Ran, run};
 pub use merge::{Merged, merge};
 pub use person::{adopt, approve, restore};
+pub use rename::{carry_out, edit_tasks};
 pub use survey::{Look, Survey};

@@ -10,12 +10,12 @@ use crate::path::RelPath;
 
 use super::Survey;
 
-fn failed(error: std::io::Error, what: &str) -> Error {
+pub(super) fn failed(error: std::io::Error, what: &str) -> Error {
     Error::failed(format!("{what} cannot be written: {error}"))
 }
 
 /// Writes the lock, the journal's records with it.
-fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
+pub(super) fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
     workspace.replay.keep(&Cache(&workspace.store));
     workspace.store.sync_written().map_err(|error| failed(error, "the output"))?;
     let path = RelPath::parse("meu.lock").map_err(|problem| Error::failed(problem.message()))?;

@@ -19,6 +19,8 @@ pub struct Survey<'a> {
     /// The tasks that take part; what is referred to outside is taken as it is on disk.
     taking_part: Vec<bool>,
     verdicts: Vec<Option<Verdict>>,
+    /// Today's requests, as far as they were put together.
+    requests: std::cell::RefCell<std::collections::HashMap<Ix, crate::digest::Digest>>,
 }
 
 /// What one look found.
@@ -43,6 +45,7 @@ impl<'a> Survey<'a> {
             scene: Scene { graph, templates: &workspace.templates },
             taking_part: taking_part.unwrap_or_else(|| vec![true; graph.len()]),
             verdicts: vec![None; graph.len()],
+            requests: std::cell::RefCell::default(),
         }
     }
 
@@ -66,6 +69,11 @@ impl<'a> Survey<'a> {
     /// Keeps what a task came to, for those below it.
     pub fn decided(&mut self, ix: Ix, verdict: Verdict) {
         self.verdicts[ix.0] = Some(verdict);
+    }
+
+    /// Today's request of a task that was looked at.
+    pub fn request(&self, ix: Ix) -> Option<crate::digest::Digest> {
+        self.requests.borrow().get(&ix).copied()
     }
 
     /// What a task came to.
@@ -104,6 +112,7 @@ impl<'a> Survey<'a> {
             match self.today(ix, record.as_ref()) {
                 Ok((found, put_together)) => {
                     record = lock.pick(node.id(), on_disk, Some(found.request)).cloned();
+                    self.requests.borrow_mut().insert(ix, found.request);
                     today = Some(found);
                     assembled = put_together;
                 }

@@ -1,0 +1,35 @@
+//! `meu mv`
+
+use clap::Args;
+
+use super::{Done, Env, select, write_index};
+use crate::disk;
+use crate::graph;
+use crate::run;
+
+/// Rename a task: output, record and every reference come along, and nobody is asked
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The task
+    old: String,
+    /// Its new id
+    new: String,
+}
+
+pub(super) fn mv(env: &Env, arguments: Arguments) -> Done {
+    let workspace = env.load()?;
+    let _hold = disk::hold(&workspace.store)?;
+    let old = select::one(&workspace, &arguments.old)?;
+    let new = arguments.new.trim_end_matches(".toml");
+    let renamed = graph::rename(&workspace.graph, old, new)?;
+    let after = run::carry_out(&workspace, &renamed)?;
+    write_index(&after)?;
+    if env.shell.json {
+        env.shell.json(&serde_json::json!({"renamed": renamed.ids, "files": renamed.files.keys().collect::<Vec<_>>()}));
+    } else if !env.shell.quiet {
+        for (old, new) in &renamed.ids {
+            env.shell.out(&format!("{old} is {new} now"));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,177 @@
+//! Renaming a task: which references change in which file. Pure; room `run` carries it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::resolve::{Ids, is_glob};
+use super::{Graph, Ix};
+use crate::diag::Error;
+use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, words_of_id};
+
+/// What a rename does to the project's files.
+#[derive(Clone, Debug, Default)]
+pub struct Renamed {
+    /// New texts by path from the project's folder; `None` for a file that goes.
+    pub files: BTreeMap<String, Option<String>>,
+    /// The new ids of the tasks that move, by the old ones.
+    pub ids: BTreeMap<String, String>,
+}
+
+/// Plans the rename of a task, its children with it.
+pub fn rename(graph: &Graph, old: Ix, new: &str) -> Result<Renamed, Error> {
+    let old_id = graph.node(old).id().to_owned();
+    let tasks: Vec<&Task> = graph.nodes().map(|(_, node)| &node.task).collect();
+    let below = format!("{old_id}/");
+    let ids: BTreeMap<String, String> = tasks
+        .iter()
+        .map(|task| task.id.value.as_str())
+        .filter(|id| *id == old_id || id.starts_with(&below))
+        .map(|id| (id.to_owned(), format!("{new}{}", &id[old_id.len()..])))
+        .collect();
+    if graph.find(new).is_some() {
+        return Err(Error::invalid(format!("there is a task `{new}` already")).help("choose another id"));
+    }
+    if new.starts_with(&below) {
+        return Err(Error::invalid(format!("`{old_id}` cannot move below itself")).help("choose another id"));
+    }
+    let folder = format!("{}/", graph.config.tasks);
+    let stem = |path: &str| -> String {
+        let inside = path.strip_prefix(&folder).unwrap_or(path);
+        inside.strip_suffix(".toml").unwrap_or(inside).to_owned()
+    };
+    let mut moved_files: BTreeMap<String, String> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| ids.contains_key(&task.id.value)) {
+        let path = &task.id.source.path;
+        let stem = stem(path);
+        if stem != old_id && !stem.starts_with(&below) {
+            return Err(Error::invalid(format!("`{}` is a table in {path}, not a file", task.id.value))
+                .help("rename the table there, or move it to a file of its own first"));
+        }
+        moved_files.insert(path.clone(), format!("{folder}{new}{}.toml", &stem[old_id.len()..]));
+    }
+    let nothing = BTreeMap::new();
+    let (before, after) = (Ids::of_nodes(&graph.nodes, &nothing), Ids::of_nodes(&graph.nodes, &ids));
+    let mut files: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    for task in &tasks {
+        let path = &task.id.source.path;
+        let text = texts.get(path).cloned().unwrap_or_else(|| task.id.source.text.clone());
+        let edited = rewrite(task, &text, &stem(path), &before, &after, &ids)
+            .map_err(|message| Error::failed(format!("{path} cannot be edited: {message}")))?;
+        if edited != task.id.source.text {
+            texts.insert(path.clone(), edited);
+        }
+    }
+    for (from, to) in &moved_files {
+        let text = texts.remove(from).or_else(|| {
+            tasks.iter().find(|task| task.id.source.path == *from).map(|task| task.id.source.text.clone())
+        });
+        files.insert(to.clone(), text);
+        files.insert(from.clone(), None);
+    }
+    files.extend(texts.into_iter().map(|(path, text)| (path, Some(text))));
+    Ok(Renamed { files, ids })
+}
+
+/// A task's text with every reference to a renamed task rewritten.
+fn rewrite(
+    task: &Task,
+    text: &str,
+    stem: &str,
+    before: &Ids<'_>,
+    after: &Ids<'_>,
+    ids: &BTreeMap<String, String>,
+) -> Result<String, String> {
+    let own = task.id.value.as_str();
+    let new_own = ids.get(own).map_or(own, String::as_str);
+    let mapped = |id: &str| ids.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let table = (own != stem).then(|| &own[stem.len() + 1..]);
+    let mut edit = TaskText::new(text, table)?;
+    let mut changed = false;
+    let lists: [(&str, &[At<String>]); 3] =
+        [("requires", &task.requires), ("refers", &task.refers), ("relates_to", &task.relates_to)];
+    for (key, links) in lists {
+        for link in links {
+            let (name, heading) = split_heading(&link.value);
+            if is_glob(name) {
+                // What the glob no longer means is named by itself.
+                let meant = |ids: &Ids<'_>, from: &str| -> Result<BTreeSet<String>, String> {
+                    Ok(ids.glob(from, name)?.into_iter().map(|ix| ids.id(ix)).collect())
+                };
+                let new: BTreeSet<String> = meant(after, new_own)?;
+                for lost in meant(before, own)?.iter().map(|id| mapped(id)).filter(|id| !new.contains(id)) {
+                    if lost != new_own {
+                        changed |= edit.add(key, &lost)?;
+                    }
+                }
+            } else if let Some(new) = moved(name, own, new_own, before, after, &mapped) {
+                let new = heading.map_or(new.clone(), |heading| format!("{new}#{heading}"));
+                changed |= edit.replace(key, &link.value, &new)?;
+            }
+        }
+    }
+    if let Some(link) = &task.duplicates
+        && let Some(new) = moved(&link.value, own, new_own, before, after, &mapped)
+    {
+        changed |= edit.replace("duplicates", &link.value, &new)?;
+    }
+    let empty = Vec::new();
+    let lists: [(&str, &Vec<At<ItemRef>>); 4] = [
+        ("context.pin", &task.pin),
+        ("context.exclude", &task.exclude),
+        ("context.manual", &task.manual),
+        ("context.items", task.items.as_ref().unwrap_or(&empty)),
+    ];
+    for (key, items) in lists {
+        for item in items {
+            if let Subject::Task(name) = &item.value.subject
+                && let Some(new) = moved(name, own, new_own, before, after, &mapped)
+            {
+                let new = ItemRef { subject: Subject::Task(new), heading: item.value.heading.clone() };
+                changed |= edit.replace(key, &item.value.to_string(), &new.to_string())?;
+            }
+        }
+    }
+    let default = words_of_id(own);
+    if ids.contains_key(own) && task.title == default && words_of_id(new_own) != default {
+        changed |= edit.set_missing("title", &default)?;
+    }
+    let text = if changed { edit.text() } else { text.to_owned() };
+    Ok(rewrite_prompt(task, &text, before, &mapped))
+}
+
+/// The new name, if a name would mean something else after the rename.
+fn moved(
+    name: &str,
+    own: &str,
+    new_own: &str,
+    before: &Ids<'_>,
+    after: &Ids<'_>,
+    mapped: &dyn Fn(&str) -> String,
+) -> Option<String> {
+    let wanted = mapped(&before.id(before.one(own, name)?));
+    let means = after.one(new_own, name).map(|ix| after.id(ix));
+    (means.as_deref() != Some(wanted.as_str())).then_some(wanted)
+}
+
+/// `text("task:…")` in a prompt, wherever it names a task that moves.
+fn rewrite_prompt(task: &Task, text: &str, before: &Ids<'_>, mapped: &dyn Fn(&str) -> String) -> String {
+    let Some(prompt) = &task.prompt else { return text.to_owned() };
+    let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
+    let Some(at) = text.find(written).filter(|_| written.contains("task:")) else { return text.to_owned() };
+    let mut new = String::new();
+    let mut rest = written;
+    while let Some(found) = rest.find("task:") {
+        let name_at = found + "task:".len();
+        let end = rest[name_at..].find(['"', '\'', '#', '\\', '\n']).map_or(rest.len(), |end| name_at + end);
+        let name = &rest[name_at..end];
+        new.push_str(&rest[..name_at]);
+        let quoted = rest[..found].ends_with(['"', '\'']);
+        match before.one(&task.id.value, name).filter(|_| quoted).map(|ix| before.id(ix)) {
+            Some(id) if mapped(&id) != id => new.push_str(&mapped(&id)),
+            _ => new.push_str(name),
+        }
+        rest = &rest[end..];
+    }
+    new.push_str(rest);
+    format!("{}{new}{}", &text[..at], &text[at + written.len()..])
+}
