@@ -118,7 +118,14 @@ impl Lock {
                 }),
             }
         }
+        // A torn line beside a whole one of its task is what a merge left.
+        lock.broken.retain(|broken| broken.task.as_ref().is_none_or(|task| !lock.records.contains_key(task)));
         Ok(lock)
+    }
+
+    /// Forgets the lines of a task that cannot be read.
+    pub fn forget_broken(&mut self, task: &str) {
+        self.broken.retain(|broken| broken.task.as_deref() != Some(task));
     }
 
     /// The lock as text.

@@ -144,7 +144,13 @@ fn rm(env: &Env, arguments: Rm) -> Done {
         let found = deps.iter().filter(|dep| dep.task == workspace.graph.canonical(to));
         written.extend(found.map(|dep| (kind, dep.at.value.clone())));
     }
-    written.extend(node.task.relates_to.iter().filter(|at| at.value == arguments.to).map(|at| (Kind::RelatesTo, at.value.clone())));
+    written.extend(
+        node.task
+            .relates_to
+            .iter()
+            .filter(|at| at.value == arguments.to)
+            .map(|at| (Kind::RelatesTo, at.value.clone())),
+    );
     written.retain(|(kind, _)| arguments.kind.is_none_or(|wanted| wanted == *kind));
     let changed = edit::edit(&workspace, from, |text| {
         let mut changed = false;

@@ -25,7 +25,9 @@ pub(super) fn mv(env: &Env, arguments: Arguments) -> Done {
     let after = run::carry_out(&workspace, &renamed)?;
     write_index(&after)?;
     if env.shell.json {
-        env.shell.json(&serde_json::json!({"renamed": renamed.ids, "files": renamed.files.keys().collect::<Vec<_>>()}));
+        env.shell.json(
+            &serde_json::json!({"renamed": renamed.ids, "files": renamed.files.keys().collect::<Vec<_>>()}),
+        );
     } else if !env.shell.quiet {
         for (old, new) in &renamed.ids {
             env.shell.out(&format!("{old} is {new} now"));

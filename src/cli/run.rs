@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_cache: bool,
     /// The most that may be spent, in the currency of the prices
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = amount)]
     max_cost: Option<f64>,
     /// The most tokens, sent and answered
     #[arg(long, value_name = "N")]
@@ -68,6 +68,14 @@ enum OrderName {
     Dag,
     Bfs,
     Postorder,
+}
+
+/// A finite amount of at least 0.
+fn amount(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|amount| amount.is_finite() && *amount >= 0.0)
+        .ok_or_else(|| "write an amount like 0.50".to_owned())
 }
 
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {

@@ -62,7 +62,6 @@ fn is_opening(c: char) -> bool {
 fn looks_like_fence(tail: &str) -> bool {
     let mut letters = tail
         .chars()
-        .take(64)
         .filter(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(*c))
         .flat_map(char::to_lowercase)
         .skip_while(|c| matches!(c, '/' | '\u{2215}' | '\u{2044}' | '\u{ff0f}' | '\\'));

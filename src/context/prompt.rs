@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::graph::{Graph, Ix, outline};
-use crate::spec::{ItemRef, Subject};
+use crate::spec::{ItemRef, Runner, Subject};
 use crate::text::find_section;
 
 use super::{Candidate, Gathered, Shelf, Source, Trouble};
@@ -92,6 +92,8 @@ pub fn render_prompt(
         if !in_place.iter().any(|(known, _)| known.item == candidate.item) {
             in_place.push((candidate, text.clone()));
         }
+        // A template's output is its author's; in a request no text may look like a fence.
+        let text = if node.task.run == Runner::Template { text } else { super::safe(&text) };
         texts.push((name, text));
     }
     let text = render(

@@ -59,7 +59,8 @@ impl Cache<'_> {
     /// The cache serves; it never stops a run. What cannot be stored is asked for again.
     fn put(&self, kind: &str, digest: Digest, bytes: &[u8], replace: bool) {
         let place = self.place(kind, digest);
-        if !replace && fs::metadata(&place).is_ok_and(|meta| meta.len() == bytes.len() as u64) {
+        // What is there may be damaged; only the same bytes need no writing.
+        if !replace && fs::read(&place).is_ok_and(|there| there == bytes) {
             return;
         }
         let folder = place.parent().map_or(Ok(()), fs::create_dir_all);
@@ -117,11 +118,14 @@ impl Cache<'_> {
         let entries = fs::read_dir(folder).ok()?.flatten();
         let mut found: Vec<PathBuf> = entries
             .map(|entry| entry.path())
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix[2..])))
+            .filter(|path| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix[2..]))
+            })
             .collect();
         found.sort();
         let path = found.first()?;
-        let digest: Digest = format!("{}{}", &prefix[..2], path.file_name()?.to_string_lossy()).parse().ok()?;
+        let digest: Digest =
+            format!("{}{}", &prefix[..2], path.file_name()?.to_string_lossy()).parse().ok()?;
         let mut sent: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         Some((digest, serde_json::from_value(sent["items"].take()).ok()?))
     }

@@ -11,25 +11,8 @@ use super::Store;
 #[derive(Debug)]
 pub struct Hold(#[allow(dead_code)] File);
 
-/// A `.meu/` that came with the repository could bring answers that nobody gave.
-fn refuse_tracked(store: &Store) -> Result<(), Error> {
-    let Some(git) = store.root().ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())
-    else {
-        return Ok(());
-    };
-    // Asking git takes milliseconds; most indexes do not name such a folder at all.
-    let named =
-        std::fs::read(git.join("index")).is_ok_and(|index| index.windows(4).any(|window| window == b"meu/"));
-    if (named || git.is_file()) && super::is_tracked(store.root(), ".meu") {
-        return Err(Error::invalid("`.meu/` is tracked by git, and it must never come with a repository")
-            .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"));
-    }
-    Ok(())
-}
-
 /// Takes the project lock, or says who has it.
 pub fn hold(store: &Store) -> Result<Hold, Error> {
-    refuse_tracked(store)?;
     store.make_meu()?;
     let path = store.meu().join("running");
     let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);

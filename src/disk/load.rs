@@ -101,6 +101,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     })?;
     let store = Arc::new(store);
     let sink = Sink::default();
+    check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
     let tasks = load_tasks(&store, &config, overlay, &sink);
     let lock_text = load_lock(&store, &sink);
@@ -114,6 +115,20 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
         );
         Lock::default()
     });
+    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()) {
+        let source = Source { path: "meu.lock".into(), text: lock_text.clone() };
+        let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
+        let mut place = source.place(start..start + 1);
+        place.source_line = place.source_line.chars().take(100).collect();
+        sink.push(
+            Diagnostic::error(format!(
+                "this line of the lock cannot be read, not even whose it is: {}",
+                broken.message
+            ))
+            .at(place)
+            .help("take it from git again, or delete it: its task is then an edited one without a base"),
+        );
+    }
     let templates = load_templates(&store, &sink);
 
     let project = Project { config, tasks };
@@ -234,6 +249,27 @@ fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) ->
     tasks
 }
 
+/// A `.meu/` that came with the repository could bring answers that nobody gave.
+fn check_tracked(store: &Store, sink: &Sink) {
+    if !store.meu().is_dir() {
+        return;
+    }
+    let Some(git) = store.root().ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())
+    else {
+        return;
+    };
+    // Asking git takes milliseconds. An index of version 2 or 3 names every path whole, and most name no
+    // such folder at all.
+    let index = std::fs::read(git.join("index")).unwrap_or_default();
+    let whole_names = matches!(index.get(4..8), Some([0, 0, 0, 2 | 3]));
+    let named = index.windows(5).any(|window| window == b".meu/");
+    if (named || !whole_names) && super::is_tracked(store.root(), ".meu") {
+        sink.push(
+            Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")
+                .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"),
+        );
+    }
+}
 fn load_lock(store: &Store, sink: &Sink) -> String {
     match read_optional(&store.root().join("meu.lock")) {
         Ok(text) => text.unwrap_or_default(),

@@ -7,7 +7,7 @@ use super::resolve::{Documents, Ids};
 use super::{Dep, Graph, Input, Ix, Node, Target, order};
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::path::RelPath;
-use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, split_heading};
+use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, reserved_place, split_heading};
 
 /// Builds the graph of a project.
 ///
@@ -95,13 +95,12 @@ fn find_root(tasks: &[Task], sink: &Sink) -> Option<Ix> {
         );
     }
     for items in [&first.pin, &first.manual].into_iter().chain(first.items.as_ref()) {
-        for item in items.iter().filter(|item| matches!(item.value.subject, Subject::Task(_))) {
-            sink.push(
-                Diagnostic::error(
-                    "the root task can have no output of a task in its context: all of them require it",
-                )
-                .at(item.place()),
-            );
+        for item in items.iter().filter(|item| !matches!(item.value.subject, Subject::Doc(_))) {
+            let message = match item.value.subject {
+                Subject::Index => "the root task cannot read the index document: it writes it",
+                _ => "the root task can have no output of a task in its context: all of them require it",
+            };
+            sink.push(Diagnostic::error(message).at(item.place()).help("take it out; documents are welcome"));
         }
     }
     Some(Ix(at))
@@ -174,12 +173,8 @@ fn outputs(
         let output = &outputs[at];
         let reserved = if !task.root && output.folded() == config.index.folded() {
             Some("the index document")
-        } else if output.is_in(config.tasks.as_str()) {
-            Some("in the folder of the tasks")
-        } else if ["meu.toml", "meu.lock"].contains(&output.folded().as_str()) {
-            Some("one of meu's own files")
         } else {
-            None
+            reserved_place(output, &config.tasks)
         };
         if let Some(reserved) = reserved {
             sink.push(

@@ -75,8 +75,10 @@ impl<'a> Ids<'a> {
 
     /// The task that `name` means in the file of the task `from`.
     pub(super) fn one(&self, from: &str, name: &str) -> Option<Ix> {
-        let found: Vec<Ix> =
-            candidates(from, &nfc(name)).iter().filter_map(|id| self.by_name.get(id.as_str()).copied()).collect();
+        let found: Vec<Ix> = candidates(from, &nfc(name))
+            .iter()
+            .filter_map(|id| self.by_name.get(id.as_str()).copied())
+            .collect();
         let own = self.by_name.get(from);
         // A task's own name means another of that name further up, if there is one.
         found.iter().find(|ix| Some(*ix) != own).or(found.first()).copied()

@@ -11,8 +11,8 @@ use crate::context::Shelf;
 use crate::diag::Error;
 use crate::digest::Digest;
 use crate::disk::{
-    Cache, Durability, Entry, Journal, RunLog, SentItem, Stored, Workspace, interrupted, run_name, sent_items,
-    write_failures,
+    Cache, Durability, Entry, Journal, RunLog, SentItem, Stored, Workspace, interrupted, run_name,
+    sent_items, write_failures,
 };
 use crate::event::{Event, Finished, Outcome, Sums};
 use crate::graph::{Graph, Ix};

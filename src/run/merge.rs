@@ -50,7 +50,9 @@ fn sections(text: &str) -> Vec<(String, &str)> {
 /// section that was added after it do not collide.
 fn by_sections(base: &str, ours: &str, theirs: &str) -> Option<String> {
     let [base, ours, theirs] = [base, ours, theirs].map(sections);
-    let names = |sections: &[(String, &str)]| sections.iter().map(|(name, _)| format!("{name}\n")).collect::<String>();
+    let names = |sections: &[(String, &str)]| {
+        sections.iter().map(|(name, _)| format!("{name}\n")).collect::<String>()
+    };
     let order = diffy::merge(&names(&base), &names(&ours), &names(&theirs)).ok()?;
     let find = |sections: &[(String, &str)], name: &str| -> Option<String> {
         sections.iter().find(|(known, _)| known == name).map(|(_, text)| (*text).to_owned())
@@ -58,8 +60,8 @@ fn by_sections(base: &str, ours: &str, theirs: &str) -> Option<String> {
     let mut merged = String::new();
     for name in order.lines() {
         let text = match (find(&base, name), find(&ours, name), find(&theirs, name)) {
-            (Some(base), Some(ours), Some(theirs)) if ours == base => theirs,
-            (Some(base), Some(ours), Some(theirs)) if theirs == base => ours,
+            (Some(base), Some(ours), Some(theirs)) if ours.trim_end() == base.trim_end() => theirs,
+            (Some(base), Some(ours), Some(theirs)) if theirs.trim_end() == base.trim_end() => ours,
             (_, Some(ours), Some(theirs)) if ours.trim_end() == theirs.trim_end() => ours,
             (Some(base), Some(ours), Some(theirs)) => diffy::merge(&base, &ours, &theirs).ok()?,
             (None, Some(text), None) | (None, None, Some(text)) => text,
@@ -74,7 +76,8 @@ fn by_sections(base: &str, ours: &str, theirs: &str) -> Option<String> {
     // A section that one side took out is gone only if the other side left it as it was.
     let gone = base.iter().filter(|(name, _)| !order.lines().any(|kept| kept == name));
     for (name, text) in gone {
-        let touched = |side: &[(String, &str)]| find(side, name).is_some_and(|own| own.trim_end() != text.trim_end());
+        let touched =
+            |side: &[(String, &str)]| find(side, name).is_some_and(|own| own.trim_end() != text.trim_end());
         if touched(&ours) || touched(&theirs) {
             return None;
         }

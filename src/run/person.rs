@@ -46,6 +46,9 @@ pub fn adopt(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> 
     let mut failures = workspace.failures.clone();
     let cache = Cache(&workspace.store);
     let mut lines = Vec::new();
+    for ix in tasks {
+        lock.forget_broken(workspace.graph.node(*ix).id());
+    }
     let mut survey = Survey::new(workspace, None);
     for ix in workspace.graph.order().iter().copied() {
         let look = survey.look(ix, &lock, &failures);

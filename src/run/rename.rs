@@ -62,7 +62,9 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     commit(workspace, &lock)?;
 
     let after = load(root)?;
-    let old_of = |id: &str| renamed.ids.iter().find(|(_, new)| *new == id).map_or(id.to_owned(), |(old, _)| old.clone());
+    let old_of = |id: &str| {
+        renamed.ids.iter().find(|(_, new)| *new == id).map_or(id.to_owned(), |(old, _)| old.clone())
+    };
     let mut survey = Survey::new(&after, None);
     let mut lock: Lock = after.lock.clone();
     for ix in after.graph.order().iter().copied() {

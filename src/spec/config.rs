@@ -375,11 +375,21 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         if let Some(name) = project.string("name") {
             config.name = name.value;
         }
-        for (key, place) in
-            [("tasks", &mut config.tasks), ("outputs", &mut config.outputs), ("index", &mut config.index)]
-        {
+        for (key, place) in [("tasks", &mut config.tasks), ("outputs", &mut config.outputs)] {
             if let Some(text) = project.string(key) {
                 read_path(&text, place, sink);
+            }
+        }
+        if let Some(text) = project.string("index") {
+            let mut index = config.index.clone();
+            read_path(&text, &mut index, sink);
+            match reserved_place(&index, &config.tasks) {
+                Some(why) => sink.push(
+                    Diagnostic::error(format!("the index `{index}` is {why}"))
+                        .at(text.place())
+                        .help("choose another file, for instance `INDEX.md` or `docs/index.md`"),
+                ),
+                None => config.index = index,
             }
         }
         project.finish();
@@ -432,6 +442,23 @@ fn read_path(text: &At<String>, place: &mut RelPath, sink: &Sink) {
         ),
         Ok(path) => *place = path,
         Err(problem) => sink.push(Diagnostic::error(problem.message()).at(text.place())),
+    }
+}
+
+/// Why meu may not write a text to a place that is the project's own, if so.
+pub fn reserved_place(path: &RelPath, tasks: &RelPath) -> Option<&'static str> {
+    let folded = path.folded();
+    let top = folded.split('/').next().unwrap_or("");
+    if folded == tasks.folded() || folded.starts_with(&format!("{}/", tasks.folded())) {
+        Some("in the folder of the tasks")
+    } else if top == "templates" {
+        Some("in the folder of the templates")
+    } else if path.folder().is_empty() && folded.starts_with("meu.") {
+        Some("one of meu's own files")
+    } else if folded.split('/').any(|part| part.starts_with('.')) {
+        Some("a hidden file")
+    } else {
+        None
     }
 }
 

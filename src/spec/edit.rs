@@ -28,7 +28,9 @@ impl TaskText {
             None => Ok(top),
             Some(name) => {
                 let table = top.get_mut("tasks").and_then(|tasks| tasks.as_table_like_mut()?.get_mut(name));
-                table.and_then(Item::as_table_mut).ok_or_else(|| format!("`tasks.{name}` is no table of its own"))
+                table
+                    .and_then(Item::as_table_mut)
+                    .ok_or_else(|| format!("`tasks.{name}` is no table of its own"))
             }
         }
     }

@@ -69,18 +69,27 @@ fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Opt
     let inside = |heading: &&Heading| {
         within.is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
     };
-    let matches = |heading: &Heading, name: &str| {
-        heading.text.eq_ignore_ascii_case(name.trim()) || slug(&heading.text) == slug(name)
+    // The very words first; what only reads alike comes after.
+    let alike: [&dyn Fn(&Heading, &str) -> bool; 3] = [
+        &|heading, name| heading.text == name.trim(),
+        &|heading, name| heading.text.to_lowercase() == name.trim().to_lowercase(),
+        &|heading, name| !slug(name).is_empty() && slug(&heading.text) == slug(name),
+    ];
+    let find = |name: &str| -> Option<&Heading> {
+        alike.iter().find_map(|alike| all.iter().filter(inside).find(|heading| alike(heading, name)))
     };
-    if let Some(heading) = all.iter().filter(inside).find(|heading| matches(heading, address)) {
+    if address.trim().is_empty() {
+        return None;
+    }
+    if let Some(heading) = find(address) {
         return Some(heading.section.clone());
     }
     address.match_indices('/').find_map(|(at, _)| {
         let (first, rest) = (&address[..at], &address[at + 1..]);
-        all.iter()
-            .filter(inside)
-            .filter(|heading| matches(heading, first))
-            .find_map(|heading| resolve(all, Some(&heading.section), rest))
+        alike.iter().find_map(|alike| {
+            let outer = all.iter().filter(inside).filter(|heading| alike(heading, first));
+            outer.into_iter().find_map(|heading| resolve(all, Some(&heading.section), rest))
+        })
     })
 }
 
@@ -116,6 +125,13 @@ mod tests {
         check("guide/errors", Some("## Errors\n\nThree."));
         check("Set up/Errors", None);
         check("not a heading", None);
+    }
+
+    #[test]
+    fn the_very_words_come_before_what_reads_alike() {
+        assert_eq!(find_section("# C++\n\na\n\n# C\n\nb\n", "C"), Some("# C\n\nb\n"));
+        assert_eq!(find_section("# ???\n\na\n", "!!!"), None);
+        assert_eq!(find_section("# a\n", ""), None);
     }
 
     #[test]

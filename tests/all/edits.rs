@@ -218,7 +218,7 @@ fn a_tracked_meu_folder_is_refused() {
         (said.code, said.err.as_str()),
         (
             2,
-            "error: `.meu/` is tracked by git, and it must never come with a repository\n  = help: `git rm -r --cached .meu`, and add `.meu/` to .gitignore\n"
+            "error: `.meu/` is tracked by git, and it must never come with a repository\n  = help: `git rm -r --cached .meu`, and add `.meu/` to .gitignore\nerror: 1 problem in this project\n"
         )
     );
 }
