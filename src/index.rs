@@ -39,6 +39,7 @@ pub fn updated(graph: &Graph, text: &str) -> Result<Option<String>, usize> {
 
 /// A title that cannot end its link or begin a marker.
 fn escaped(title: &str) -> String {
+    let title: String = title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let line = title.split_whitespace().collect::<Vec<_>>().join(" ");
     line.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace('<', "&lt;")
 }

@@ -7,6 +7,7 @@ use super::{Done, Env};
 use crate::graph::{Graph, Ix};
 use crate::plan::{State, Verdict};
 use crate::run::Survey;
+use crate::show::plain;
 use crate::spec::LinkKind;
 
 /// Print the graph of tasks and links
@@ -33,8 +34,8 @@ pub(super) fn graph(env: &Env, arguments: Arguments) -> Done {
     let format = if env.shell.json { Format::Json } else { arguments.format };
     match format {
         Format::Json => env.shell.json(&as_json(graph, &links, &verdicts)),
-        Format::Mermaid => env.shell.raw(&mermaid(graph, &links, &verdicts)),
-        Format::Dot => env.shell.raw(&dot(graph, &links, &verdicts)),
+        Format::Mermaid => env.shell.raw(&plain(&mermaid(graph, &links, &verdicts))),
+        Format::Dot => env.shell.raw(&plain(&dot(graph, &links, &verdicts))),
     }
     Ok(None)
 }

@@ -91,7 +91,7 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
     let name = store
         .root()
         .file_name()
-        .map(|name| name.to_string_lossy().replace(['"', '\\'], ""))
+        .map(|name| name.to_string_lossy().replace(|c: char| c.is_control() || c == '"' || c == '\\', ""))
         .unwrap_or_default();
     let mut wrote = Vec::new();
     let mut write = |name: &str, text: &str| -> Result<(), Error> {

@@ -129,6 +129,12 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let asked = !error.use_stderr();
+            if !asked && disk::arguments().any(|argument| argument == "--json") {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                Shell::new(ColorChoice::Never, false, 0, true).error(&Error::invalid(line));
+                return ExitCode::from(ErrorKind::Invalid.exit_code());
+            }
             // The pipe may be closed; there is nobody left to tell.
             let _ = error.print();
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Invalid.exit_code()) };

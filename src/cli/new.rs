@@ -41,6 +41,13 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
             .push(Diagnostic::error(error.message.clone()).help("choose another id, or edit that file"));
         return Err(error);
     }
+    let overlay = disk::Overlay::from([(source.path.clone(), Some(text.clone()))]);
+    // A project that is whole must stay so; one that is not is mended file by file.
+    if let Err(error) = disk::load_over(store.root(), &overlay)
+        && disk::load(store.root()).is_ok()
+    {
+        return Err(error);
+    }
     store.make_meu()?;
     let _hold = disk::hold(&store)?;
     store

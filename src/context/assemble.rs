@@ -71,6 +71,7 @@ fn text_of(
         None => Ok(Ok(text.trim_end().to_owned())),
         Some(heading) => match find_section(&text, heading) {
             Some(section) => Ok(Ok(section.trim_end().to_owned())),
+            None if !literal && output_of.is_none() => Ok(Err(format!("it has no heading `{heading}`"))),
             None => Err(no_heading(path.as_str(), heading, &text)),
         },
     }

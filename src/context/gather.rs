@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::digest::{Digest, Framer};
-use crate::graph::{Dep, Graph, Input, Ix, Target};
+use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
 use crate::spec::{IndexPick, ItemRef, Subject, Tier};
 use crate::text::first_paragraph;
@@ -69,7 +69,11 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
         .requires
         .iter()
         .map(|dep| task(graph, dep, Tier::Requires))
-        .chain(node.inputs.iter().map(|input| document(input, Tier::Input)))
+        .chain(
+            node.inputs
+                .iter()
+                .map(|input| document(input.path.clone(), input.heading.clone(), input.literal, Tier::Input)),
+        )
         .chain(node.refers.iter().map(|dep| task(graph, dep, Tier::Refers)))
         .chain(node.pin.iter().chain(&node.manual).map(|found| target(graph, found, Tier::Manual)))
         .chain(node.items.iter().flatten().map(|found| target(graph, found, Tier::Manual)))
@@ -202,9 +206,7 @@ impl Gatherer<'_> {
                 None => return,
             },
             Subject::Doc(path) => match RelPath::parse(path) {
-                Ok(path) => {
-                    document(&Input { path, heading: item.heading.clone(), literal: true }, Tier::Manual)
-                }
+                Ok(path) => document(path, item.heading.clone(), true, Tier::Manual),
                 Err(_) => return,
             },
         };
@@ -231,19 +233,19 @@ fn task(graph: &Graph, dep: &Dep, tier: Tier) -> Candidate {
     Candidate { item: ItemRef::whole(candidate.item.subject), source: Source::Card(dep.task), ..candidate }
 }
 
-fn document(input: &Input, tier: Tier) -> Candidate {
+fn document(path: RelPath, heading: Option<String>, literal: bool, tier: Tier) -> Candidate {
     Candidate {
-        item: ItemRef { subject: Subject::Doc(input.path.to_string()), heading: input.heading.clone() },
+        item: ItemRef { subject: Subject::Doc(path.to_string()), heading },
         tier,
         pinned: false,
-        source: Source::File { path: input.path.clone(), output_of: None, literal: input.literal },
+        source: Source::File { path, output_of: None, literal },
     }
 }
 
 fn target(graph: &Graph, target: &Target, tier: Tier) -> Candidate {
     match target {
         Target::Task(dep) => task(graph, dep, tier),
-        Target::Doc(input, _) => document(input, tier),
+        Target::Doc(input) => document(input.path.clone(), input.heading.clone(), input.literal, tier),
         Target::Index(heading) => Candidate {
             item: ItemRef { subject: Subject::Index, heading: heading.clone() },
             tier: Tier::Index,

@@ -57,6 +57,8 @@ pub enum Unreadable {
     TooLarge(u64),
     /// It lies outside the project, by a symlink.
     Outside,
+    /// It is a symlink to what is no document.
+    Alias(String),
     /// It is a folder or a device.
     NoFile,
     /// The system says no.
@@ -79,6 +81,7 @@ impl fmt::Display for Unreadable {
                 "it has {size} bytes and a document may have {LARGEST_DOCUMENT}; take a part of it out into a file"
             ),
             Unreadable::Outside => f.write_str("it is a symlink that leads out of the project"),
+            Unreadable::Alias(real) => write!(f, "it is a symlink to `{real}`, which is no document"),
             Unreadable::NoFile => f.write_str("it is not a file"),
             Unreadable::Io(message) => f.write_str(message),
             Unreadable::Markers(line) => {

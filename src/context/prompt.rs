@@ -7,7 +7,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
 
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::graph::{Graph, Ix, outline};
-use crate::spec::{ItemRef, Runner, Subject};
+use crate::spec::{At, IndexPick, ItemRef, Runner, Subject};
 use crate::text::find_section;
 
 use super::{Candidate, Gathered, Shelf, Source, Trouble};
@@ -31,7 +31,27 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_recursion_limit(64);
+    environment.set_fuel(Some(FUEL));
     environment
+}
+
+/// Steps that rendering a prompt may take: far more than any prompt needs, and an end to endless loops.
+const FUEL: u64 = 1_000_000;
+
+/// The longest expression of a prompt, in bytes; the template engine reads expressions by recursion.
+const LONGEST_EXPRESSION: usize = 4000;
+
+fn check_expressions(template: &str) -> Result<(), Error> {
+    for (open, close) in [("{{", "}}"), ("{%", "%}")] {
+        let mut rest = template;
+        while let Some(at) = rest.find(open) {
+            rest = &rest[at + open.len()..];
+            if rest.find(close).unwrap_or(rest.len()) > LONGEST_EXPRESSION {
+                return Err(Error::new(ErrorKind::SyntaxError, "an expression is too long"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
@@ -40,6 +60,7 @@ fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
     if !["{{", "{%", "{#"].iter().any(|mark| prompt.value.contains(mark)) {
         return Ok(prompt.value.clone());
     }
+    check_expressions(&prompt.value)?;
     let mut environment = environment();
     environment.add_function("text", move |name: &str| {
         lookup(name).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
@@ -193,45 +214,11 @@ pub(super) fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
 
 /// Checks the prompts and documents that tasks name literally, before anything runs.
 pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
-    for (ix, node) in graph.nodes() {
-        if let Some(prompt) = &node.task.prompt
-            && node.duplicate_of.is_none()
-            && prompt.value.contains('{')
-        {
-            match names_in(graph, ix) {
-                Err(error) => sink.push(prompt_problem(prompt, &error)),
-                Ok((_, names)) if !names.is_empty() => {
-                    let gathered = super::gather(graph, ix, &[]);
-                    for name in names {
-                        if let Err(trouble) = declared(node.id(), node.plan(), &name, &gathered) {
-                            let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
-                            let from = prompt.span.start + written.find(name.as_str()).unwrap_or(0);
-                            let place = prompt.source.place(from..from + name.len());
-                            sink.push(Diagnostic::error(trouble.message).at(place).maybe_help(trouble.help));
-                        }
-                    }
-                }
-                Ok(_) => {}
-            }
+    for (ix, node) in graph.nodes().filter(|(_, node)| node.duplicate_of.is_none()) {
+        if let Some(prompt) = node.task.prompt.as_ref().filter(|prompt| prompt.value.contains('{')) {
+            check_prompt(graph, ix, prompt, shelf, sink);
         }
-        for input in node.documents().filter(|input| input.literal || input.heading.is_some()) {
-            let at = node.task.inputs.iter().find(|text| {
-                let name = crate::spec::split_heading(&text.value).0;
-                crate::path::RelPath::parse(name).is_ok_and(|path| path == input.path)
-            });
-            let place = match at {
-                Some(at) => at.place(),
-                None => node
-                    .pin
-                    .iter()
-                    .chain(&node.manual)
-                    .chain(node.items.iter().flatten())
-                    .find_map(|target| match target {
-                        crate::graph::Target::Doc(named, at) if named == input => Some(at.place()),
-                        _ => None,
-                    })
-                    .unwrap_or_else(|| node.task.id.place()),
-            };
+        for input in node.documents().filter(|input| input.literal) {
             let problem = match shelf.digest(&input.path) {
                 Err(error) => {
                     Some(Trouble { message: format!("`{}` cannot be read: {error}", input.path), help: None })
@@ -248,23 +235,72 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
                 },
             };
             if let Some(problem) = problem {
-                sink.push(Diagnostic::error(problem.message).at(place).maybe_help(problem.help));
+                sink.push(Diagnostic::error(problem.message).at(input.at.place()).maybe_help(problem.help));
             }
+        }
+        check_index_headings(graph, ix, shelf, sink);
+    }
+}
+
+fn check_prompt(graph: &Graph, ix: Ix, prompt: &At<String>, shelf: &dyn Shelf, sink: &Sink) {
+    let node = graph.node(ix);
+    let names = match names_in(graph, ix) {
+        Ok((_, names)) if names.is_empty() => return,
+        Ok((_, names)) => names,
+        Err(error) => return sink.push(prompt_problem(prompt, &error)),
+    };
+    let gathered = super::gather(graph, ix, &[]);
+    for name in names {
+        let found = declared(node.id(), node.plan(), &name, &gathered);
+        let problem = match &found {
+            Err(trouble) => Some(trouble.clone()),
+            // A task's output may not be there yet; a document is.
+            Ok(candidate) => match &candidate.source {
+                Source::File { output_of: None, .. } if candidate.item.subject != Subject::Index => {
+                    read(candidate, graph, shelf).err()
+                }
+                _ => None,
+            },
+        };
+        if let Some(trouble) = problem {
+            let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
+            let quoted = ['"', '\''].iter().find_map(|quote| written.find(&format!("{quote}{name}{quote}")));
+            let place = match quoted {
+                Some(at) => {
+                    prompt.source.place(prompt.span.start + at + 1..prompt.span.start + at + 1 + name.len())
+                }
+                None => prompt.place(),
+            };
+            sink.push(Diagnostic::error(trouble.message).at(place).maybe_help(trouble.help));
         }
     }
 }
 
-/// A template's problem at its line in the task file.
-fn prompt_problem(prompt: &crate::spec::At<String>, error: &Error) -> Diagnostic {
+/// Headings of an INDEX.md that a person writes are there now or never.
+fn check_index_headings(graph: &Graph, ix: Ix, shelf: &dyn Shelf, sink: &Sink) {
+    let node = graph.node(ix);
+    let (IndexPick::Headings(wanted), None) = (&node.policy.index, graph.root()) else { return };
+    let Ok(Some(text)) = shelf.text(&graph.config.index) else { return };
+    for heading in wanted.iter().filter(|heading| find_section(&text, heading).is_none()) {
+        let trouble = no_heading(graph.config.index.as_str(), heading, &text);
+        sink.push(Diagnostic::error(trouble.message).at(node.task.id.place()).maybe_help(trouble.help));
+    }
+}
+
+/// A template's problem at its line in the task file, or at the whole prompt where lines do not match.
+fn prompt_problem(prompt: &At<String>, error: &Error) -> Diagnostic {
     let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
-    // A multi-line text begins after the line end that follows its quotes.
-    let skip = usize::from(written.starts_with("\"\"\"\n") || written.starts_with("'''\n"))
-        + usize::from(written.starts_with("\"\"\"\r\n") || written.starts_with("'''\r\n"));
-    let line = error.line().unwrap_or(1) - 1 + skip;
-    let start = written.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
-    let text = written[start.min(written.len())..].lines().next().unwrap_or("");
-    let from = prompt.span.start + start + (text.len() - text.trim_start().len());
-    let place = prompt.source.place(from..from + text.trim().len());
+    // A plain multi-line text begins after the line end that follows its quotes.
+    let begins = ["\"\"\"\n", "'''\n", "\"\"\"\r\n", "'''\r\n"].iter().any(|mark| written.starts_with(mark));
+    let place = if begins && !(written.starts_with('"') && written.contains('\\')) {
+        let start =
+            written.split_inclusive('\n').take(error.line().unwrap_or(1)).map(str::len).sum::<usize>();
+        let text = written[start.min(written.len())..].lines().next().unwrap_or("");
+        let from = prompt.span.start + start + (text.len() - text.trim_start().len());
+        prompt.source.place(from..from + text.trim().len())
+    } else {
+        prompt.place()
+    };
     Diagnostic::error(format!("the prompt cannot be rendered: {}", explain(error)))
         .at(place)
         .help("in scope are `task`, `project`, `vars`, and text(\"task:…\") or text(\"doc:…\")")

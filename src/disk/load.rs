@@ -53,8 +53,31 @@ pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
     })
 }
 
+/// No output may lie behind a symlink that leads out of the project.
+fn check_output_folders(store: &Store, graph: &Graph, sink: &Sink) {
+    let mut known: BTreeMap<&str, bool> = BTreeMap::new();
+    for (_, node) in graph.nodes() {
+        let folder = node.output.folder();
+        if *known.entry(folder).or_insert_with(|| store.leads_out(folder)) {
+            let place =
+                node.task.output.as_ref().map_or_else(|| node.task.id.place(), |output| output.place());
+            sink.push(
+                Diagnostic::error(format!(
+                    "the output `{}` lies behind a symlink out of the project",
+                    node.output
+                ))
+                .at(place)
+                .help("choose another place, or replace the symlink by a folder"),
+            );
+        }
+    }
+}
+
 /// Reads a text file that may be absent. The error names the file.
 pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+        return Err("it is not a file".into());
+    }
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => Ok(Some(crate::text::normal(&text).into_owned())),
@@ -141,6 +164,11 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
     let index = project.config.index.clone();
     let graph = graph::build(project, &files, &orphans, &sink);
+    let made = graph
+        .nodes()
+        .map(|(_, node)| node.output.folded())
+        .chain([index.folded(), "meu.lock".to_owned()])
+        .collect();
     let disowned = match graph.root().is_none() {
         true => lock
             .tasks()
@@ -150,12 +178,13 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
             .collect(),
         false => Vec::new(),
     };
-    let shelf = DiskShelf::new(store.clone(), index, disowned);
+    let shelf = DiskShelf::new(store.clone(), index, disowned, made);
     check_prompts(&graph, &shelf, &sink);
     check_globbed(&graph, &shelf, &sink);
     if let Err(error) = shelf.digest(&graph.config.index) {
         sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
     }
+    check_output_folders(&store, &graph, &sink);
     let diagnostics = sink.into_sorted();
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let (Some(templates), false) = (templates, failed) else {
@@ -284,7 +313,16 @@ fn load_lock(store: &Store, sink: &Sink) -> String {
 }
 
 fn load_templates(store: &Store, sink: &Sink) -> Option<Templates> {
-    let read = |name: &str| match read_optional(&store.root().join("templates").join(name)) {
+    let inside = |name: &str| {
+        let path = store.root().join("templates").join(name);
+        match path.canonicalize() {
+            Ok(real) if !real.starts_with(store.root()) => {
+                Err("a symlink leads it out of the project".to_owned())
+            }
+            _ => read_optional(&path),
+        }
+    };
+    let read = |name: &str| match inside(name) {
         Ok(text) => text,
         Err(message) => {
             sink.push(Diagnostic::error(format!("`templates/{name}` cannot be read: {message}")));

@@ -48,6 +48,11 @@ pub fn make_folder(folder: &std::path::Path) -> Result<(), crate::diag::Error> {
     })
 }
 
+/// The words of the command line.
+pub fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
+}
+
 /// A variable of the environment.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()

@@ -2,7 +2,7 @@
 //! them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -29,6 +29,8 @@ pub struct DiskShelf {
     index: RelPath,
     /// Texts of INDEX.md that a root task made that is gone: no person's words.
     disowned: Vec<Digest>,
+    /// What meu writes, folded: never read under another name.
+    made: HashSet<String>,
     inner: RefCell<Inner>,
 }
 
@@ -44,12 +46,14 @@ impl DiskShelf {
     /// The shelf of a store whose index document is at `index`.
     ///
     /// `disowned` are texts of it that do not count, since the root task that made them is gone.
-    pub fn new(store: Arc<Store>, index: RelPath, disowned: Vec<Digest>) -> Self {
+    /// `made` are the folded paths of all that meu writes.
+    pub fn new(store: Arc<Store>, index: RelPath, disowned: Vec<Digest>, made: HashSet<String>) -> Self {
         let state = State::load(&store);
         DiskShelf {
             store,
             index,
             disowned,
+            made,
             inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
         }
     }
@@ -102,21 +106,19 @@ impl DiskShelf {
     fn read(&self, path: &RelPath) -> Result<Option<(Stat, String)>, Unreadable> {
         let full = self.store.full(path);
         let io = |error: std::io::Error| Unreadable::Io(error.to_string());
-        let mut file = match File::open(&full) {
-            Ok(file) => file,
+        // Looked at before it is opened: opening a pipe waits for somebody to write.
+        match fs::metadata(&full) {
+            Ok(meta) if !meta.is_file() => return Err(Unreadable::NoFile),
+            Ok(_) => {}
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(io(error)),
-        };
-        let meta = file.metadata().map_err(io)?;
-        if !meta.is_file() {
-            return Err(Unreadable::NoFile);
         }
+        let mut file = File::open(&full).map_err(io)?;
+        let meta = file.metadata().map_err(io)?;
         if meta.len() > LARGEST_DOCUMENT {
             return Err(Unreadable::TooLarge(meta.len()));
         }
-        if !self.is_inside(&full) {
-            return Err(Unreadable::Outside);
-        }
+        self.check_place(path, &full)?;
         let mut bytes = Vec::with_capacity(meta.len() as usize);
         (&mut file).take(LARGEST_DOCUMENT + 1).read_to_end(&mut bytes).map_err(io)?;
         let raw = String::from_utf8(bytes).map_err(|error| {
@@ -138,8 +140,19 @@ impl DiskShelf {
         Ok(Some((Stat::of(&meta), normal)))
     }
 
-    fn is_inside(&self, full: &Path) -> bool {
-        full.canonicalize().is_ok_and(|real| real.starts_with(self.store.root()))
+    /// A symlink may not lead out of the project, nor to what is no document under its own name.
+    fn check_place(&self, path: &RelPath, full: &Path) -> Result<(), Unreadable> {
+        let real = full.canonicalize().map_err(|error| Unreadable::Io(error.to_string()))?;
+        let inside = real.strip_prefix(self.store.root()).map_err(|_| Unreadable::Outside)?;
+        let own = inside.to_str().and_then(|text| RelPath::parse(text).ok()).ok_or(Unreadable::Outside)?;
+        let hidden = own.as_str().split('/').any(|part| part.starts_with('.'));
+        if own != *path
+            && (hidden || self.made.contains(&own.folded()))
+            && !self.made.contains(&path.folded())
+        {
+            return Err(Unreadable::Alias(own.to_string()));
+        }
+        Ok(())
     }
 
     /// The digest, from the stat cache if the stat is as recorded.
@@ -155,7 +168,8 @@ impl DiskShelf {
         if let Some(found) = self.inner.borrow().seen.get(path) {
             return found.clone();
         }
-        let known = self.inner.borrow().state.files.get(path).copied();
+        // INDEX.md is read each time: its digest is that of a part of it.
+        let known = self.inner.borrow().state.files.get(path).copied().filter(|_| *path != self.index);
         let found = match known {
             Some((stat, digest))
                 if fs::metadata(self.store.full(path)).is_ok_and(|meta| Stat::of(&meta) == stat) =>
@@ -166,7 +180,9 @@ impl DiskShelf {
                 Ok(Some((stat, text))) => {
                     let digest = Digest::of(&text);
                     let inner = &mut *self.inner.borrow_mut();
-                    inner.state.keep(path, stat, digest);
+                    if *path != self.index {
+                        inner.state.keep(path, stat, digest);
+                    }
                     inner.keep(path, text.into());
                     Ok(Some(digest))
                 }

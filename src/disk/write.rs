@@ -123,6 +123,13 @@ impl Store {
         self.replace(&full, bytes, durability)
     }
 
+    /// Whether a folder of the project, as far as it exists, lies outside of it.
+    pub fn leads_out(&self, folder: &str) -> bool {
+        let full = self.root.join(folder);
+        let existing = full.ancestors().find(|folder| folder.exists()).unwrap_or(&self.root);
+        !existing.canonicalize().is_ok_and(|real| real.starts_with(&self.root))
+    }
+
     /// A folder that is there and inside the project.
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         let mut existing = folder;

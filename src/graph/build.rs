@@ -1,6 +1,6 @@
 //! Building the graph, and what can be wrong between tasks: ids, links, documents, outputs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::resolve::{Documents, Ids};
@@ -61,7 +61,9 @@ pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Si
             task: task.clone(),
         });
     }
-    let graph = Graph { config: project.config, nodes, by_id, root, order: Vec::new() };
+    let mut graph =
+        Graph { config: project.config, nodes, by_id, root, order: Vec::new(), plans: HashMap::new() };
+    graph.group_plans();
     order::arrange(graph, sink)
 }
 
@@ -276,6 +278,10 @@ impl Linker<'_> {
                     self.sink.push(self.self_link(link, kind));
                     continue;
                 }
+                // Everything requires the root by itself, and reads its output as the index.
+                if Some(target) == self.root && matches!(kind, LinkKind::Requires | LinkKind::Refers) {
+                    continue;
+                }
                 let heading = heading.map(str::to_owned);
                 if !deps.iter().any(|dep| dep.task == target && dep.heading == heading) {
                     deps.push(Dep { task: target, heading, at: link.clone(), earlier: true });
@@ -324,10 +330,13 @@ impl Linker<'_> {
 
     fn inputs(&self) -> Vec<Input> {
         let mut inputs: Vec<Input> = Vec::new();
+        let mut known: HashSet<(RelPath, Option<String>)> = HashSet::new();
         for text in &self.task.inputs {
             let (name, heading) = split_heading(&text.value);
             let heading = heading.map(str::to_owned);
-            let found = if super::resolve::is_glob(name) {
+            // A file of that very name is meant, however much its name looks like a glob.
+            let literal = !super::resolve::is_glob(name) || self.documents.has(name);
+            let found = if !literal {
                 match self.documents.glob(name) {
                     Ok(found) if found.is_empty() => {
                         self.sink.push(
@@ -348,11 +357,9 @@ impl Linker<'_> {
             } else {
                 self.document(name, || text.place()).into_iter().collect()
             };
-            let literal = !super::resolve::is_glob(name);
             for path in found {
-                let known = inputs.iter().any(|input| input.path == path && input.heading == heading);
-                if !known {
-                    inputs.push(Input { path, heading: heading.clone(), literal });
+                if known.insert((path.clone(), heading.clone())) {
+                    inputs.push(Input { path, heading: heading.clone(), literal, at: text.clone() });
                 }
             }
         }
@@ -399,8 +406,8 @@ impl Linker<'_> {
             Subject::Index => Some(Target::Index(heading)),
             Subject::Doc(path) => {
                 let path = self.document(path, || item.place())?;
-                let input = Input { path, heading, literal: true };
-                Some(Target::Doc(input, item.clone()))
+                let at = At { value: path.to_string(), source: item.source.clone(), span: item.span.clone() };
+                Some(Target::Doc(Input { path, heading, literal: true, at }))
             }
             Subject::Task(name) => {
                 let at = At { value: name.clone(), source: item.source.clone(), span: item.span.clone() };
@@ -412,6 +419,9 @@ impl Linker<'_> {
                 if target == self.own {
                     self.sink.push(self.self_link(&at, LinkKind::Refers));
                     return None;
+                }
+                if Some(target) == self.root {
+                    return Some(Target::Index(heading));
                 }
                 Some(Target::Task(Dep { task: target, heading, at, earlier: true }))
             }

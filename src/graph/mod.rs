@@ -42,7 +42,7 @@ pub struct Dep {
 }
 
 /// A document that a task names or that its glob found.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct Input {
     /// The document.
     pub path: RelPath,
@@ -50,6 +50,8 @@ pub struct Input {
     pub heading: Option<String>,
     /// Whether the task names it literally; only then must it exist and be readable.
     pub literal: bool,
+    /// Where it is named.
+    pub at: At<String>,
 }
 
 /// What `pin`, `manual` or `items` name, resolved.
@@ -60,7 +62,7 @@ pub enum Target {
     /// A task's output.
     Task(Dep),
     /// A document.
-    Doc(Input, At<ItemRef>),
+    Doc(Input),
 }
 
 /// A task in the graph.
@@ -122,7 +124,7 @@ impl Node {
     pub fn documents(&self) -> impl Iterator<Item = &Input> {
         let lists = self.pin.iter().chain(&self.manual).chain(self.items.iter().flatten());
         let named = lists.filter_map(|target| match target {
-            Target::Doc(input, _) => Some(input),
+            Target::Doc(input) => Some(input),
             _ => None,
         });
         self.inputs.iter().chain(named)
@@ -138,6 +140,8 @@ pub struct Graph {
     by_id: HashMap<String, Ix>,
     root: Option<Ix>,
     order: Vec<Ix>,
+    /// The tasks of each plan, by (priority, id); without duplicates and the root.
+    plans: HashMap<String, Vec<Ix>>,
 }
 
 impl Graph {
@@ -263,16 +267,20 @@ impl Graph {
 
     /// The other tasks of the same plan, by (priority, id); without duplicates and the root.
     pub fn siblings(&self, ix: Ix) -> Vec<Ix> {
-        let plan = self.node(ix).plan();
-        let mut siblings: Vec<Ix> = self
-            .nodes()
-            .filter(|(other, node)| {
-                *other != ix && node.plan() == plan && node.duplicate_of.is_none() && !node.task.root
-            })
-            .map(|(other, _)| other)
-            .collect();
-        siblings.sort_by_key(|other| self.rank(*other));
-        siblings
+        let plan = self.plans.get(self.node(ix).plan());
+        plan.into_iter().flatten().copied().filter(|other| *other != ix).collect()
+    }
+
+    /// Groups the tasks of each plan, by (priority, id).
+    fn group_plans(&mut self) {
+        let mut plans: HashMap<String, Vec<Ix>> = HashMap::new();
+        for (ix, node) in self.nodes().filter(|(_, node)| node.duplicate_of.is_none() && !node.task.root) {
+            plans.entry(node.plan().to_owned()).or_default().push(ix);
+        }
+        for tasks in plans.values_mut() {
+            tasks.sort_by_key(|ix| self.rank(*ix));
+        }
+        self.plans = plans;
     }
 
     /// What decides between tasks that may both go first.

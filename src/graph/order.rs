@@ -187,6 +187,10 @@ fn tell(graph: &Graph, circle: &[usize]) -> Diagnostic {
     let turned: Vec<usize> = circle[first..].iter().chain(&circle[..first]).copied().collect();
     let mut names: Vec<&str> = turned.iter().map(|at| name(*at)).collect();
     names.push(names[0]);
+    let path = match names.len() {
+        0..=24 => names.join(" -> "),
+        n => format!("{} -> … ({} more) -> {}", names[..20].join(" -> "), n - 21, names[n - 1]),
+    };
     let links: Vec<_> = turned
         .iter()
         .zip(turned.iter().cycle().skip(1))
@@ -198,11 +202,11 @@ fn tell(graph: &Graph, circle: &[usize]) -> Diagnostic {
     // The link to weaken: that of the task that comes last by (priority, id), which most likely sums
     // up or only mentions what it links to.
     let weakest = links.iter().max_by_key(|(from, _, _)| graph.rank(Ix(*from)));
-    let mut diagnostic = Diagnostic::error(format!("a circle of `requires`: {}", names.join(" -> ")));
+    let mut diagnostic = Diagnostic::error(format!("a circle of `requires`: {}", path));
     for (at, (from, to, dep)) in links.iter().enumerate() {
         if at == 0 {
             diagnostic = diagnostic.at(dep.at.place());
-        } else {
+        } else if at < 12 {
             diagnostic =
                 diagnostic.also(dep.at.place(), format!("`{}` requires `{}`", name(*from), name(*to)));
         }

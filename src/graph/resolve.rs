@@ -52,6 +52,8 @@ pub fn glob_bases(project: &crate::spec::Project) -> Vec<String> {
 pub(super) struct Ids<'a> {
     by_name: BTreeMap<&'a str, Ix>,
     names: Vec<&'a str>,
+    /// How many unknown ids were told.
+    told: std::cell::Cell<usize>,
 }
 
 impl<'a> Ids<'a> {
@@ -65,7 +67,11 @@ impl<'a> Ids<'a> {
     }
 
     fn of(names: Vec<&'a str>) -> Self {
-        Ids { by_name: names.iter().enumerate().map(|(at, id)| (*id, Ix(at))).collect(), names }
+        Ids {
+            by_name: names.iter().enumerate().map(|(at, id)| (*id, Ix(at))).collect(),
+            names,
+            told: Default::default(),
+        }
     }
 
     /// The id of a number.
@@ -104,7 +110,11 @@ impl<'a> Ids<'a> {
     }
 
     pub(super) fn unknown(&self, link: &At<String>, name: &str) -> Diagnostic {
-        let known = self.by_name.keys().copied();
+        // Looking for a near name costs a walk over all ids; a project with hundreds of unknown ones has
+        // another problem.
+        let told = self.told.get();
+        self.told.set(told + 1);
+        let known = self.by_name.keys().copied().filter(|_| told < 100);
         let help = did_you_mean(name.trim_start_matches("./").trim_start_matches("../"), known)
             .unwrap_or_else(|| {
                 "a bare name is looked for in the task's own folder, then from the top".into()
@@ -153,6 +163,11 @@ impl<'a> Documents<'a> {
         let made = outputs.iter().enumerate().map(|(at, path)| (path.folded(), Some(Ix(at))));
         let written = gone.chain(made).collect();
         Documents { files, config, written }
+    }
+
+    /// Whether there is a file of this very name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        RelPath::parse(name).is_ok_and(|path| self.files.binary_search(&path).is_ok())
     }
 
     /// The task whose output a path is.

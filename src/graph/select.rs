@@ -73,10 +73,15 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
     let filter =
         |keep: &dyn Fn(Ix) -> bool| (0..graph.len()).map(Ix).filter(|ix| keep(*ix)).collect::<Vec<_>>();
     match word.split_once(':') {
-        Some(("tag", tag)) => Ok(filter(&|ix| graph.node(ix).task.tags.iter().any(|own| own == tag))),
+        Some(("tag", tag)) => {
+            let found = filter(&|ix| graph.node(ix).task.tags.iter().any(|own| own == tag));
+            let tags = graph.nodes().flat_map(|(_, node)| node.task.tags.iter().map(String::as_str));
+            some(found, word, tag, tags)
+        }
         Some(("plan", plan)) => {
             let below = format!("{plan}/");
-            Ok(filter(&|ix| graph.node(ix).id() == plan || graph.node(ix).id().starts_with(&below)))
+            let found = filter(&|ix| graph.node(ix).id() == plan || graph.node(ix).id().starts_with(&below));
+            some(found, word, plan, graph.nodes().map(|(_, node)| node.plan()))
         }
         Some(("state", state)) => {
             const STATES: [&str; 10] = [
@@ -120,6 +125,20 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
         ))),
         None => ids(graph, word),
     }
+}
+
+/// What was found, or an error with a near name: a misspelt word must not pass for "nothing to do".
+fn some<'a>(
+    found: Vec<Ix>,
+    word: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Ix>, Error> {
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let error = Error::invalid(format!("no task matches `{word}`"));
+    Err(error.help(did_you_mean(name, known).unwrap_or_else(|| "`meu status` lists all tasks".into())))
 }
 
 /// Whether a task reads a path: as a document, or as the output of a task that its links name.

@@ -39,7 +39,18 @@ impl Templates {
                 )
             })?;
         }
-        Ok(Templates { environment, digest: digest.finish() })
+        let templates = Templates { environment, digest: digest.finish() };
+        // A wrong name is told now, not in the middle of a run.
+        let sample = Scope {
+            project: "",
+            title: "",
+            prompt: "",
+            revisions: &[],
+            items: &[],
+            vars: &crate::spec::Vars::new(),
+        };
+        templates.render(&sample)?;
+        Ok(templates)
     }
 
     /// The digest of both texts, not of their names.

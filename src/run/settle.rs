@@ -158,8 +158,24 @@ impl Books<'_> {
             State::Fresh
         };
         self.failures.remove(node.id());
+        self.leave_old_place(ix);
         self.lock.put(record);
         Ok(Verdict { state, reasons: Vec::new(), on: Vec::new(), message: None, unchanged: Some(true) })
+    }
+
+    /// An output that moved leaves no copy behind, unless a person wrote there.
+    fn leave_old_place(&self, ix: Ix) {
+        let node = self.workspace.graph.node(ix);
+        for old in self.lock.records(node.id()).iter().filter(|old| old.output != node.output.as_str()) {
+            let Ok(path) = RelPath::parse(&old.output) else { continue };
+            let taken = self.workspace.graph.nodes().any(|(_, other)| other.output.folded() == path.folded());
+            let known = self.workspace.shelf.digest(&path).ok().flatten().is_some_and(|text| old.knows(text));
+            if !taken && known && path != self.workspace.graph.config.index {
+                // Its text is in the cache and at the new place; a copy that stays is only untidy.
+                let _ = self.workspace.store.remove(&path);
+                self.workspace.shelf.look_again(&path);
+            }
+        }
     }
 
     /// Puts an answer beside an edited output. What a person wrote there is never overwritten.

@@ -20,6 +20,9 @@ impl Shell {
                         "severity": if diagnostic.severity == Severity::Error { "error" } else { "warning" },
                         "message": diagnostic.message,
                         "help": diagnostic.help,
+                        "also": diagnostic.also.iter().map(|(place, word)| {
+                            json!({"file": place.file, "line": place.line, "column": place.column, "message": word})
+                        }).collect::<Vec<_>>(),
                     })
                 })
                 .collect();
@@ -71,18 +74,24 @@ impl Shell {
         if place.source_line.trim().is_empty() {
             return head;
         }
+        // Of a very long line only what is around the mark.
+        let from = if place.source_line.chars().count() > 200 { place.column.saturating_sub(60) } else { 0 };
+        let line: String =
+            place.source_line.chars().skip(from).take(if from > 0 { 140 } else { 200 }).collect();
         let before: String = place
             .source_line
             .chars()
-            .take(place.column - 1)
+            .skip(from)
+            .take(place.column - 1 - from.min(place.column - 1))
             .map(|c| if c == '\t' { '\t' } else { ' ' })
             .collect();
-        let marks = self.paint_err(Paint::Bad, &"^".repeat(place.width));
+        let width = place.width.min(line.chars().count().saturating_sub(before.chars().count()).max(1));
+        let marks = self.paint_err(Paint::Bad, &"^".repeat(width));
         let word = if word.is_empty() { String::new() } else { format!(" {}", plain(word)) };
         format!(
             "{head}{indent} {bar}\n{:>margin$} {bar} {}\n{indent} {bar} {before}{marks}{word}\n",
             place.line,
-            plain(&place.source_line)
+            plain(&line)
         )
     }
 }

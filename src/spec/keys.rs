@@ -154,6 +154,11 @@ impl<'a> Keys<'a> {
                 self.sink.push(Diagnostic::error(message).at(self.source.place(value.span())));
                 None
             }
+            None if value.get_ref().is_integer() => {
+                let message = format!("`{}` is a number too large to be meant", self.full(key));
+                self.sink.push(Diagnostic::error(message).at(self.source.place(value.span())));
+                None
+            }
             None => {
                 self.wrong(key, value, "a whole number");
                 None

@@ -87,7 +87,14 @@ pub struct Task {
 
 /// Reads one task file whose path without `.toml`, from the tasks' folder, is `stem`.
 pub fn parse_tasks(source: &Arc<Source>, stem: &str, sink: &Sink) -> Vec<Task> {
-    let table = parse_table(source, sink);
+    let own_sink = Sink::default();
+    let table = parse_table(source, &own_sink);
+    let broken = own_sink.into_sorted();
+    if !broken.is_empty() {
+        // What else looks wrong in such a file most likely is not.
+        broken.into_iter().for_each(|problem| sink.push(problem));
+        return Vec::new();
+    }
     let mut keys = Keys::new(source, table.get_ref(), 0..0, "", sink);
     let own = At { value: nfc(stem), source: source.clone(), span: 0..0 };
     let only_tables = keys.has_only(&["tasks"]);

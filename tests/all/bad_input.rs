@@ -298,10 +298,113 @@ error: 1 problem in this project
 fn an_output_through_a_symlink_out_of_the_project() {
     let house = one("title = \"a\"\nprompt = \"answer of a\"\noutput = \"away/a.md\"\n");
     std::os::unix::fs::symlink(house.home(), house.root().join("away")).expect("a link");
-    let said = house.meu(&["run"]);
-    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    refused(
+        &house,
+        "error: the output `away/a.md` lies behind a symlink out of the project
+ --> tasks/a.toml:3:10
+  |
+3 | output = \"away/a.md\"
+  |          ^^^^^^^^^^^
+  = help: choose another place, or replace the symlink by a folder
+error: 1 problem in this project
+",
+    );
     assert!(!house.home().join("a.md").exists());
-    assert!(said.out.contains("a symlink leads it out of the project"), "{}", said.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_symlink_to_what_is_no_document() {
+    let house = House::new().task("a", "inputs = [\"docs/*.md\"]\n").task("b", "requires = [\"a\"]\n");
+    house.put("docs/own.md", "own\n");
+    std::os::unix::fs::symlink("../out/b.md", house.root().join("docs/b.md")).expect("a link");
+    std::os::unix::fs::symlink("../.model.sh", house.root().join("docs/m.md")).expect("a link");
+    house.run_asks(&["a", "b"]);
+    house.run_asks(&[]);
+    let show = house.meu(&["context", "show", "a", "--json"]).json();
+    assert_eq!(show["items"].as_array().map(Vec::len), Some(1), "{show}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_no_document() {
+    let house = one("prompt = \"x\"\ninputs = [\"pipe.md\"]\n");
+    let made =
+        std::process::Command::new("mkfifo").arg(house.root().join("pipe.md")).status().expect("mkfifo");
+    assert!(made.success());
+    let said = house.meu(&["check"]);
+    assert!(said.err.starts_with("error: `pipe.md` cannot be read: it is not a file\n"), "{}", said.err);
+}
+
+#[test]
+fn an_index_in_a_place_of_meus_own() {
+    for index in ["meu.toml", "meu.lock", "tasks/a.toml", "templates/task.txt", ".gitignore"] {
+        let house = House::empty()
+            .file("meu.toml", format!("[project]\nindex = {index:?}\n"))
+            .file("tasks/a.toml", "run = \"template\"\nprompt = \"x\"\n");
+        let before = house.files();
+        let said = house.meu(&["run"]);
+        assert_eq!(said.code, 2, "{index}: {}", said.err);
+        assert!(said.err.starts_with(&format!("error: the index `{index}` is ")), "{}", said.err);
+        assert!(house.files() == before);
+    }
+}
+
+#[test]
+fn the_root_task_cannot_read_what_it_writes() {
+    let house =
+        House::new().file("tasks/root.toml", "root = true\nprompt = \"x\"\n[context]\npin = [\"index\"]\n");
+    refused(
+        &house,
+        "error: the root task cannot read the index document: it writes it
+ --> tasks/root.toml:4:8
+  |
+4 | pin = [\"index\"]
+  |        ^^^^^^^
+  = help: take it out; documents are welcome
+error: 1 problem in this project
+",
+    );
+}
+
+#[test]
+fn an_endless_prompt_ends() {
+    let house = one(
+        "run = \"template\"\nprompt = \"{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}\"\n",
+    );
+    let said = house.meu(&["check"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.starts_with("error: the prompt cannot be rendered: "), "{}", said.err);
+    let deep = format!("run = \"template\"\nprompt = \"{{{{ {}1 }}}}\"\n", "not ".repeat(25_000));
+    let said = one(&deep).meu(&["check"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("an expression is too long"), "{}", said.err);
+}
+
+#[test]
+fn a_lock_line_of_nobody_stops_everything() {
+    let house = House::new().task("a", "").task("b", "");
+    house.run_asks(&["a", "b"]);
+    house.put("meu.lock", house.read("meu.lock").replacen("{\"task\"", "{\"tusk\"", 1));
+    let said = house.meu(&["run"]);
+    assert_eq!((said.code, house.asked().len()), (2, 0), "{}", said.err);
+    assert!(
+        said.err.starts_with("error: this line of the lock cannot be read, not even whose it is: "),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains(" --> meu.lock:2:1\n"), "{}", said.err);
+}
+
+#[test]
+fn a_misspelt_tag_is_no_empty_success() {
+    let house = House::new().task("a", "tags = [\"draft\"]\n");
+    let said = house.meu(&["status", "--check", "tag:darft"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (2, "error: no task matches `tag:darft`\n  = help: did you mean `draft`?\n")
+    );
+    assert_eq!(house.meu(&["run", "--max-cost", "nan"]).code, 2);
 }
 
 #[test]
@@ -453,7 +556,7 @@ fn errors_as_json() {
         said.json(),
         serde_json::json!({"error": {"code": "invalid", "message": "1 problem in this project", "diagnostics": [{
             "file": "tasks/a.toml", "line": 2, "column": 1, "severity": "error",
-            "message": "unknown key `requries`", "help": "did you mean `requires`?"
+            "message": "unknown key `requries`", "help": "did you mean `requires`?", "also": []
         }]}})
     );
     assert_eq!((said.code, said.err.as_str()), (2, ""));

@@ -247,6 +247,22 @@ fn a_damaged_cache_entry_counts_as_absent() {
     house.remove("out/a.md");
     house.run_asks(&["a"]);
     assert_eq!(house.read("out/a.md"), "answer of a\n");
+    // The entry is whole again: the next time nobody is asked.
+    house.remove("out/a.md");
+    house.run_asks(&[]);
+}
+
+#[test]
+fn a_moved_output_leaves_no_copy_behind() {
+    let house = House::new()
+        .task("a", "output = \"docs/a.md\"\n")
+        .task("b", "inputs = [\"docs/*.md\"]\n")
+        .file("docs/hand.md", "by hand\n");
+    house.run_asks(&["a", "b"]);
+    let house = house.task("a", "output = \"docs/a2.md\"\n");
+    house.run_asks(&[]);
+    assert!(house.exists("docs/a2.md") && !house.exists("docs/a.md"));
+    house.run_asks(&[]);
 }
 
 #[test]
