@@ -91,6 +91,8 @@ enum Command {
     Adopt(person::Adopt),
     Restore(person::Restore),
     Approve(person::Approve),
+    Reject(person::Reject),
+    Diff(person::Diff),
     Cat(person::Cat),
     Trust(trust::Arguments),
 }
@@ -160,6 +162,8 @@ pub fn main() -> ExitCode {
         Command::Adopt(arguments) => person::adopt(&env, arguments),
         Command::Restore(arguments) => person::restore(&env, arguments),
         Command::Approve(arguments) => person::approve(&env, arguments),
+        Command::Reject(arguments) => person::reject(&env, arguments),
+        Command::Diff(arguments) => person::diff(&env, arguments),
         Command::Cat(arguments) => person::cat(&env, arguments),
         Command::Trust(arguments) => trust::trust(&env, arguments),
     };

@@ -1,14 +1,15 @@
-//! `meu adopt`, `restore`, `approve`, `cat`: a person's control of outputs.
+//! `meu adopt`, `restore`, `approve`, `reject`, `diff`, `cat`: a person's control of outputs.
 
 use clap::Args;
 
-use super::{Done, Env, select};
+use super::{Done, Env, edit, select};
 use crate::diag::Error;
 use crate::digest::Digest;
 use crate::disk::{self, Cache, Workspace};
 use crate::graph::Ix;
-use crate::run;
-use crate::show::plain;
+use crate::plan::State;
+use crate::run::{self, Survey};
+use crate::show::{self, plain};
 
 /// Take what is on disk as the output for today's request
 ///
@@ -18,6 +19,9 @@ pub(super) struct Adopt {
     /// Which tasks
     #[arg(required = true)]
     selectors: Vec<String>,
+    /// Remove `NAME.new.md` even if its words are not in what is adopted
+    #[arg(long)]
+    discard: bool,
 }
 
 /// Go back to the text that was built; what is on disk is kept in the cache
@@ -28,12 +32,31 @@ pub(super) struct Restore {
     selectors: Vec<String>,
 }
 
-/// Approve outputs as they are on disk
+/// Approve outputs as they are on disk; without a task, one after the other with the diff
 #[derive(Debug, Args)]
 pub(super) struct Approve {
     /// Which tasks
-    #[arg(required = true)]
     selectors: Vec<String>,
+}
+
+/// Ask for a change: the words become part of the task's request
+#[derive(Debug, Args)]
+pub(super) struct Reject {
+    /// The task
+    task: String,
+    /// What to change
+    #[arg(short, long, value_name = "TEXT")]
+    message: String,
+}
+
+/// Show what a person changed in an output, and the new answer if one could not be merged
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The task
+    task: String,
+    /// Open the two texts with git's difftool
+    #[arg(long)]
+    tool: bool,
 }
 
 /// Print a kept text by its digest
@@ -61,7 +84,76 @@ fn decide(env: &Env, selectors: &[String], decision: Decision) -> Done {
 }
 
 pub(super) fn adopt(env: &Env, arguments: Adopt) -> Done {
-    decide(env, &arguments.selectors, run::adopt)
+    let decision: Decision = if arguments.discard { run::adopt_discarding } else { run::adopt };
+    decide(env, &arguments.selectors, decision)
+}
+
+pub(super) fn reject(env: &Env, arguments: Reject) -> Done {
+    let workspace = env.load()?;
+    let _hold = disk::hold(&workspace.store)?;
+    let ix = select::one(&workspace, &arguments.task)?;
+    if arguments.message.trim().is_empty() {
+        return Err(Error::invalid("say with -m what to change"));
+    }
+    edit::edit(&workspace, ix, |text| text.add("revisions", arguments.message.trim()))?;
+    let id = workspace.graph.node(ix).id();
+    if env.shell.json {
+        env.shell.json(&serde_json::json!({"task": id, "revision": arguments.message.trim()}));
+    } else if !env.shell.quiet {
+        env.shell.out(&format!("{} is asked for it with the next run", plain(id)));
+    }
+    Ok(None)
+}
+
+pub(super) fn diff(env: &Env, arguments: Diff) -> Done {
+    let workspace = env.load()?;
+    let ix = workspace.graph.canonical(select::one(&workspace, &arguments.task)?);
+    let texts = run::texts_of(&workspace, ix)?;
+    if arguments.tool {
+        let built = texts.built.unwrap_or_default();
+        disk::difftool(&workspace.store, &built, &workspace.graph.node(ix).output)?;
+        return Ok(None);
+    }
+    show::diff(&env.shell, workspace.graph.node(ix).output.as_str(), &texts);
+    Ok(None)
+}
+
+/// Walks through all that awaits approval, at a plain prompt.
+fn walk(env: &Env) -> Done {
+    let workspace = env.load()?;
+    let verdicts = Survey::all(&workspace, None);
+    let _hold = disk::hold(&workspace.store)?;
+    let mut approved = Vec::new();
+    for ix in workspace.graph.order().iter().copied() {
+        if verdicts[ix.0].as_ref().is_none_or(|verdict| verdict.state != State::Awaiting) {
+            continue;
+        }
+        let node = workspace.graph.node(ix);
+        let texts = run::texts_of(&workspace, ix)?;
+        show::approval(&env.shell, node.id(), node.output.as_str(), &texts);
+        loop {
+            let Some(word) = env.shell.ask("approve? [y]es, [n]o, [q]uit: ") else { break };
+            match word.as_str() {
+                "y" | "yes" => approved.push(ix),
+                "n" | "no" | "" => {}
+                "q" | "quit" => return finish(env, &workspace, &approved),
+                _ => continue,
+            }
+            break;
+        }
+    }
+    finish(env, &workspace, &approved)
+}
+
+fn finish(env: &Env, workspace: &Workspace, approved: &[Ix]) -> Done {
+    let lines = if approved.is_empty() { Vec::new() } else { run::approve(workspace, approved)? };
+    for line in &lines {
+        env.shell.out(&plain(line));
+    }
+    if lines.is_empty() {
+        env.shell.out("nothing was approved");
+    }
+    Ok(None)
 }
 
 pub(super) fn restore(env: &Env, arguments: Restore) -> Done {
@@ -69,6 +161,9 @@ pub(super) fn restore(env: &Env, arguments: Restore) -> Done {
 }
 
 pub(super) fn approve(env: &Env, arguments: Approve) -> Done {
+    if arguments.selectors.is_empty() {
+        return walk(env);
+    }
     decide(env, &arguments.selectors, run::approve)
 }
 

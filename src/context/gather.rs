@@ -82,6 +82,15 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
     if let Some(items) = &node.items {
         for found in items {
             let wanted = target(graph, found, Tier::Manual);
+            // The card of a big task above stays a card.
+            if let Source::File { output_of: Some(big), .. } | Source::Card(big) = wanted.source
+                && wanted.item.heading.is_none()
+                && !node.requires.iter().chain(&node.refers).any(|dep| dep.task == big)
+                && graph.above(ix).any(|above| graph.canonical(above) == big)
+            {
+                gatherer.add(Candidate { tier: Tier::Plan, source: Source::Card(big), ..wanted });
+                continue;
+            }
             // An approved item keeps the tier that it had by its links.
             let tier = declared
                 .iter()

@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use crate::diag::Error;
 use crate::digest::{Digest, TextId};
+use crate::path::RelPath;
+
+use super::{Durability, Store};
 
 fn git(root: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
     let output = Command::new("git")
@@ -52,4 +55,27 @@ pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Err
 /// Whether git tracks something below a folder of the project.
 pub fn is_tracked(root: &Path, folder: &str) -> bool {
     git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
+}
+
+/// Who sits here: as git knows them, else as the system does.
+pub fn who(store: &Store) -> String {
+    let name = git(store.root(), &["config", "user.name"])
+        .map(|name| String::from_utf8_lossy(&name).trim().to_owned());
+    let user = || super::variable("USER").or_else(|| super::variable("USERNAME"));
+    name.filter(|name| !name.is_empty()).or_else(user).unwrap_or_else(|| "unknown".into())
+}
+
+/// Opens a built text and the output with the person's difftool, and waits for it.
+pub fn difftool(store: &Store, built: &str, output: &RelPath) -> Result<(), Error> {
+    let name = format!("tmp/built-{}", output.name());
+    let wrong = |error: std::io::Error| Error::failed(format!("git difftool cannot be started: {error}"));
+    store.write_meu(&name, built.as_bytes(), Durability::Grouped).map_err(wrong)?;
+    // 1 only says that the texts differ.
+    Command::new("git")
+        .args(["difftool", "--no-prompt", "--no-index"])
+        .args([store.meu().join(&name), store.full(output)])
+        .current_dir(store.root())
+        .status()
+        .map(drop)
+        .map_err(wrong)
 }

@@ -22,7 +22,7 @@ mod write;
 pub use cache::{Cache, SentItem, Stored, sent_items, write_scratch};
 pub use clock::{Moment, now, run_name};
 use git::is_tracked;
-pub use git::{blob, changed_since};
+pub use git::{blob, changed_since, difftool, who};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};

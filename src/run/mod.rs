@@ -17,6 +17,6 @@ mod survey;
 
 pub use execute::{Limits, Options, Ran, run};
 pub use merge::{Merged, merge};
-pub use person::{adopt, approve, restore};
+pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use rename::{carry_out, edit_tasks};
 pub use survey::{Look, Survey};

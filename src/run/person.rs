@@ -3,7 +3,8 @@
 use crate::context::Shelf;
 use crate::diag::Error;
 use crate::digest::{Digest, TextId};
-use crate::disk::{Cache, Durability, Entry, Journal, Workspace, write_failures};
+use crate::disk::{Cache, Durability, Entry, Journal, RunLog, Workspace, run_name, write_failures};
+use crate::event::Event;
 use crate::graph::Ix;
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
@@ -40,8 +41,19 @@ fn output_of(workspace: &Workspace, ix: Ix) -> Result<(String, Digest), Error> {
     }
 }
 
-/// What is on disk is the output for today's request. Returns what was done, a line a task.
+/// What is on disk is the output for today's request. Returns what was done, a line a task. An answer
+/// beside it goes if all its words are in what is adopted.
 pub fn adopt(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> {
+    adopt_all(workspace, tasks, false)
+}
+
+/// As [`adopt`]; an answer beside it goes in any case. Its text is kept in the cache.
+pub fn adopt_discarding(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> {
+    adopt_all(workspace, tasks, true)
+}
+
+fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<String>, Error> {
+    let mut beside = Vec::new();
     let mut lock = workspace.lock.clone();
     let mut failures = workspace.failures.clone();
     let cache = Cache(&workspace.store);
@@ -67,6 +79,7 @@ pub fn adopt(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> 
                 )));
             };
             cache.put_text(&text);
+            beside.push((node.output.with_infix("new"), text.clone()));
             let conflict = failures.get(node.id()).is_some_and(|failure| failure.conflict);
             let answer = conflict
                 .then(|| cache.answer(today.request))
@@ -94,9 +107,53 @@ pub fn adopt(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> 
         }
     }
     commit(workspace, &lock)?;
+    for (path, adopted) in beside {
+        let Ok(Some(answer)) = workspace.shelf.text(&path) else { continue };
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let kept: std::collections::HashSet<String> = adopted.lines().map(words).collect();
+        if discard || answer.lines().map(words).all(|line| line.is_empty() || kept.contains(&line)) {
+            cache.put_text(&answer);
+            workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?;
+            lines.push(format!("removed {path}"));
+        } else {
+            lines.push(format!("kept {path}: not all of its words were taken over (`--discard` removes it)"));
+        }
+    }
     write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
     workspace.shelf.save();
     Ok(lines)
+}
+
+/// The texts of an output.
+#[derive(Clone, Debug, Default)]
+pub struct Texts {
+    /// The last answer.
+    pub built: Option<String>,
+    /// What is on disk.
+    pub on_disk: Option<String>,
+    /// An answer that could not be merged.
+    pub beside: Option<String>,
+    /// The text that was approved last.
+    pub approved: Option<String>,
+}
+
+/// The texts of an output, as far as they are to be had.
+pub fn texts_of(workspace: &Workspace, ix: Ix) -> Result<Texts, Error> {
+    let node = workspace.graph.node(ix);
+    let cache = Cache(&workspace.store);
+    let read = |path: &RelPath| match workspace.shelf.text(path) {
+        Ok(text) => Ok(text.map(|text| text.to_string())),
+        Err(error) => Err(Error::failed(format!("`{path}` cannot be read: {error}"))),
+    };
+    let on_disk = read(&node.output)?;
+    let digest = on_disk.as_deref().map(Digest::of);
+    let record = workspace.lock.pick(node.id(), digest, None);
+    Ok(Texts {
+        built: record.and_then(|record| cache.text_anywhere(&record.built)),
+        beside: read(&node.output.with_infix("new"))?,
+        approved: record.and_then(|record| record.approved).and_then(|digest| cache.text(digest)),
+        on_disk,
+    })
 }
 
 /// The output goes back to the built text; what was there is kept in the cache.
@@ -152,6 +209,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
 /// A person approves the outputs as they are on disk.
 pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> {
     let mut lock = workspace.lock.clone();
+    let mut log = RunLog::new(&workspace.store, &run_name());
     let mut lines = Vec::new();
     for ix in tasks.iter().copied() {
         let node = workspace.graph.node(ix);
@@ -159,7 +217,7 @@ pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
             return Err(Error::failed(format!("`{}` asks for no approval", node.id()))
                 .help("set `approval = true` in its file"));
         }
-        let (_, digest) = output_of(workspace, ix)?;
+        let (text, digest) = output_of(workspace, ix)?;
         let Some(record) = lock.pick(node.id(), Some(digest), None).cloned() else {
             return Err(Error::failed(format!("`{}` was not built by meu yet", node.id())).help(format!(
                 "`meu run {0}` builds it, `meu adopt {0}` takes the text as it is",
@@ -167,6 +225,9 @@ pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
             )));
         };
         lock.put(Record { approved: Some(digest), ..record });
+        Cache(&workspace.store).put_text(&text);
+        let by = crate::disk::who(&workspace.store);
+        log.add(&Event::Approved { task: node.id().to_owned(), text: digest, by });
         lines.push(format!("approved {} as it is ({})", node.output, digest.short()));
     }
     commit(workspace, &lock)?;

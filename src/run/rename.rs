@@ -1,25 +1,32 @@
 //! Carrying a rename out: files, output and record move, and what was fresh stays fresh.
 
+use std::collections::HashSet;
+
 use crate::context::Shelf;
 use crate::diag::Error;
 use crate::disk::{Durability, Workspace, load, load_over};
 use crate::graph::{Ix, Renamed};
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
-use crate::plan::State;
+use crate::request::{Scene, build};
 
-use super::Survey;
 use super::person::{commit, failed};
+
+/// The tasks whose recorded request is the one that the texts on disk give now, whatever stands above.
+fn settled(workspace: &Workspace) -> HashSet<String> {
+    let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
+    let is_settled = |ix: Ix, id: &str| {
+        let today = build(&scene, ix, &[], &workspace.shelf).map(|today| today.digest);
+        workspace.lock.records(id).first().is_some_and(|record| today == Ok(record.request))
+    };
+    let nodes = workspace.graph.nodes().filter(|(_, node)| node.duplicate_of.is_none());
+    nodes.filter(|(ix, node)| is_settled(*ix, node.id())).map(|(_, node)| node.id().to_owned()).collect()
+}
 
 /// Renames tasks as planned; nobody is asked. Returns the workspace as it is afterwards.
 pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, Error> {
     let root = workspace.store.root();
-    let settled: Vec<String> = Survey::all(workspace, None)
-        .into_iter()
-        .enumerate()
-        .filter(|(_, verdict)| verdict.as_ref().is_some_and(|verdict| verdict.unchanged == Some(true)))
-        .map(|(at, _)| workspace.graph.node(Ix(at)).id().to_owned())
-        .collect();
+    let settled = settled(workspace);
     // What the project will be; if that is not whole, nothing is written.
     let planned = load_over(root, &renamed.files)?;
     let moves: Vec<(RelPath, RelPath)> = renamed
@@ -65,20 +72,15 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     let old_of = |id: &str| {
         renamed.ids.iter().find(|(_, new)| *new == id).map_or(id.to_owned(), |(old, _)| old.clone())
     };
-    let mut survey = Survey::new(&after, None);
+    let scene = Scene { graph: &after.graph, templates: &after.templates };
     let mut lock: Lock = after.lock.clone();
-    for ix in after.graph.order().iter().copied() {
-        let look = survey.look(ix, &lock, &after.failures);
-        let id = after.graph.node(ix).id();
-        let mut verdict = look.verdict;
-        if settled.contains(&old_of(id))
-            && let (Some(record), Some(today)) = (look.record, look.today)
+    for (ix, node) in after.graph.nodes() {
+        let record = lock.records(node.id()).first().cloned();
+        if settled.contains(&old_of(node.id()))
+            && let (Some(record), Ok(today)) = (record, build(&scene, ix, &[], &after.shelf))
         {
-            let approved = record.approved;
-            lock.put(Record { request: today.request, parts: today.parts, approved, ..record });
-            verdict.state = State::Fresh;
+            lock.put(Record { request: today.digest, parts: today.parts, ..record });
         }
-        survey.decided(ix, verdict);
     }
     commit(&after, &lock)?;
     after.shelf.save();

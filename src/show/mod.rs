@@ -8,12 +8,14 @@
 
 mod context;
 mod diagnostics;
+mod diff;
 mod events;
 mod status;
 
 use std::io::{IsTerminal, Write};
 
-pub use context::context;
+pub use context::{context, context_diff, history};
+pub use diff::{approval, diff};
 pub use events::{Reporter, would_run};
 pub use status::{state_paint, status, why};
 
@@ -42,6 +44,8 @@ pub struct Shell {
     pub verbose: u8,
     /// JSON instead of words.
     pub json: bool,
+    /// Whether stdout is a terminal.
+    terminal: bool,
 }
 
 /// A colour, by what it says.
@@ -87,6 +91,18 @@ impl Shell {
             quiet,
             verbose,
             json,
+            terminal: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// Asks the person; `None` at the end of input.
+    pub fn ask(&self, question: &str) -> Option<String> {
+        let mut out = std::io::stdout().lock();
+        let _ = write!(out, "{question}").and_then(|()| out.flush());
+        let mut line = String::new();
+        match std::io::stdin().read_line(&mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(line.trim().to_lowercase()),
         }
     }
 

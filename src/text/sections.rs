@@ -65,12 +65,15 @@ pub fn find_section<'a>(text: &'a str, address: &str) -> Option<&'a str> {
     Some(&text[range])
 }
 
+/// Whether a heading is what a name means.
+type Alike = dyn Fn(&Heading, &str) -> bool;
+
 fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Option<Range<usize>> {
     let inside = |heading: &&Heading| {
         within.is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
     };
     // The very words first; what only reads alike comes after.
-    let alike: [&dyn Fn(&Heading, &str) -> bool; 3] = [
+    let alike: [&Alike; 3] = [
         &|heading, name| heading.text == name.trim(),
         &|heading, name| heading.text.to_lowercase() == name.trim().to_lowercase(),
         &|heading, name| !slug(name).is_empty() && slug(&heading.text) == slug(name),

@@ -11,4 +11,5 @@ mod examples;
 mod house;
 mod laws;
 mod network;
+mod refactor;
 mod staleness;

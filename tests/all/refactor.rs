@@ -1,0 +1,218 @@
+//! Contexts, links and names edited by commands: the file's own words stay, and nobody is asked.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::house::{House, said};
+
+fn plan() -> House {
+    House::new()
+        .file("notes/x.md", "x\n")
+        .file(
+            "tasks/a.toml",
+            "# why this task is here\nprompt = \"answer of a\"   # short\ntitle = \"a\"\ninputs = [\n  \"notes/x.md\", # the notes\n]\n",
+        )
+        .task("p", "requires = [\"p/*\"]\n")
+        .task("p/b", "requires = [\"a\"]\n")
+        .task("p/c", "requires = [\"b\"]\nrefers = [\"../a\"]\n[context]\nexclude = [\"task:p\"]\n")
+}
+
+#[test]
+fn pins_are_written_and_taken_back_to_the_byte() {
+    let house = plan();
+    let before = house.read("tasks/p/b.toml");
+    house.meu(&["context", "pin", "p/b", "doc:notes/x.md"]).ok();
+    assert_eq!(house.read("tasks/p/b.toml"), format!("{before}\n[context]\npin = [\"doc:notes/x.md\"]\n"));
+    let show = house.meu(&["context", "show", "p/b", "--json"]).json();
+    assert_eq!(
+        (&show["items"][0]["ref"], &show["items"][0]["pinned"]),
+        (&json!("doc:notes/x.md"), &json!(true))
+    );
+    house.meu(&["context", "unpin", "p/b", "doc:notes/x.md"]).ok();
+    assert_eq!(house.read("tasks/p/b.toml"), format!("{before}\n[context]\n"));
+    house.meu(&["context", "exclude", "p/b", "task:a"]).ok();
+    let show = house.meu(&["context", "show", "p/b", "--json"]).json();
+    assert_eq!(show["dropped"][0]["reason"], "excluded");
+    house.meu(&["context", "include", "p/b", "task:a"]).ok();
+    // What does not resolve is refused, and nothing is written.
+    let before = house.read("tasks/p/b.toml");
+    let said = house.meu(&["context", "pin", "p/b", "doc:notes/y.md"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.starts_with("error: no document `notes/y.md`\n"), "{}", said.err);
+    assert_eq!(house.read("tasks/p/b.toml"), before);
+}
+
+#[test]
+fn an_approved_context_is_frozen() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    house.asked();
+    house.meu(&["context", "approve", "p/b"]).ok();
+    house.run_asks(&[]);
+    let text = house.read("tasks/p/b.toml");
+    assert!(text.contains("items = [\"task:a\""), "{text}");
+    house.put(
+        "tasks/p/b.toml",
+        text.replace("requires = [\"a\"]", "requires = [\"a\"]\ninputs = [\"notes/x.md\"]"),
+    );
+    house.run_asks(&[]);
+    house.meu(&["context", "approve", "p/b", "--off"]).ok();
+    house.run_asks(&["p-b"]);
+}
+
+#[test]
+fn sent_contexts_are_listed_and_compared() {
+    let house = plan();
+    house.meu(&["run", "-j1"]).ok();
+    house.put("notes/x.md", "x, and more\n");
+    let diff = house.meu(&["context", "diff", "a", "--json"]).json();
+    assert_eq!(diff["items"][0]["ref"], "doc:notes/x.md");
+    assert_eq!(diff["items"][0]["change"], "modified");
+    house.meu(&["run", "-j1"]).ok();
+    let history = house.meu(&["context", "history", "a", "--json"]).json();
+    let requests: Vec<&str> = history["contexts"]
+        .as_array()
+        .expect("contexts")
+        .iter()
+        .filter_map(|row| row["request"].as_str())
+        .collect();
+    assert_eq!(requests.len(), 2);
+    let diff = house.meu(&["context", "diff", "a", &requests[0][..12], &requests[1][..12]]).ok();
+    assert!(diff.out.contains("  ~ doc:notes/x.md  "), "{}", diff.out);
+}
+
+#[test]
+fn links_are_added_and_removed_in_place() {
+    let house = plan();
+    let before = house.read("tasks/a.toml");
+    house.meu(&["link", "add", "p/b", "refers", "p/c"]).ok();
+    assert!(house.read("tasks/p/b.toml").ends_with("refers = [\"p/c\"]\n"));
+    let said = house.meu(&["link", "add", "a", "requires", "p/c"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.starts_with("error: a circle of `requires`: a -> p/c -> p/b -> a\n"), "{}", said.err);
+    assert_eq!(house.read("tasks/a.toml"), before);
+    house.meu(&["link", "rm", "p/c", "p/b"]).ok();
+    assert!(!house.read("tasks/p/c.toml").contains("requires"));
+    assert_eq!(house.meu(&["link", "rm", "p/c", "p/b"]).code, 1);
+}
+
+#[test]
+fn a_renamed_task_takes_everything_along_and_asks_nobody() {
+    let house = plan().file(
+        "tasks/card.toml",
+        "run = \"template\"\nrequires = [\"p/b\"]\nprompt = \"\"\"\n{{ text(\"task:p/b\") }}\n\"\"\"\n",
+    );
+    house.meu(&["run"]).ok();
+    house.asked();
+    let output = house.read("out/p/b.md");
+    house.meu(&["mv", "p", "part/two"]).ok();
+    assert!(!house.exists("tasks/p.toml") && !house.exists("tasks/p/b.toml") && !house.exists("out/p/b.md"));
+    assert_eq!(house.read("out/part/two/b.md"), output);
+    assert!(
+        house.read("tasks/part/two.toml").contains("requires = [\"p/*\", \"part/two/b\", \"part/two/c\"]"),
+        "{}",
+        house.read("tasks/part/two.toml")
+    );
+    assert!(
+        house
+            .read("tasks/part/two/c.toml")
+            .contains("refers = [\"a\"]\n[context]\nexclude = [\"task:part/two\"]\n"),
+        "{}",
+        house.read("tasks/part/two/c.toml")
+    );
+    assert!(house.read("tasks/card.toml").contains("text(\"task:part/two/b\")"));
+    house.run_asks(&[]);
+    assert_eq!(house.meu(&["status", "--check"]).code, 0);
+    // What was stale stays so.
+    house.put("notes/x.md", "new\n");
+    house.meu(&["mv", "a", "first"]).ok();
+    assert_eq!(house.state("first"), "stale");
+    assert!(
+        house
+            .read("tasks/first.toml")
+            .starts_with("# why this task is here\nprompt = \"answer of a\"   # short\n")
+    );
+    house.run_asks(&["a"]);
+}
+
+#[test]
+fn a_rename_that_cannot_be_is_refused_whole() {
+    let house = plan().file("tasks/t.toml", "[tasks.one]\nprompt = \"x\"\n");
+    let before = house.files();
+    for (old, new) in [("p/b", "a"), ("p", "p/b/x"), ("t/one", "one"), ("a", "../a"), ("a", "x y")] {
+        let said = house.meu(&["mv", old, new]);
+        assert_eq!(said.code, 2, "{old} {new}: {}{}", said.out, said.err);
+    }
+    assert!(house.files() == before);
+}
+
+#[test]
+fn a_default_title_is_written_out_before_a_rename() {
+    let house = House::new().file("tasks/old-name.toml", "prompt = \"answer\"\n");
+    house.meu(&["run"]).ok();
+    house.asked();
+    house.meu(&["mv", "old-name", "new-name"]).ok();
+    assert_eq!(house.read("tasks/new-name.toml"), "prompt = \"answer\"\ntitle = \"Old name\"\n");
+    house.run_asks(&[]);
+}
+
+#[test]
+fn a_rejection_makes_a_task_stale_and_is_part_of_the_request() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    house.asked();
+    house.meu(&["reject", "a", "-m", "shorter, please"]).ok();
+    assert!(house.read("tasks/a.toml").ends_with("revisions = [\"shorter, please\"]\n"));
+    assert_eq!(house.state("a"), "stale");
+    let full = house.meu(&["context", "show", "a", "--full"]).ok().out;
+    assert!(full.contains("\n- shorter, please\n"), "{full}");
+}
+
+#[test]
+fn approvals_are_walked_through_at_a_prompt() {
+    let house = House::new().task("a", "approval = true\n").task("b", "approval = true\n");
+    house.meu(&["run", "-k"]);
+    let mut child =
+        house.command(&["approve"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("meu starts");
+    child.stdin.take().expect("a pipe").write_all(b"y\nn\n").expect("answers");
+    let said = said(child.wait_with_output().expect("meu ends"));
+    assert!(said.out.contains("a (out/a.md)\nanswer of a\n"), "{}", said.out);
+    assert_eq!((house.state("a"), house.state("b")), ("fresh".into(), "awaiting".into()));
+    // Edited afterwards: the next walk shows what changed since the approval.
+    house.put("out/a.md", "answer of a, edited\n");
+    let mut child =
+        house.command(&["approve"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("meu starts");
+    child.stdin.take().expect("a pipe").write_all(b"q\n").expect("answers");
+    let said = self::said(child.wait_with_output().expect("meu ends"));
+    assert!(said.out.contains("-answer of a\n+answer of a, edited\n"), "{}", said.out);
+}
+
+#[test]
+fn a_diff_shows_a_persons_edit() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.meu(&["diff", "a"]).ok().out, "out/a.md is as it was built\n");
+    house.put("out/a.md", "my answer\n");
+    assert_eq!(
+        house.meu(&["diff", "a"]).ok().out,
+        "--- built\n+++ out/a.md\n@@ -1 +1 @@\n-answer of a\n+my answer\n"
+    );
+}
+
+#[test]
+fn an_adopted_answer_beside_goes_only_if_its_words_were_taken() {
+    let house = House::new().task("a", "").file("out/a.md", "mine\n");
+    house.meu(&["run"]);
+    assert!(house.exists("out/a.new.md"));
+    let said = house.meu(&["adopt", "a"]).ok();
+    assert!(
+        said.out.contains("kept out/a.new.md: not all of its words were taken over (`--discard` removes it)")
+    );
+    house.put("out/a.md", "mine\nanswer of a\n");
+    let said = house.meu(&["adopt", "a"]).ok();
+    assert!(said.out.contains("removed out/a.new.md"), "{}", said.out);
+    assert!(!house.exists("out/a.new.md"));
+    house.run_asks(&[]);
+}
