@@ -165,6 +165,18 @@ impl Lock {
         best.or_else(|| known.iter().copied().min_by_key(|record| record.line()))
     }
 
+    /// The record of another task that made a text at this very place: meu's own text, no person's.
+    pub fn other_maker(&self, task: &str, output: &str, text: Digest) -> Option<&Record> {
+        let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);
+        others.filter(|record| record.output == output).find(|record| record.built.blake3 == text)
+    }
+
+    /// The record of another task that was at this place, whatever its text is now.
+    pub fn other_record(&self, task: &str, output: &str) -> Option<&Record> {
+        let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);
+        others.into_iter().find(|record| record.output == output)
+    }
+
     /// Whether a line of this task cannot be read.
     pub fn broken_line(&self, task: &str) -> Option<&Broken> {
         self.broken.iter().find(|broken| broken.task.as_deref() == Some(task))

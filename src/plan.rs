@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, TextId};
 use crate::graph::Ix;
 use crate::lock::Record;
 use crate::request::{Change, Parts, Reason, compare};
@@ -76,8 +76,8 @@ pub struct Failure {
     pub request: Option<Digest>,
     /// What happened, with the way out.
     pub message: String,
-    /// Whether an answer is there that could not be merged into the edited output.
-    pub conflict: bool,
+    /// The answer that could not be merged into the edited output.
+    pub conflict: Option<TextId>,
 }
 
 /// Today's request.
@@ -130,6 +130,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// A failure.
+    pub fn failed(message: String) -> Self {
+        Verdict {
+            state: State::Failed,
+            reasons: Vec::new(),
+            on: Vec::new(),
+            message: Some(message),
+            unchanged: None,
+        }
+    }
+
     /// Whether a run would try to make the output anew, so that those below wait for it.
     pub fn must_run(&self) -> bool {
         match self.state {
@@ -159,9 +170,11 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
     let unchanged = facts.today.and_then(|today| facts.record.map(|record| record.request == today.request));
     let known = |text: Digest| facts.record.is_some_and(|record| record.knows(text));
     let edited = !facts.manual && facts.on_disk.is_some_and(|text| !known(text));
-    let failure = facts.failure.filter(|failure| match (failure.request, facts.today) {
-        (Some(tried), Some(today)) => tried == today.request,
-        _ => true,
+    // A failure counts for its own request, and never against proof that all is well.
+    let proven = unchanged == Some(true) && !edited && facts.on_disk.is_some();
+    let failure = facts.failure.filter(|failure| match facts.today {
+        Some(today) => failure.request == Some(today.request) && !proven,
+        None => facts.trouble.is_none(),
     });
     let message = facts.trouble.clone().or_else(|| failure.map(|failure| failure.message.clone()));
 
@@ -256,7 +269,6 @@ fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reas
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::TextId;
 
     fn parts() -> Parts {
         Parts {
@@ -351,7 +363,7 @@ mod tests {
         let failure = |request: &str| Failure {
             request: Some(Digest::of(request)),
             message: "no".into(),
-            conflict: false,
+            conflict: None,
         };
         let (own, other) = (failure("q"), failure("z"));
         let today = Today { request: Digest::of("q"), parts: parts() };

@@ -127,8 +127,7 @@ fn show(env: &Env, arguments: Show) -> Done {
 }
 
 fn change(env: &Env, item: Item, done: &str, how: fn(&mut TaskText, &str) -> Result<bool, String>) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let ix = select::one(&workspace, &item.task)?;
     let name = ItemRef::parse(&item.item)
         .map_err(|message| Error::invalid(message).help(format!("write `task:{0}` or `doc:{0}`", item.item)))?
@@ -145,8 +144,7 @@ fn change(env: &Env, item: Item, done: &str, how: fn(&mut TaskText, &str) -> Res
 }
 
 fn approve(env: &Env, arguments: Approve) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let ix = select::one(&workspace, &arguments.task)?;
     let items: Vec<String> = match arguments.off {
         true => Vec::new(),

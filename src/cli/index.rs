@@ -17,9 +17,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
-    let workspace = env.load()?;
     if arguments.write {
-        let _hold = disk::hold(&workspace.store)?;
+        let (_hold, workspace) = env.load_held()?;
         let written = write(&workspace)?;
         let path = &workspace.graph.config.index;
         if env.shell.json {
@@ -27,7 +26,10 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
         } else if !env.shell.quiet {
             env.shell.out(&if written { format!("wrote {path}") } else { format!("{path} is up to date") });
         }
-    } else if env.shell.json {
+        return Ok(None);
+    }
+    let workspace = env.load()?;
+    if env.shell.json {
         env.shell.json(&json!({"contents": index::contents(&workspace.graph)}));
     } else {
         env.shell.raw(&index::contents(&workspace.graph));

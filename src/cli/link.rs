@@ -5,7 +5,6 @@ use serde_json::json;
 
 use super::{Done, Env, edit, select};
 use crate::diag::Error;
-use crate::disk;
 use crate::graph::{Graph, Ix};
 use crate::show::plain;
 use crate::spec::{LinkKind, split_heading};
@@ -120,8 +119,7 @@ fn list(env: &Env, arguments: List) -> Done {
 }
 
 fn add(env: &Env, arguments: Add) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let from = select::one(&workspace, &arguments.from)?;
     let (name, heading) = split_heading(&arguments.to);
     let to = workspace.graph.node(select::one(&workspace, name)?).id().to_owned();
@@ -132,8 +130,7 @@ fn add(env: &Env, arguments: Add) -> Done {
 }
 
 fn rm(env: &Env, arguments: Rm) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let from = select::one(&workspace, &arguments.from)?;
     let to = select::one(&workspace, split_heading(&arguments.to).0)?;
     let node = workspace.graph.node(from);

@@ -24,7 +24,7 @@ pub use index::write as write_index;
 use clap::{Args, Parser, Subcommand};
 
 use crate::diag::{Error, ErrorKind, Severity};
-use crate::disk::{self, Workspace};
+use crate::disk::{self, Hold, Store, Workspace};
 use crate::show::{ColorChoice, Shell};
 
 /// A build system for documents that language models write.
@@ -111,6 +111,19 @@ impl Env {
             Some(directory) => current.join(directory),
             None => current,
         })
+    }
+
+    /// The project, held: nobody else changes it from before it is read until the hold is dropped.
+    fn load_held(&self) -> Result<(Hold, Workspace), Error> {
+        let root = disk::find_project(&self.folder()?)?;
+        let store =
+            Store::new(&root).map_err(|error| Error::invalid(format!("{}: {error}", root.display())))?;
+        if !store.meu().is_dir() {
+            // Nothing is made in a project that is not whole.
+            disk::load(&root)?;
+        }
+        let hold = disk::hold(&store)?;
+        Ok((hold, self.load()?))
     }
 
     /// The project around that folder. Its warnings are told.

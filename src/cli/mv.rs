@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::{Done, Env, select, write_index};
-use crate::disk;
 use crate::graph;
 use crate::run;
 
@@ -17,8 +16,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn mv(env: &Env, arguments: Arguments) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let old = select::one(&workspace, &arguments.old)?;
     let new = arguments.new.trim_end_matches(".toml");
     let renamed = graph::rename(&workspace.graph, old, new)?;

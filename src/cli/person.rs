@@ -69,9 +69,8 @@ pub(super) struct Cat {
 type Decision = fn(&Workspace, &[Ix]) -> Result<Vec<String>, Error>;
 
 fn decide(env: &Env, selectors: &[String], decision: Decision) -> Done {
-    let workspace = env.load()?;
+    let (_hold, workspace) = env.load_held()?;
     let tasks = select::select(&workspace, selectors, &[])?;
-    let _hold = disk::hold(&workspace.store)?;
     let lines = decision(&workspace, &tasks)?;
     if env.shell.json {
         env.shell.json(&serde_json::json!({"done": lines}));
@@ -89,8 +88,7 @@ pub(super) fn adopt(env: &Env, arguments: Adopt) -> Done {
 }
 
 pub(super) fn reject(env: &Env, arguments: Reject) -> Done {
-    let workspace = env.load()?;
-    let _hold = disk::hold(&workspace.store)?;
+    let (_hold, workspace) = env.load_held()?;
     let ix = select::one(&workspace, &arguments.task)?;
     if arguments.message.trim().is_empty() {
         return Err(Error::invalid("say with -m what to change"));
@@ -120,9 +118,8 @@ pub(super) fn diff(env: &Env, arguments: Diff) -> Done {
 
 /// Walks through all that awaits approval, at a plain prompt.
 fn walk(env: &Env) -> Done {
-    let workspace = env.load()?;
+    let (_hold, workspace) = env.load_held()?;
     let verdicts = Survey::all(&workspace, None);
-    let _hold = disk::hold(&workspace.store)?;
     let mut approved = Vec::new();
     for ix in workspace.graph.order().iter().copied() {
         if verdicts[ix.0].as_ref().is_none_or(|verdict| verdict.state != State::Awaiting) {
@@ -131,8 +128,7 @@ fn walk(env: &Env) -> Done {
         let node = workspace.graph.node(ix);
         let texts = run::texts_of(&workspace, ix)?;
         show::approval(&env.shell, node.id(), node.output.as_str(), &texts);
-        loop {
-            let Some(word) = env.shell.ask("approve? [y]es, [n]o, [q]uit: ") else { break };
+        while let Some(word) = env.shell.ask("approve? [y]es, [n]o, [q]uit: ") {
             match word.as_str() {
                 "y" | "yes" => approved.push(ix),
                 "n" | "no" | "" => {}

@@ -1,5 +1,7 @@
 //! `meu run`
 
+use std::collections::HashMap;
+
 use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
@@ -10,7 +12,7 @@ use crate::plan::{State, Verdict};
 use crate::provider::Providers;
 use crate::request::{Scene, build};
 use crate::run::{Limits, Options, Survey};
-use crate::show::{self, Reporter};
+use crate::show::{self, Reporter, plain};
 use crate::spec::{Order, ProviderApi, Runner};
 
 /// Bring tasks up to date: only those whose request changed are asked for, in order
@@ -80,7 +82,10 @@ fn amount(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     disk::on_interrupt();
-    let mut workspace = env.load()?;
+    let (_hold, mut workspace) = match arguments.dry_run {
+        true => (None, env.load()?),
+        false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
+    };
     if let Some(provider) = &arguments.provider {
         workspace.graph.use_provider(provider)?;
     }
@@ -91,7 +96,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         true => Ok(Vec::new()),
         false => select::select(&workspace, selectors, &[]),
     };
-    let options = Options {
+    let mut options = Options {
         force: some(&arguments.force)?,
         assume_fresh: some(&arguments.assume_fresh)?,
         targets,
@@ -105,15 +110,18 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         frozen: arguments.frozen,
         no_cache: arguments.no_cache,
         limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
+        refused: Default::default(),
     };
     let providers = Providers::new(&graph.config);
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
     if arguments.dry_run {
         return dry_run(env, &workspace, &providers, &options, chosen);
     }
-    refuse_early(&workspace, &providers, &options, &chosen)?;
+    for ix in options.force.iter().filter(|ix| !chosen[ix.0]) {
+        env.shell.note(&format!("{} is not in this run, so it is not forced", plain(graph.node(*ix).id())));
+    }
+    options.refused = refuse_early(&workspace, &providers, &options, &chosen)?;
 
-    let _hold = disk::hold(&workspace.store)?;
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
     let width =
@@ -131,47 +139,57 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     Ok(bad.then_some(ErrorKind::Failed))
 }
 
-/// What forbids a run before its first step: trust, keys, prices.
+/// What forbids a run before its first step: trust, keys, prices. Returns what may not be asked for,
+/// should it come to that.
 fn refuse_early(
     workspace: &Workspace,
     providers: &Providers,
     options: &Options,
     chosen: &[bool],
-) -> Result<(), Error> {
+) -> Result<HashMap<Ix, Error>, Error> {
     let graph = &workspace.graph;
     let asks = |ix: Ix| match &graph.node(ix).task.run {
         Runner::Program(_) => true,
         Runner::Model => graph.provider(ix).is_some_and(|provider| provider.api != ProviderApi::Offline),
         _ => false,
     };
+    let is_model = |ix: Ix| graph.node(ix).task.run == Runner::Model;
     let could: Vec<Ix> = graph.nodes().map(|(ix, _)| ix).filter(|ix| chosen[ix.0] && asks(*ix)).collect();
-    if options.limits.cost.is_some() {
-        for ix in could.iter().copied() {
-            let name = &graph.node(ix).model.provider;
-            if graph.node(ix).task.run == Runner::Model && providers.price(name).is_none() {
-                return Err(Error::invalid(format!(
-                    "--max-cost needs a price, and the provider `{name}` has none"
-                ))
-                .help(format!(
-                    "add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]"
-                )));
-            }
+    for ix in could.iter().copied().filter(|ix| options.limits.cost.is_some() && is_model(*ix)) {
+        let name = &graph.node(ix).model.provider;
+        if providers.price(name).is_none() {
+            return Err(Error::invalid(format!(
+                "--max-cost needs a price, and the provider `{name}` has none"
+            ))
+            .help(format!(
+                "add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]"
+            )));
         }
     }
     if could.is_empty() || options.frozen {
-        return Ok(());
+        return Ok(HashMap::new());
     }
-    let verdicts = Survey::all(workspace, Some(chosen.to_vec()));
-    let runs = |ix: &Ix| options.force.contains(ix) || verdicts[ix.0].as_ref().is_none_or(Verdict::must_run);
-    let will: Vec<Ix> = could.into_iter().filter(runs).collect();
-    let missing = Trust::wanted(graph, will.iter().copied(), &workspace.store).missing();
-    if !missing.is_empty() {
-        return Err(missing.refused());
+    let missing = |tasks: &[Ix]| Trust::wanted(graph, tasks.iter().copied(), &workspace.store).missing();
+    let keyless = |ix: Ix| match is_model(ix) {
+        true => providers.check(&graph.node(ix).model.provider).err(),
+        false => None,
+    };
+    // All that will be asked for is refused at once; what only may be, when it comes to it.
+    let verdicts = Survey::with_options(workspace, chosen.to_vec(), &options.force, &options.assume_fresh);
+    let will: Vec<Ix> =
+        could.iter().copied().filter(|ix| verdicts[ix.0].as_ref().is_none_or(Verdict::must_run)).collect();
+    let untrusted = missing(&will);
+    if !untrusted.is_empty() {
+        return Err(untrusted.refused());
     }
-    for ix in will.iter().filter(|ix| graph.node(**ix).task.run == Runner::Model) {
-        providers.check(&graph.node(*ix).model.provider)?;
+    if let Some(error) = will.iter().find_map(|ix| keyless(*ix)) {
+        return Err(error);
     }
-    Ok(())
+    let refused = |ix: Ix| {
+        let untrusted = missing(&[ix]);
+        if untrusted.is_empty() { keyless(ix) } else { Some(untrusted.refused()) }
+    };
+    Ok(could.into_iter().filter_map(|ix| Some((ix, refused(ix)?))).collect())
 }
 
 fn dry_run(
@@ -182,7 +200,7 @@ fn dry_run(
     chosen: Vec<bool>,
 ) -> Done {
     let graph = &workspace.graph;
-    let verdicts = Survey::all(workspace, Some(chosen));
+    let verdicts = Survey::with_options(workspace, chosen, &options.force, &options.assume_fresh);
     let scene = Scene { graph, templates: &workspace.templates };
     let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
     for ix in graph.order() {

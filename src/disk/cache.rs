@@ -4,6 +4,7 @@
 //! as absent. Entries are written in place, without sync: a torn one is a damaged one.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -56,22 +57,30 @@ impl Cache<'_> {
         self.0.meu().join("cache").join(kind).join(&hex[..2]).join(&hex[2..])
     }
 
-    /// The cache serves; it never stops a run. What cannot be stored is asked for again.
-    fn put(&self, kind: &str, digest: Digest, bytes: &[u8], replace: bool) {
+    fn put(&self, kind: &str, digest: Digest, bytes: &[u8]) -> io::Result<()> {
         let place = self.place(kind, digest);
         // What is there may be damaged; only the same bytes need no writing.
-        if !replace && fs::read(&place).is_ok_and(|there| there == bytes) {
-            return;
+        if fs::read(&place).is_ok_and(|there| there == bytes) {
+            return Ok(());
         }
-        let folder = place.parent().map_or(Ok(()), fs::create_dir_all);
-        let _ = folder.and_then(|()| fail_point("cache")).and_then(|()| fs::write(&place, bytes));
+        place.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fail_point("cache")?;
+        fs::write(&place, bytes)
     }
 
-    /// Keeps a text.
+    /// Keeps a text that can be made again. The cache serves; it stops no run.
     pub fn put_text(&self, text: &str) -> Digest {
         let digest = Digest::of(text);
-        self.put("texts", digest, text.as_bytes(), false);
+        let _ = self.put("texts", digest, text.as_bytes());
         digest
+    }
+
+    /// Keeps a text that is about to be replaced: on the medium, or an error.
+    pub fn keep_text(&self, text: &str) -> io::Result<Digest> {
+        let digest = Digest::of(text);
+        self.put("texts", digest, text.as_bytes())?;
+        fs::File::open(self.place("texts", digest))?.sync_all()?;
+        Ok(digest)
     }
 
     /// A text, if it is there whole.
@@ -89,10 +98,9 @@ impl Cache<'_> {
     }
 
     /// Keeps an answer.
-    pub fn put_answer(&self, request: Digest, stored: &Stored, text: &str) {
-        self.put("texts", stored.text, text.as_bytes(), false);
-        let bytes = serde_json::to_vec(stored).unwrap_or_default();
-        self.put("answers", request, &bytes, true);
+    pub fn put_answer(&self, request: Digest, stored: &Stored, text: &str) -> io::Result<()> {
+        self.put("texts", stored.text, text.as_bytes())?;
+        self.put("answers", request, &serde_json::to_vec(stored)?)
     }
 
     /// An answer with its text, if both are there whole.
@@ -106,7 +114,7 @@ impl Cache<'_> {
     /// Keeps a request as it is sent, with its items.
     pub fn put_request(&self, digest: Digest, request: &Request, items: &[SentItem]) {
         let sent = serde_json::json!({"request": request, "items": items});
-        self.put("requests", digest, &serde_json::to_vec(&sent).unwrap_or_default(), false);
+        let _ = self.put("requests", digest, &serde_json::to_vec(&sent).unwrap_or_default());
     }
 
     /// The items of a request that was sent, by its digest or the beginning of it.
@@ -132,7 +140,7 @@ impl Cache<'_> {
 }
 
 /// Writes a file for a program to read; it is swept away with the next run.
-pub fn write_scratch(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+pub fn write_scratch(path: &std::path::Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     fs::write(path, text)
 }

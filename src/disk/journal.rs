@@ -37,8 +37,10 @@ pub enum Entry {
     Record {
         /// The new record.
         record: Box<Record>,
-        /// The text that is about to be written; `None` if the file stays as it is.
-        writes: Option<Digest>,
+        /// The text that the file had before; `None` if there was no file.
+        before: Option<Digest>,
+        /// The text that it is about to have, or that stays.
+        writes: Digest,
     },
 }
 
@@ -55,20 +57,32 @@ impl<'a> Journal<'a> {
         Journal { store, file: Mutex::new(None) }
     }
 
+    /// Makes sure that the journal can be written, before anybody is asked.
+    pub fn open(&self) -> io::Result<()> {
+        fail_point("journal")?;
+        self.opened(&mut self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner)).map(drop)
+    }
+
+    fn opened<'f>(&self, file: &'f mut Option<File>) -> io::Result<&'f mut File> {
+        match file {
+            Some(file) => Ok(file),
+            None => {
+                let path = self.store.meu().join("journal");
+                let mut new = File::options().append(true).create(true).open(&path)?;
+                if !fs::read(&path)?.ends_with(b"\n") {
+                    new.write_all(b"\n")?;
+                }
+                Ok(file.insert(new))
+            }
+        }
+    }
+
     /// Adds an entry; with `sync` it is on the medium when this returns.
     pub fn add(&self, entry: &Entry, sync: bool) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if guard.is_none() {
-            let path = self.store.meu().join("journal");
-            let mut file = File::options().append(true).create(true).open(&path)?;
-            if !fs::read(&path)?.ends_with(b"\n") {
-                file.write_all(b"\n")?;
-            }
-            *guard = Some(file);
-        }
-        let Some(file) = guard.as_mut() else { return Ok(()) };
+        let file = self.opened(&mut guard)?;
         fail_point("journal")?;
         file.write_all(&line)?;
         if sync {
@@ -92,8 +106,8 @@ impl<'a> Journal<'a> {
 pub struct Replay {
     /// Answers by their request, the last one counts.
     pub answers: HashMap<Digest, (Stored, String)>,
-    /// Records whose text may be on disk, in order.
-    pub records: Vec<(Record, Option<Digest>)>,
+    /// Records whose text may be on disk, in order: the record, the text before, the text after.
+    pub records: Vec<(Record, Option<Digest>, Digest)>,
     /// Whether there is a journal at all.
     pub found: bool,
 }
@@ -107,7 +121,7 @@ pub fn replay(store: &Store) -> Replay {
             Ok(Entry::Answer { request, stored, text, .. }) if Digest::of(&text) == stored.text => {
                 replay.answers.insert(request, (stored, text));
             }
-            Ok(Entry::Record { record, writes }) => replay.records.push((*record, writes)),
+            Ok(Entry::Record { record, before, writes }) => replay.records.push((*record, before, writes)),
             _ => {}
         }
     }
@@ -115,10 +129,10 @@ pub fn replay(store: &Store) -> Replay {
 }
 
 impl Replay {
-    /// Keeps all answers in the cache.
-    pub fn keep(&self, cache: &Cache<'_>) {
-        for (request, (stored, text)) in &self.answers {
-            cache.put_answer(*request, stored, text);
-        }
+    /// Keeps all answers in the cache; tells whether they are there now.
+    pub fn keep(&self, cache: &Cache<'_>) -> bool {
+        let kept =
+            self.answers.iter().map(|(request, (stored, text))| cache.put_answer(*request, stored, text));
+        kept.fold(true, |all, kept| all && kept.is_ok())
     }
 }

@@ -53,21 +53,18 @@ pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
     })
 }
 
-/// No output may lie behind a symlink that leads out of the project.
+/// No output may lie behind a symlink: what is there could be git's own.
 fn check_output_folders(store: &Store, graph: &Graph, sink: &Sink) {
     let mut known: BTreeMap<&str, bool> = BTreeMap::new();
     for (_, node) in graph.nodes() {
         let folder = node.output.folder();
-        if *known.entry(folder).or_insert_with(|| store.leads_out(folder)) {
+        if *known.entry(folder).or_insert_with(|| store.leads_elsewhere(folder)) {
             let place =
                 node.task.output.as_ref().map_or_else(|| node.task.id.place(), |output| output.place());
             sink.push(
-                Diagnostic::error(format!(
-                    "the output `{}` lies behind a symlink out of the project",
-                    node.output
-                ))
-                .at(place)
-                .help("choose another place, or replace the symlink by a folder"),
+                Diagnostic::error(format!("the output `{}` lies behind a symlink", node.output))
+                    .at(place)
+                    .help("choose another place, or replace the symlink by a folder"),
             );
         }
     }
@@ -103,8 +100,8 @@ pub fn load_config(store: &Store, sink: &Sink) -> Config {
     let source = Arc::new(Source { path: "meu.toml".into(), text });
     let mut config = parse_config(&source, sink);
     if config.name.is_empty() {
-        let folder = store.root().file_name().map(|name| name.to_string_lossy().into_owned());
-        config.name = folder.unwrap_or_else(|| "project".into());
+        // Not the folder's name: a clone elsewhere is the same project.
+        config.name = "project".into();
     }
     config
 }
@@ -155,15 +152,16 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let templates = load_templates(&store, &sink);
 
     let project = Project { config, tasks };
-    let orphans: Vec<RelPath> = {
-        let known: std::collections::HashSet<&str> =
-            project.tasks.iter().map(|task| task.id.value.as_str()).collect();
-        let gone = lock.tasks().filter(|id| !known.contains(id)).flat_map(|id| lock.records(id));
-        gone.filter_map(|record| RelPath::parse(&record.output).ok()).collect()
-    };
+    // Whatever a record names was written by meu: the outputs of tasks that are gone, that became
+    // duplicates, or whose place was changed. Globs skip them all.
+    let recorded: Vec<RelPath> = lock
+        .tasks()
+        .flat_map(|id| lock.records(id))
+        .filter_map(|record| RelPath::parse(&record.output).ok())
+        .collect();
     let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
     let index = project.config.index.clone();
-    let graph = graph::build(project, &files, &orphans, &sink);
+    let graph = graph::build(project, &files, &recorded, &sink);
     let made = graph
         .nodes()
         .map(|(_, node)| node.output.folded())
@@ -206,13 +204,13 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
 }
 
 impl Workspace {
-    /// A record of the journal counts once the text that it speaks of is on disk.
+    /// A record of the journal counts once the file is no longer what it was before: then the text was
+    /// written, whatever a person did to it since.
     fn lay_journal_over(&mut self) {
-        for (record, writes) in &self.replay.records {
-            let on_disk = || {
-                RelPath::parse(&record.output).ok().and_then(|path| self.shelf.digest(&path).ok()).flatten()
-            };
-            if writes.is_none() || on_disk() == *writes {
+        for (record, before, writes) in &self.replay.records {
+            let path = RelPath::parse(&record.output).ok();
+            let on_disk = path.and_then(|path| self.shelf.digest(&path).ok()).flatten();
+            if on_disk == Some(*writes) || (*before != Some(*writes) && on_disk != *before) {
                 self.lock.put(record.clone());
             }
         }

@@ -89,12 +89,16 @@ impl Store {
 
     /// Writes a file of the project whole or not at all.
     pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> io::Result<()> {
-        let mut full = self.full(path);
-        if fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) {
-            full = full.canonicalize()?;
+        let full = self.full(path);
+        // Behind a symlink could be anything, git's own files too.
+        if self.is_aliased(path) {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is a symlink or lies behind one",
+            ));
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
-        self.make_folder(&folder)?;
+        fs::create_dir_all(&folder)?;
         self.replace(&full, text.as_bytes(), durability)?;
         self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
         Ok(())
@@ -123,26 +127,22 @@ impl Store {
         self.replace(&full, bytes, durability)
     }
 
-    /// Whether a folder of the project, as far as it exists, lies outside of it.
-    pub fn leads_out(&self, folder: &str) -> bool {
+    /// Whether a folder of the project, as far as it exists, is reached through a symlink.
+    pub fn leads_elsewhere(&self, folder: &str) -> bool {
+        if folder.is_empty() {
+            return false;
+        }
         let full = self.root.join(folder);
-        let existing = full.ancestors().find(|folder| folder.exists()).unwrap_or(&self.root);
-        !existing.canonicalize().is_ok_and(|real| real.starts_with(&self.root))
+        let existing =
+            full.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&self.root);
+        let own = |path: &Path| path.to_string_lossy().to_lowercase();
+        !existing.canonicalize().is_ok_and(|real| own(&real) == own(existing))
     }
 
-    /// A folder that is there and inside the project.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut existing = folder;
-        while !existing.exists() {
-            existing = existing.parent().unwrap_or(&self.root);
-        }
-        if !existing.canonicalize()?.starts_with(&self.root) {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "a symlink leads it out of the project",
-            ));
-        }
-        fs::create_dir_all(folder)
+    /// Whether a file is a symlink, or lies behind one.
+    pub fn is_aliased(&self, path: &RelPath) -> bool {
+        self.leads_elsewhere(path.folder())
+            || fs::symlink_metadata(self.full(path)).is_ok_and(|meta| meta.is_symlink())
     }
 
     fn replace(&self, full: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {

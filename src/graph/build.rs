@@ -11,10 +11,10 @@ use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, reserved_
 
 /// Builds the graph of a project.
 ///
-/// `files` are the project's files that document globs may find, sorted; `orphans` the outputs of
-/// tasks that are gone, which globs skip. Problems go to the sink; after
+/// `files` are the project's files that document globs may find, sorted; `recorded` the places of
+/// outputs that were written before, which globs skip. Problems go to the sink; after
 /// an error the graph may lack links, order and levels.
-pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Sink) -> Graph {
+pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &Sink) -> Graph {
     let tasks = unique(project.tasks, sink);
     let by_id: HashMap<String, Ix> =
         tasks.iter().enumerate().map(|(at, task)| (task.id.value.clone(), Ix(at))).collect();
@@ -22,7 +22,7 @@ pub fn build(project: Project, files: &[RelPath], orphans: &[RelPath], sink: &Si
     let ids = Ids::new(&tasks);
     let duplicates = resolve_duplicates(&tasks, &ids, sink);
     let outputs = outputs(&project.config, &tasks, &duplicates, sink);
-    let documents = Documents::new(&project.config, files, orphans, &outputs);
+    let documents = Documents::new(&project.config, files, recorded, &outputs);
     let vars = Arc::new(project.config.vars.clone());
 
     let mut nodes = Vec::with_capacity(tasks.len());

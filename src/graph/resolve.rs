@@ -148,7 +148,7 @@ fn candidates(from: &str, name: &str) -> Vec<String> {
 pub(super) struct Documents<'a> {
     files: &'a [RelPath],
     config: &'a Config,
-    /// By folded path: the task that writes it; an orphan's output has none.
+    /// By folded path: the task that writes it; one written before has none.
     written: BTreeMap<String, Option<Ix>>,
 }
 
@@ -156,10 +156,10 @@ impl<'a> Documents<'a> {
     pub(super) fn new(
         config: &'a Config,
         files: &'a [RelPath],
-        orphans: &[RelPath],
+        recorded: &[RelPath],
         outputs: &[RelPath],
     ) -> Self {
-        let gone = orphans.iter().map(|path| (path.folded(), None));
+        let gone = recorded.iter().map(|path| (path.folded(), None));
         let made = outputs.iter().enumerate().map(|(at, path)| (path.folded(), Some(Ix(at))));
         let written = gone.chain(made).collect();
         Documents { files, config, written }

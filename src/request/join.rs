@@ -9,7 +9,8 @@ pub(super) fn join(title: &str, parts: &[(String, String)]) -> String {
     for (title, text) in parts {
         joined.push_str(&format!("\n## {title}\n"));
         let text = text.trim();
-        let all = headings(text);
+        // Headings in quotations and lists are the quoted text's own.
+        let all: Vec<_> = headings(text).into_iter().filter(|heading| !heading.nested).collect();
         let repeats = all.first().is_some_and(|first| first.section.start == 0 && first.text == *title);
         let shallowest =
             all.iter().skip(usize::from(repeats)).map(|heading| heading.level).min().unwrap_or(3);
@@ -17,16 +18,14 @@ pub(super) fn join(title: &str, parts: &[(String, String)]) -> String {
         let mut body = String::new();
         let mut at = 0;
         for (number, heading) in all.iter().enumerate() {
-            let start = heading.section.start;
-            body.push_str(&text[at..start]);
-            let (old, after) = heading_line(&text[start..]);
+            body.push_str(&text[at..heading.head.start]);
             if number > 0 || !repeats {
                 body.push_str(&"#".repeat((heading.level + down).min(6)));
                 body.push(' ');
-                body.push_str(old);
+                body.push_str(&words_of_heading(&text[heading.head.clone()]));
                 body.push('\n');
             }
-            at = start + after;
+            at = heading.head.end;
         }
         body.push_str(&text[at..]);
         let body = body.trim();
@@ -37,27 +36,18 @@ pub(super) fn join(title: &str, parts: &[(String, String)]) -> String {
     joined
 }
 
-/// A heading's words as they are written, and the length of its line or, underlined, lines.
-fn heading_line(text: &str) -> (&str, usize) {
-    let line_end = text.find('\n').map_or(text.len(), |at| at + 1);
-    let line = text[..line_end].trim();
-    if line.starts_with('#') {
-        let words = line.trim_start_matches('#').trim();
+/// A heading's words as they are written, without its marks, in one line.
+fn words_of_heading(head: &str) -> String {
+    let head = head.trim();
+    if head.starts_with('#') {
+        let words = head.trim_start_matches('#').trim();
         let closed = words.trim_end_matches('#');
-        let words = if closed.ends_with(' ') || closed.is_empty() { closed.trim_end() } else { words };
-        return (words, line_end);
+        return if closed.is_empty() || closed.ends_with([' ', '\t']) { closed.trim_end() } else { words }
+            .to_owned();
     }
-    // Underlined headings may span lines; the underline is the first line of `=` or `-` alone.
-    let mut at = line_end;
-    while at < text.len() {
-        let end = text[at..].find('\n').map_or(text.len(), |found| at + found + 1);
-        let under = text[at..end].trim();
-        if !under.is_empty() && (under.bytes().all(|b| b == b'=') || under.bytes().all(|b| b == b'-')) {
-            return (text[..at].trim(), end);
-        }
-        at = end;
-    }
-    (line, line_end)
+    // The last line of an underlined heading is the underline.
+    let lines: Vec<&str> = head.lines().map(str::trim).collect();
+    lines[..lines.len().saturating_sub(1)].join(" ")
 }
 
 #[cfg(test)]
@@ -84,6 +74,21 @@ mod tests {
             &[("One", "# Other\n\na\n\nUnder\n-----\n\nb\n")],
             "# Book\n\n## One\n\n### Other\n\na\n\n#### Under\n\nb\n",
         );
+    }
+
+    #[test]
+    fn quoted_headings_and_rules_are_left_alone() {
+        check(
+            &[("One", "> Title\n> ---\n\n# Next\n\n---\nwords\n")],
+            "# Book\n\n## One\n\n> Title\n> ---\n\n### Next\n\n---\nwords\n",
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_markdown_makes_it_panic(text in "([#>*=-]{1,3} ?|[a-c]{1,3} ?|\n|    |```|1\\. |\\[|\\]|`){0,40}") {
+            join("Book", &[("One".into(), text)]);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The loop: which task is next, who is asked, when it ends.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -16,7 +16,7 @@ use crate::disk::{
 };
 use crate::event::{Event, Finished, Outcome, Sums};
 use crate::graph::{Graph, Ix};
-use crate::plan::{State, Today};
+use crate::plan::{Failure, State, Today, Verdict};
 use crate::provider::{Providers, run_program};
 use crate::request::{Assembled, Reason, Request, build, in_one_line};
 use crate::spec::{Order, Runner};
@@ -55,6 +55,8 @@ pub struct Options {
     pub no_cache: bool,
     /// What may be spent.
     pub limits: Limits,
+    /// Tasks that may not be asked for, and why: a program that nobody allowed, a key that is missing.
+    pub refused: HashMap<Ix, Error>,
 }
 
 /// How a run ended.
@@ -80,7 +82,7 @@ pub fn run(
     let journal = Journal::new(&workspace.store);
     let cache = Cache(&workspace.store);
     workspace.store.sweep();
-    workspace.replay.keep(&cache);
+    let kept = workspace.replay.keep(&cache);
     let books = Books {
         workspace,
         journal: &journal,
@@ -129,6 +131,8 @@ pub fn run(
             stop: false,
             sums: Sums { cost: Some(0.0), ..Sums::default() },
             reached: 0,
+            kept,
+            refusal: None,
             emit: &mut emit,
         };
         executor.main_loop(scope, &jobs_to, &jobs_from, &done_to, &done_from)?;
@@ -172,7 +176,25 @@ struct Job {
 /// What a worker brings back.
 struct Done {
     job: Job,
-    answer: Result<(Stored, String, u64, bool), String>,
+    answer: Result<Got, Lost>,
+}
+
+/// An answer, in the journal already.
+struct Got {
+    stored: Stored,
+    text: String,
+    ms: u64,
+    /// Whether the provider counted the tokens itself.
+    counted: bool,
+    /// Whether the answer is in the cache too.
+    kept: bool,
+}
+
+/// Why there is no answer.
+struct Lost {
+    message: String,
+    /// Whether the next one would be lost as well.
+    fatal: bool,
 }
 
 /// A task in a queue; the smallest key comes first.
@@ -257,6 +279,10 @@ struct Executor<'a, 'e> {
     stop: bool,
     sums: Sums,
     reached: usize,
+    /// Whether every answer of the journal is in the cache too.
+    kept: bool,
+    /// What ends the run as a whole.
+    refusal: Option<Error>,
     emit: &'e mut dyn FnMut(Event),
 }
 
@@ -341,10 +367,16 @@ impl<'a> Executor<'a, '_> {
         }
         {
             let Some(Queued { what: mut job, .. }) = self.waiting.pop() else { return false };
+            if let Err(error) = self.books.journal.open() {
+                let message =
+                    format!("the journal cannot be written, and without it no answer is safe: {error}");
+                self.refuse(job.ix, Error::failed(message).help("make room, then run again"), &job.reasons);
+                return false;
+            }
             match self.reserve(&job) {
                 Ok(reserved) => job.reserved = reserved,
                 Err(message) => {
-                    self.fail(job.ix, Some(job.today.request), message, &job.reasons);
+                    self.turn_away(job.ix, message, &job.reasons);
                     self.stop = true;
                     return false;
                 }
@@ -479,13 +511,16 @@ impl<'a> Executor<'a, '_> {
                 if let (Some(today), Ok(Some(text))) = (&look.today, self.workspace.shelf.text(&output)) {
                     self.cache.put_text(&text);
                     let built = crate::digest::TextId::of(&text);
+                    self.books.failures.remove(self.graph.node(ix).id());
                     let old = look.record.as_ref().filter(|old| old.knows(built.blake3));
                     self.books.lock.put(crate::lock::Record {
                         task: self.graph.node(ix).id().to_owned(),
                         output: output.to_string(),
                         request: today.request,
                         parts: today.parts.clone(),
-                        approved: old.and_then(|old| old.approved),
+                        approved: old
+                            .and_then(|old| old.approved)
+                            .filter(|_| self.graph.node(ix).task.approval),
                         built,
                         accepted: None,
                     });
@@ -496,7 +531,7 @@ impl<'a> Executor<'a, '_> {
                     self.sums.fresh += 1;
                 }
             }
-            State::Failed => {
+            State::Failed if look.today.is_none() => {
                 let message = look.verdict.message.clone().unwrap_or_default();
                 self.fail(ix, look.today.map(|today| today.request), message, &look.verdict.reasons);
                 return;
@@ -521,10 +556,12 @@ impl<'a> Executor<'a, '_> {
     fn keep_record(&mut self, ix: Ix, look: &Look) {
         let (Some(record), Some(today)) = (&look.record, &look.today) else { return };
         let output = self.graph.node(ix).output.as_str();
-        if record.request == today.request && (record.parts != today.parts || record.output != output) {
+        let approved = record.approved.filter(|_| self.graph.node(ix).task.approval);
+        if record.request == today.request {
             self.books.lock.put(crate::lock::Record {
                 parts: today.parts.clone(),
                 output: output.to_owned(),
+                approved,
                 ..record.clone()
             });
         } else {
@@ -542,13 +579,30 @@ impl<'a> Executor<'a, '_> {
             let message = look.verdict.message.unwrap_or_else(|| "no request could be put together".into());
             return self.fail(ix, None, message, &reasons);
         };
-        let gone = self.workspace.shelf.digest(&node.output).ok().flatten().is_none();
+        // A changed place first: what is at the old one goes along, with all that a person wrote there.
+        if let Some(record) = look.record.as_ref().filter(|record| record.output != node.output.as_str())
+            && self.workspace.shelf.digest(&node.output).ok().flatten().is_none()
+        {
+            match self.books.carry_over(ix, record) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let again = self.survey.look(ix, &self.books.lock, &self.books.failures);
+                    if !again.verdict.must_run() && !forced {
+                        return self.made(ix, Outcome::Cached, again.verdict, &reasons, None, 0);
+                    }
+                    return self.make(ix, again, forced);
+                }
+                Err(message) => return self.fail(ix, Some(today.request), message, &reasons),
+            }
+        }
+        let gone = look.verdict.state == State::Missing
+            || self.workspace.shelf.digest(&node.output).ok().flatten().is_none();
         let same = look.record.as_ref().is_some_and(|record| record.request == today.request);
         if gone
             && same
             && !forced
             && let Some(record) = &look.record
-            && let Some(restored) = self.books.restore(ix, record)
+            && let Some(restored) = self.books.restore(ix, record, &today, !self.options.no_cache)
         {
             return match restored {
                 Ok(verdict) => self.made(ix, Outcome::Cached, verdict, &reasons, None, 0),
@@ -594,7 +648,10 @@ impl<'a> Executor<'a, '_> {
         if self.options.frozen {
             let message =
                 "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
-            return self.fail(ix, Some(today.request), message.into(), &reasons);
+            return self.turn_away(ix, message.into(), &reasons);
+        }
+        if let Some(error) = self.options.refused.get(&ix) {
+            return self.refuse(ix, error.clone(), &reasons);
         }
         self.waiting.push(Queued {
             key: self.keys[ix.0],
@@ -617,7 +674,8 @@ impl<'a> Executor<'a, '_> {
         self.reserved.0 -= job.reserved.0;
         self.reserved.1 -= job.reserved.1;
         match answer {
-            Ok((stored, text, ms, counted)) => {
+            Ok(Got { stored, text, ms, counted, kept }) => {
+                self.kept &= kept;
                 let is_model = self.graph.node(job.ix).task.run == Runner::Model;
                 let stored = match (is_model, counted) {
                     (true, false) => {
@@ -634,7 +692,10 @@ impl<'a> Executor<'a, '_> {
                 let verdict = self.books.settle(job.ix, &job.today, &text, Durability::Now);
                 self.made(job.ix, Outcome::Built, verdict, &job.reasons, Some((&stored, &job)), ms);
             }
-            Err(message) => self.fail(job.ix, Some(job.today.request), message, &job.reasons),
+            Err(Lost { message, fatal }) => {
+                self.stop |= fatal;
+                self.fail(job.ix, Some(job.today.request), message, &job.reasons);
+            }
         }
     }
 
@@ -643,7 +704,7 @@ impl<'a> Executor<'a, '_> {
         &mut self,
         ix: Ix,
         how: Outcome,
-        verdict: crate::plan::Verdict,
+        verdict: Verdict,
         reasons: &[Reason],
         paid: Option<(&Stored, &Job)>,
         ms: u64,
@@ -674,10 +735,28 @@ impl<'a> Executor<'a, '_> {
         self.report(ix, Outcome::Awaiting, reason, reasons, paid, ms);
     }
 
+    /// A task that could not be made, for a reason that will hold the next time too.
     fn fail(&mut self, ix: Ix, request: Option<Digest>, message: String, reasons: &[Reason]) {
         let conflict =
-            self.books.failures.get(self.graph.node(ix).id()).is_some_and(|failure| failure.conflict);
-        let verdict = self.books.failed(ix, request, message.clone(), conflict);
+            self.books.failures.get(self.graph.node(ix).id()).and_then(|failure| failure.conflict.clone());
+        let failure = Failure { request, message: message.clone(), conflict };
+        let verdict = self.books.failed(ix, failure);
+        self.end_failed(ix, verdict, message, reasons);
+    }
+
+    /// A task that this run may not make; what is recorded of it stays.
+    fn turn_away(&mut self, ix: Ix, message: String, reasons: &[Reason]) {
+        self.end_failed(ix, Verdict::failed(message.clone()), message, reasons);
+    }
+
+    /// A task that nobody may be asked for: the run ends.
+    fn refuse(&mut self, ix: Ix, error: Error, reasons: &[Reason]) {
+        self.turn_away(ix, error.message.clone(), reasons);
+        self.refusal = Some(error);
+        self.stop = true;
+    }
+
+    fn end_failed(&mut self, ix: Ix, verdict: Verdict, message: String, reasons: &[Reason]) {
         self.sums.failed += 1;
         self.stop |= !self.options.keep_going;
         self.report(ix, Outcome::Failed, message, reasons, None, 0);
@@ -728,7 +807,7 @@ impl<'a> Executor<'a, '_> {
     }
 
     /// A task ended: those below it may be ready now.
-    fn ended(&mut self, ix: Ix, verdict: crate::plan::Verdict) {
+    fn ended(&mut self, ix: Ix, verdict: Verdict) {
         self.survey.decided(ix, verdict);
         for at in 0..self.dependants[ix.0].len() {
             let below = self.dependants[ix.0][at];
@@ -754,13 +833,17 @@ impl<'a> Executor<'a, '_> {
                 store.write(&path, &text, Durability::Now)?;
                 store.sync_written()?;
             }
-            self.books.journal.end()?;
+            // An answer that nothing else has stays in the journal.
+            if self.kept {
+                self.books.journal.end()?;
+            }
             write_failures(store, &self.books.failures)
         };
         let trouble = close().err().map(|error| {
             Error::failed(format!("the lock cannot be written: {error}"))
                 .help("nothing is lost: mend that and run again, the journal in .meu/ has it all")
         });
+        let trouble = self.refusal.clone().or(trouble);
         self.workspace.shelf.save();
         Closed {
             sums: self.sums.clone(),
@@ -781,22 +864,23 @@ struct Ask<'a> {
 
 impl Ask<'_> {
     /// Asks, and has the answer in the journal before it goes anywhere else.
-    fn answer(&self, job: &Job, cache: &Cache<'_>) -> Result<(Stored, String, u64, bool), String> {
+    fn answer(&self, job: &Job, cache: &Cache<'_>) -> Result<Got, Lost> {
+        let lost = |message: String| Lost { message, fatal: false };
         let id = self.graph.node(job.ix).id();
         let answer = if job.request.argv.is_empty() {
             self.providers.ask(&job.provider, &job.request, self.store_root)
         } else {
             let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
-            let json = serde_json::to_string(&job.request).map_err(|error| error.to_string())?;
+            let json = serde_json::to_string(&job.request).map_err(|error| lost(error.to_string()))?;
             crate::disk::write_scratch(&file, &json)
-                .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+                .map_err(|error| lost(format!("{} cannot be written: {error}", file.display())))?;
             let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
             run_program(&job.request.argv, &job.request.text(), &environment, self.store_root, None)
         };
-        let answer = answer.map_err(|refusal| refusal.to_string())?;
+        let answer = answer.map_err(|refusal| lost(refusal.to_string()))?;
         let text = output_form(&answer.text);
         if text.is_empty() {
-            return Err("the program printed nothing".into());
+            return Err(lost("the program printed nothing".into()));
         }
         let counted = answer.tokens_in.is_some() && answer.tokens_out.is_some();
         let stored = Stored {
@@ -811,10 +895,16 @@ impl Ask<'_> {
             stored: stored.clone(),
             text: text.clone(),
         };
-        self.journal.add(&entry, true).map_err(|error| {
-            format!("the answer came but the journal cannot be written: {error} (make room, then run again)")
-        })?;
-        cache.put_answer(job.today.request, &stored, &text);
-        Ok((stored, text, answer.ms, counted))
+        let journaled = self.journal.add(&entry, true);
+        let kept = cache.put_answer(job.today.request, &stored, &text).is_ok();
+        match journaled {
+            Err(error) if !kept => Err(Lost {
+                message: format!(
+                    "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
+                ),
+                fatal: true,
+            }),
+            _ => Ok(Got { stored, text, ms: answer.ms, counted, kept }),
+        }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn failed(error: std::io::Error, what: &str) -> Error {
 
 /// Writes the lock, the journal's records with it.
 pub(super) fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
-    workspace.replay.keep(&Cache(&workspace.store));
+    let kept = workspace.replay.keep(&Cache(&workspace.store));
     workspace.store.sync_written().map_err(|error| failed(error, "the output"))?;
     let path = RelPath::parse("meu.lock").map_err(|problem| Error::failed(problem.message()))?;
     workspace
@@ -25,7 +25,24 @@ pub(super) fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
         .write(&path, &lock.to_text(), Durability::Now)
         .map_err(|error| failed(error, "meu.lock"))?;
     workspace.store.sync_written().map_err(|error| failed(error, "meu.lock"))?;
-    Journal::new(&workspace.store).end().map_err(|error| failed(error, "the journal"))
+    // An answer that nothing else has stays in the journal.
+    if kept {
+        Journal::new(&workspace.store).end().map_err(|error| failed(error, "the journal"))?;
+    }
+    Ok(())
+}
+
+/// A duplicate has no output of its own.
+fn refuse_duplicate(workspace: &Workspace, ix: Ix) -> Result<(), Error> {
+    let node = workspace.graph.node(ix);
+    match node.duplicate_of {
+        None => Ok(()),
+        Some(other) => {
+            let other = workspace.graph.node(other).id();
+            Err(Error::failed(format!("`{}` is a duplicate of `{other}`", node.id()))
+                .help(format!("name `{other}`")))
+        }
+    }
 }
 
 /// The text of an output, and its digest.
@@ -80,11 +97,7 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
             };
             cache.put_text(&text);
             beside.push((node.output.with_infix("new"), text.clone()));
-            let conflict = failures.get(node.id()).is_some_and(|failure| failure.conflict);
-            let answer = conflict
-                .then(|| cache.answer(today.request))
-                .flatten()
-                .map(|(_, answer)| TextId::of(&answer));
+            let answer = failures.get(node.id()).and_then(|failure| failure.conflict.clone());
             let built = answer.or_else(|| look.record.as_ref().map(|old| old.built.clone()));
             let built = built.unwrap_or_else(|| TextId::of(&text));
             let accepted = (built.blake3 != digest).then(|| TextId::of(&text));
@@ -165,6 +178,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
     let mut lines = Vec::new();
     for ix in tasks.iter().copied() {
         let node = workspace.graph.node(ix);
+        refuse_duplicate(workspace, ix)?;
         let on_disk = workspace.shelf.digest(&node.output).ok().flatten();
         let record = lock.pick(node.id(), on_disk, None).or(lock.records(node.id()).first()).cloned();
         let Some(record) = record else {
@@ -185,11 +199,13 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
         if let Ok(Some(old)) = workspace.shelf.text(&node.output)
             && *old != *text
         {
-            let digest = cache.put_text(&old);
+            let digest =
+                cache.keep_text(&old).map_err(|error| failed(error, "what is there to the cache"))?;
             line.push_str(&format!("; what was there is kept as {digest} (`meu cat {digest}` prints it)"));
         }
         let record = Record { accepted: None, ..record };
-        let entry = Entry::Record { record: Box::new(record.clone()), writes: Some(Digest::of(&text)) };
+        let entry =
+            Entry::Record { record: Box::new(record.clone()), before: on_disk, writes: Digest::of(&text) };
         workspace.store.make_meu()?;
         journal.add(&entry, false).map_err(|error| failed(error, "the journal"))?;
         workspace
@@ -213,6 +229,7 @@ pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
     let mut lines = Vec::new();
     for ix in tasks.iter().copied() {
         let node = workspace.graph.node(ix);
+        refuse_duplicate(workspace, ix)?;
         if !node.task.approval {
             return Err(Error::failed(format!("`{}` asks for no approval", node.id()))
                 .help("set `approval = true` in its file"));

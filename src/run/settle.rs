@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::context::Shelf;
+use crate::context::{LARGEST_DOCUMENT, Shelf};
 use crate::digest::{Digest, TextId};
 use crate::disk::{Cache, Durability, Entry, Journal, Workspace};
 use crate::graph::Ix;
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
 use crate::plan::{Failure, State, Today, Verdict};
+use crate::spec::reserved_place;
 
 use super::merge::{Merged, merge};
 
@@ -27,34 +28,63 @@ impl Books<'_> {
     }
 
     /// A task failed; its record stays.
-    pub(super) fn failed(
-        &mut self,
-        ix: Ix,
-        request: Option<Digest>,
-        message: String,
-        conflict: bool,
-    ) -> Verdict {
-        let id = self.workspace.graph.node(ix).id().to_owned();
-        let failure = Failure { request, message: message.clone(), conflict };
-        self.failures.insert(id, failure);
-        Verdict {
-            state: State::Failed,
-            reasons: Vec::new(),
-            on: Vec::new(),
-            message: Some(message),
-            unchanged: None,
-        }
+    pub(super) fn failed(&mut self, ix: Ix, failure: Failure) -> Verdict {
+        let message = failure.message.clone();
+        self.failures.insert(self.workspace.graph.node(ix).id().to_owned(), failure);
+        Verdict::failed(message)
     }
 
-    /// Brings a missing output back, if its text is stored.
-    pub(super) fn restore(&mut self, ix: Ix, record: &Record) -> Option<Result<Verdict, String>> {
+    /// Carries an output whose place was changed over to its new place, a person's words in it as they are.
+    /// Tells whether there was one.
+    pub(super) fn carry_over(&mut self, ix: Ix, record: &Record) -> Result<bool, String> {
+        let node = self.workspace.graph.node(ix);
+        let graph = &self.workspace.graph;
+        let Ok(old) = RelPath::parse_writable(&record.output) else { return Ok(false) };
+        // The lock is data from a repository: only what could be an output, and is nobody's now, moves.
+        let other = graph.nodes().any(|(_, other)| {
+            other.output.folded() == old.folded() || other.documents().any(|document| document.path == old)
+        });
+        let ours = old != node.output && !other && old != graph.config.index;
+        if !ours
+            || reserved_place(&old, &graph.config.tasks).is_some()
+            || self.workspace.store.is_aliased(&old)
+        {
+            return Ok(false);
+        }
+        let Ok(Some(text)) = self.workspace.shelf.text(&old) else { return Ok(false) };
+        let text = text.to_string();
+        self.put(
+            ix,
+            Record { output: node.output.to_string(), ..record.clone() },
+            Some(&text),
+            Durability::Now,
+        )?;
+        self.workspace.store.remove(&old).map_err(|error| format!("`{old}` cannot be moved: {error}"))?;
+        self.workspace.shelf.look_again(&old);
+        Ok(true)
+    }
+
+    /// Brings a missing output back, if its text is stored: the adopted one, else the built one. Without
+    /// `cached` a built text comes from git only.
+    pub(super) fn restore(
+        &mut self,
+        ix: Ix,
+        record: &Record,
+        today: &Today,
+        cached: bool,
+    ) -> Option<Result<Verdict, String>> {
         let accepted = record.accepted.as_ref().and_then(|id| self.cache().text_anywhere(id));
-        let text = accepted.or_else(|| self.cache().text_anywhere(&record.built))?;
+        let built = || match cached {
+            true => self.cache().text_anywhere(&record.built),
+            false => crate::disk::blob(self.workspace.store.root(), &record.built),
+        };
+        let text = accepted.or_else(built)?;
         let output = &self.workspace.graph.node(ix).output;
         let digest = Digest::of(&text);
         // Without the adopted text the built one is the output again.
         let accepted = record.accepted.clone().filter(|accepted| accepted.blake3 == digest);
-        let record = Record { output: output.to_string(), accepted, ..record.clone() };
+        let record =
+            Record { output: output.to_string(), accepted, parts: today.parts.clone(), ..record.clone() };
         Some(self.put(ix, record, Some(&text), Durability::Now))
     }
 
@@ -62,7 +92,9 @@ impl Books<'_> {
     pub(super) fn settle(&mut self, ix: Ix, today: &Today, text: &str, durability: Durability) -> Verdict {
         match self.try_settle(ix, today, text, durability) {
             Ok(verdict) => verdict,
-            Err(message) => self.failed(ix, Some(today.request), message, false),
+            Err(message) => {
+                self.failed(ix, Failure { request: Some(today.request), message, conflict: None })
+            }
         }
     }
 
@@ -75,6 +107,15 @@ impl Books<'_> {
     ) -> Result<Verdict, String> {
         let node = self.workspace.graph.node(ix);
         let shelf = &self.workspace.shelf;
+        if text.len() as u64 > LARGEST_DOCUMENT {
+            return Err(format!(
+                "the output has {} bytes, and {LARGEST_DOCUMENT} are the most that meu reads",
+                text.len()
+            ));
+        }
+        if text.is_empty() && Some(ix) == self.workspace.graph.root() {
+            return Err("the root task's output is empty (mend its prompt)".into());
+        }
         // A person may have edited it since this run looked.
         shelf.look_again(&node.output);
         let on_disk =
@@ -82,7 +123,7 @@ impl Books<'_> {
         let digest = on_disk.as_deref().map(Digest::of);
         let old = self.lock.pick(node.id(), digest, Some(today.request)).cloned();
         self.cache().put_text(text);
-        let record = Record {
+        let mut record = Record {
             task: node.id().to_owned(),
             output: node.output.to_string(),
             request: today.request,
@@ -94,37 +135,54 @@ impl Books<'_> {
         // A person's adopted words that are gone from disk are still that person's words.
         let adopted = || old.as_ref()?.accepted.as_ref().and_then(|id| self.cache().text_anywhere(id));
         let ours = on_disk.as_deref().map(str::to_owned).or_else(adopted);
-        let built = old.as_ref().map(|old| old.built.clone());
-        let untouched =
-            ours.as_deref().is_none_or(|ours| built.as_ref().is_some_and(|id| id.blake3 == Digest::of(ours)));
-        if untouched {
+        // What another task left at this place is a base too, and as it left it no person's.
+        let here = old.as_ref().filter(|old| old.output == node.output.as_str());
+        let base_of =
+            here.or_else(|| self.lock.other_record(node.id(), node.output.as_str())).or(old.as_ref());
+        let base = base_of.map(|record| record.built.clone());
+        let is_made = |ours: &str| {
+            let text = Digest::of(ours);
+            base.as_ref().is_some_and(|id| id.blake3 == text)
+                || [&self.lock, &self.workspace.lock]
+                    .iter()
+                    .any(|lock| lock.other_maker(node.id(), node.output.as_str(), text).is_some())
+        };
+        if ours.as_deref().is_none_or(is_made) {
             let write = on_disk.as_deref() != Some(text);
             return self.put(ix, record, write.then_some(text), durability);
         }
         let ours = ours.unwrap_or_default();
-        let base = built.and_then(|id| self.cache().text_anywhere(&id));
+        let base = base.and_then(|id| self.cache().text_anywhere(&id));
         match merge(base.as_deref(), &ours, text) {
             Merged::Clean(merged) => {
                 let write = on_disk.as_deref() != Some(merged.as_str());
+                // The same answer to the same request leaves an adoption as it is.
+                record.accepted = old
+                    .filter(|old| old.request == today.request)
+                    .and_then(|old| old.accepted)
+                    .filter(|accepted| accepted.blake3 == Digest::of(&merged));
                 self.put(ix, record, write.then_some(merged.as_str()), Durability::Now)
             }
             Merged::Conflict => {
+                if on_disk.is_none() {
+                    // The person's adopted words come back first.
+                    shelf.write(&node.output, &ours, Durability::Now).map_err(|error| {
+                        format!("`{}` cannot be written: {error} (mend that, then run again)", node.output)
+                    })?;
+                }
                 let beside = self.write_beside(&node.output, text)?;
                 let id = node.id();
-                let why = match base {
-                    Some(_) => "your edits and the new answer collide",
-                    None => "the text there is not one that meu wrote",
-                };
-                let back = match base {
-                    Some(_) => format!("; or `meu restore {id}`"),
-                    None => String::new(),
+                let (why, back) = match base {
+                    Some(_) => ("your edits and the new answer collide", format!("; or `meu restore {id}`")),
+                    None => ("the text there is not one that meu wrote", String::new()),
                 };
                 let message = format!(
                     "{why}; `{}` is as it was, the new answer is in `{beside}` (take what you want of it over, \
                      then `meu adopt {id}`{back})",
                     node.output
                 );
-                Ok(self.failed(ix, Some(today.request), message, true))
+                let conflict = Some(TextId::of(text));
+                Ok(self.failed(ix, Failure { request: Some(today.request), message, conflict }))
             }
         }
     }
@@ -133,49 +191,44 @@ impl Books<'_> {
     fn put(
         &mut self,
         ix: Ix,
-        record: Record,
+        mut record: Record,
         write: Option<&str>,
         durability: Durability,
     ) -> Result<Verdict, String> {
         let node = self.workspace.graph.node(ix);
         let shelf = &self.workspace.shelf;
-        let entry = Entry::Record { record: Box::new(record.clone()), writes: write.map(Digest::of) };
-        self.journal.add(&entry, false).map_err(|error| format!("the journal cannot be written: {error}"))?;
+        if !node.task.approval {
+            record.approved = None;
+        }
+        let old = shelf.text(&node.output).ok().flatten();
+        let before = old.as_deref().map(Digest::of);
+        if let Some(writes) = write.map(Digest::of).or(before) {
+            let entry = Entry::Record { record: Box::new(record.clone()), before, writes };
+            self.journal
+                .add(&entry, false)
+                .map_err(|error| format!("the journal cannot be written: {error}"))?;
+        }
         if let Some(text) = write {
-            if let Ok(Some(old)) = shelf.text(&node.output) {
-                self.cache().put_text(&old);
+            if let Some(old) = &old {
+                self.cache().keep_text(old).map_err(|error| {
+                    format!("`{}` is left as it is, since its text cannot be kept: {error}", node.output)
+                })?;
             }
             shelf.write(&node.output, text, durability).map_err(|error| {
                 format!("`{}` cannot be written: {error} (mend that, then run again)", node.output)
             })?;
         }
         let on_disk = shelf.digest(&node.output).ok().flatten();
-        let state = if !on_disk.is_some_and(|text| record.knows(text)) {
-            if node.task.approval && record.approved != on_disk { State::Awaiting } else { State::Edited }
-        } else if node.task.approval && record.approved != on_disk {
+        let state = if node.task.approval && record.approved != on_disk {
             State::Awaiting
-        } else {
+        } else if on_disk.is_some_and(|text| record.knows(text)) {
             State::Fresh
+        } else {
+            State::Edited
         };
         self.failures.remove(node.id());
-        self.leave_old_place(ix);
         self.lock.put(record);
         Ok(Verdict { state, reasons: Vec::new(), on: Vec::new(), message: None, unchanged: Some(true) })
-    }
-
-    /// An output that moved leaves no copy behind, unless a person wrote there.
-    fn leave_old_place(&self, ix: Ix) {
-        let node = self.workspace.graph.node(ix);
-        for old in self.lock.records(node.id()).iter().filter(|old| old.output != node.output.as_str()) {
-            let Ok(path) = RelPath::parse(&old.output) else { continue };
-            let taken = self.workspace.graph.nodes().any(|(_, other)| other.output.folded() == path.folded());
-            let known = self.workspace.shelf.digest(&path).ok().flatten().is_some_and(|text| old.knows(text));
-            if !taken && known && path != self.workspace.graph.config.index {
-                // Its text is in the cache and at the new place; a copy that stays is only untidy.
-                let _ = self.workspace.store.remove(&path);
-                self.workspace.shelf.look_again(&path);
-            }
-        }
     }
 
     /// Puts an answer beside an edited output. What a person wrote there is never overwritten.

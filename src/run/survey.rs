@@ -19,6 +19,9 @@ pub struct Survey<'a> {
     /// The tasks that take part; what is referred to outside is taken as it is on disk.
     taking_part: Vec<bool>,
     verdicts: Vec<Option<Verdict>>,
+    /// Tasks that are made in any case, and tasks that are taken as they are.
+    forced: Vec<Ix>,
+    assumed: Vec<Ix>,
     /// Today's requests, as far as they were put together.
     requests: std::cell::RefCell<std::collections::HashMap<Ix, crate::digest::Digest>>,
 }
@@ -45,20 +48,46 @@ impl<'a> Survey<'a> {
             scene: Scene { graph, templates: &workspace.templates },
             taking_part: taking_part.unwrap_or_else(|| vec![true; graph.len()]),
             verdicts: vec![None; graph.len()],
+            forced: Vec::new(),
+            assumed: Vec::new(),
             requests: std::cell::RefCell::default(),
         }
     }
 
+    /// What a run with these options would find: some tasks forced, some taken as they are.
+    pub fn with_options(
+        workspace: &'a Workspace,
+        taking_part: Vec<bool>,
+        forced: &[Ix],
+        assumed: &[Ix],
+    ) -> Vec<Option<Verdict>> {
+        let mut survey = Survey::new(workspace, Some(taking_part));
+        survey.forced = forced.to_vec();
+        survey.assumed = assumed.to_vec();
+        survey.walk()
+    }
+
     /// Looks at every task that takes part, in order.
     pub fn all(workspace: &'a Workspace, taking_part: Option<Vec<bool>>) -> Vec<Option<Verdict>> {
-        let mut survey = Survey::new(workspace, taking_part);
-        for ix in workspace.graph.order() {
-            if survey.taking_part[ix.0] {
-                let look = survey.look(*ix, &workspace.lock, &workspace.failures);
-                survey.decided(*ix, look.verdict);
+        Survey::new(workspace, taking_part).walk()
+    }
+
+    fn walk(mut self) -> Vec<Option<Verdict>> {
+        let workspace = self.workspace;
+        for ix in
+            workspace.graph.order().iter().copied().filter(|ix| self.taking_part[ix.0]).collect::<Vec<_>>()
+        {
+            let mut verdict = self.look(ix, &workspace.lock, &workspace.failures).verdict;
+            let node = workspace.graph.node(ix);
+            let made = node.duplicate_of.is_none() && node.task.run != Runner::Manual;
+            if made && self.assumed.contains(&ix) && verdict.state != State::Missing {
+                verdict.state = State::Fresh;
+            } else if made && self.forced.contains(&ix) && !verdict.must_run() && !verdict.blocks() {
+                verdict.state = State::Stale;
             }
+            self.decided(ix, verdict);
         }
-        survey.verdicts
+        self.verdicts
     }
 
     /// What all requests share.
@@ -104,6 +133,13 @@ impl<'a> Survey<'a> {
         let on_disk = self.workspace.shelf.digest(&node.output).unwrap_or_else(|error| {
             trouble.get_or_insert(format!("the output `{}` cannot be read: {error}", node.output));
             None
+        });
+        // What another task made at this very place is no person's text: this task has no output yet.
+        let on_disk = on_disk.filter(|text| {
+            let own = lock.records(node.id()).iter().any(|record| record.knows(*text));
+            // The lock as it was read too: in this run the other may have moved away already.
+            let made = |lock: &Lock| lock.other_maker(node.id(), node.output.as_str(), *text).is_some();
+            own || !(made(lock) || made(&self.workspace.lock))
         });
         let mut assembled = None;
         let mut today = None;
@@ -177,7 +213,8 @@ impl<'a> Survey<'a> {
             return Ok((today, None));
         }
         let assembled = build(&self.scene, ix, &[], shelf)?;
-        if let Some(recipe) = recipe {
+        // A text that changed while the request was put together must not go under the old recipe.
+        if let Some(recipe) = recipe.filter(|recipe| self.scene.recipe(ix, shelf) == Some(*recipe)) {
             let recalled = Recalled { recipe, request: assembled.digest, parts: assembled.parts.digest() };
             shelf.remember(id, recalled);
         }

@@ -14,14 +14,27 @@ pub use tokens::count;
 
 /// The normal form of a text, over which digests go: LF ends and no byte order mark.
 pub fn normal(text: &str) -> Cow<'_, str> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+    let text = text.trim_start_matches('\u{feff}');
+    if !text.contains("\r\n") {
+        return Cow::Borrowed(text);
+    }
+    let mut normal = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        match line.strip_suffix('\n') {
+            Some(line) => {
+                normal.push_str(line.trim_end_matches('\r'));
+                normal.push('\n');
+            }
+            None => normal.push_str(line),
+        }
+    }
+    Cow::Owned(normal)
 }
 
 /// A text as an output is written: without white space at its end but one line end.
 pub fn output_form(text: &str) -> String {
     let text = normal(text);
-    let body = text.trim_end();
+    let body = text.trim_end().trim_end_matches('\r');
     if body.is_empty() { String::new() } else { format!("{body}\n") }
 }
 
@@ -43,6 +56,8 @@ mod tests {
     fn the_normal_form_has_lf_and_no_mark() {
         assert_eq!(normal("\u{feff}a\r\nb\rc\n"), "a\nb\rc\n");
         assert!(matches!(normal("a\nb"), Cow::Borrowed(_)));
+        let twice = "\u{feff}\u{feff}a\r\r\nb\r";
+        assert_eq!(normal(&normal(twice)), normal(twice));
     }
 
     #[test]

@@ -11,19 +11,24 @@ pub struct Heading {
     pub level: usize,
     /// Its text without markup.
     pub text: String,
+    /// The bytes of the heading itself, with its line end.
+    pub head: Range<usize>,
     /// The bytes from the heading to the next one of the same or a higher level.
     pub section: Range<usize>,
+    /// Whether it stands inside a quotation or a list.
+    pub nested: bool,
 }
 
 /// All headings, in order.
 pub fn headings(text: &str) -> Vec<Heading> {
     let mut found: Vec<Heading> = Vec::new();
-    let mut open: Option<(usize, usize, String)> = None;
+    let mut open: Option<(usize, Range<usize>, String)> = None;
+    let mut containers = 0usize;
     for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
         match event {
-            Event::Start(Tag::Heading { level, .. }) => {
-                open = Some((level as usize, range.start, String::new()))
-            }
+            Event::Start(Tag::Heading { level, .. }) => open = Some((level as usize, range, String::new())),
+            Event::Start(Tag::BlockQuote(_) | Tag::Item) => containers += 1,
+            Event::End(TagEnd::BlockQuote(_) | TagEnd::Item) => containers = containers.saturating_sub(1),
             Event::Text(part) | Event::Code(part) => {
                 if let Some((_, _, title)) = &mut open {
                     title.push_str(&part);
@@ -35,8 +40,15 @@ pub fn headings(text: &str) -> Vec<Heading> {
                 }
             }
             Event::End(TagEnd::Heading(_)) => {
-                if let Some((level, start, title)) = open.take() {
-                    found.push(Heading { level, text: title.trim().to_owned(), section: start..text.len() });
+                if let Some((level, head, title)) = open.take() {
+                    let section = head.start..text.len();
+                    found.push(Heading {
+                        level,
+                        text: title.trim().to_owned(),
+                        head,
+                        section,
+                        nested: containers > 0,
+                    });
                 }
             }
             _ => {}

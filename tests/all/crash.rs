@@ -98,7 +98,7 @@ fn a_crash_under_force_pays_once() {
     let mut house = plan();
     house.run_asks(&["root", "a", "b"]);
     // Killed after root's new answer is in the journal.
-    house.env("MEU_FAIL", "kill:2");
+    house.env("MEU_FAIL", "kill:3");
     assert_eq!(house.meu(&["run", "-j1", "--force", "root"]).code, -1);
     house.without_env("MEU_FAIL");
     house.meu(&["run", "-j1", "--force", "root"]).ok();

@@ -222,3 +222,184 @@ fn a_tracked_meu_folder_is_refused() {
         )
     );
 }
+
+#[test]
+fn outputs_never_go_through_symlinks_nor_moves_out_of_the_lock_s_mouth() {
+    // A symlink inside the project could lead into git's own files.
+    let house = House::new().task("a", "run = \"template\"\noutput = \"link/commondir\"\n");
+    house.git(&["init", "-q"]);
+    std::os::unix::fs::symlink(".git", house.root().join("link")).expect("a link");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+    assert!(!house.exists(".git/commondir"));
+    // A lock that names a file of git's as the old place of an output.
+    let house = House::new().task("a", "run = \"template\"\n");
+    house.git(&["init", "-q"]);
+    house.run_asks(&[]);
+    let head = house.read(".git/HEAD");
+    house.put("meu.lock", house.read("meu.lock").replace("out/a.md", ".git/HEAD"));
+    house.remove("out/a.md");
+    house.run_asks(&[]);
+    assert_eq!(house.read(".git/HEAD"), head);
+}
+
+#[test]
+fn a_document_at_an_old_output_s_place_stays() {
+    let house = House::new().task("a", "output = \"docs/a.md\"\nrun = \"template\"\n");
+    house.run_asks(&[]);
+    let house = house.task("a", "run = \"template\"\n").task("b", "inputs = [\"docs/a.md\"]\n");
+    house.run_asks(&["b"]);
+    assert!(house.exists("docs/a.md") && house.exists("out/a.md"));
+    house.run_asks(&[]);
+}
+
+#[test]
+fn a_moved_output_takes_a_persons_words_along() {
+    let house = built();
+    house.put("out/a.md", BASE.replace("First.", "First, by hand."));
+    house.run_asks(&["b"]);
+    let house = house.task("a", "inputs = [\"x.md\"]\noutput = \"docs/a.md\"\n");
+    house.run_asks(&[]);
+    assert!(house.read("docs/a.md").contains("by hand") && !house.exists("out/a.md"));
+    assert_eq!(house.state("a"), "edited");
+}
+
+#[test]
+fn exchanged_outputs_are_put_right() {
+    let house = House::new().task("a", "").task("b", "");
+    house.run_asks(&["a", "b"]);
+    let house = house.task("a", "output = \"out/b.md\"\n").task("b", "output = \"out/a.md\"\n");
+    house.run_asks(&[]);
+    assert_eq!(
+        (house.read("out/b.md").as_str(), house.read("out/a.md").as_str()),
+        ("answer of a\n", "answer of b\n")
+    );
+    assert_eq!(house.meu(&["status", "--check"]).code, 0);
+    house.run_asks(&[]);
+}
+
+#[test]
+fn what_another_root_left_is_no_persons_text() {
+    let house = House::new()
+        .file("tasks/r1.toml", "title = \"r1\"\nroot = true\nprompt = \"answer of r1\"\n")
+        .file("tasks/r2.toml", "title = \"r2\"\nprompt = \"answer of r2\"\n");
+    house.run_asks(&["r1", "r2"]);
+    house.put("tasks/r1.toml", "title = \"r1\"\nprompt = \"answer of r1\"\n");
+    house.put("tasks/r2.toml", "title = \"r2\"\nroot = true\nprompt = \"answer of r2\"\n");
+    house.meu(&["run", "-j1"]).ok();
+    assert!(house.read("INDEX.md").starts_with("answer of r2\n"));
+    assert!(!house.exists("INDEX.new.md"));
+    assert_eq!(house.read("out/r1.md"), "answer of r1\n");
+    house.asked();
+    house.run_asks(&[]);
+}
+
+#[test]
+fn a_program_below_needs_its_own_yes() {
+    let mut house = House::new()
+        .task("a", "run = \"template\"\n")
+        .task("b", "run = [\"touch\", \"ran\"]\nrequires = [\"a\"]\n");
+    house.without_env("MEU_TRUST");
+    // a cannot be written, so b does not run; the yes is still wanted when it does.
+    house.put("out/a.md/x", "");
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.remove("out");
+    assert_eq!(house.meu(&["run"]).code, 2);
+    assert!(!house.exists("ran"));
+}
+
+#[test]
+fn a_mended_task_is_not_failed_any_more() {
+    let house = House::new()
+        .task("a", "")
+        .task("m", "run = \"manual\"\nrequires = [\"a#Nope\"]\n")
+        .file("out/m.md", "mine\n");
+    assert_eq!(house.meu(&["run", "-k"]).code, 1);
+    assert_eq!(house.state("m"), "failed");
+    let house = house.task("m", "run = \"manual\"\nrequires = [\"a\"]\n");
+    house.run_asks(&["a"][1..]);
+    assert_eq!(house.state("m"), "fresh");
+    // --frozen turns a fresh task away without calling it failed.
+    assert_eq!(house.meu(&["run", "--frozen", "--force", "a"]).code, 1);
+    assert_eq!((house.state("a"), house.state("m")), ("fresh".into(), "fresh".into()));
+}
+
+#[test]
+fn adoptions_outlive_force_and_conflicts() {
+    let house = built();
+    let adopted = BASE.replace("First.", "First, by hand.");
+    house.put("out/a.md", &adopted);
+    house.meu(&["adopt", "a"]).ok();
+    house.run_asks(&["b"]);
+    house.meu(&["run", "-j1", "--force", "a"]).ok();
+    assert_eq!((house.state("a"), house.read("out/a.md")), ("fresh".into(), adopted.clone()));
+    // Gone and in conflict: the words come back before anything else.
+    house.remove("out/a.md");
+    house.put("x.md", "two\n");
+    house.answers("a", &BASE.replace("First.", "First, anew."));
+    assert_eq!(house.meu(&["run", "-j1"]).code, 1);
+    assert_eq!(house.read("out/a.md"), adopted);
+}
+
+#[test]
+fn a_resolved_conflict_gives_the_next_merge_its_base() {
+    let prompt = |second: &str, fifth: &str| {
+        format!("run = \"template\"\nprompt = \"\"\"\none\n\n{second}\n\nthree\n\nfour\n\n{fifth}\n\"\"\"\n")
+    };
+    let house = House::new().file("tasks/t.toml", prompt("two", "five"));
+    house.run_asks(&[]);
+    house.put("out/t.md", house.read("out/t.md").replace("two", "two, mine"));
+    house.put("tasks/t.toml", prompt("TWO", "five"));
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.put("out/t.md", house.read("out/t.md").replace("two, mine", "TWO, mine"));
+    house.meu(&["adopt", "--discard", "t"]).ok();
+    house.put("tasks/t.toml", prompt("TWO", "FIVE"));
+    house.run_asks(&[]);
+    assert_eq!(house.read("out/t.md"), "one\n\nTWO, mine\n\nthree\n\nfour\n\nFIVE\n");
+}
+
+#[test]
+fn a_duplicate_is_neither_restored_nor_approved() {
+    let house = House::new().task("a", "").task("d", "");
+    house.run_asks(&["a", "d"]);
+    let house = house.file("tasks/d.toml", "duplicates = \"a\"\n");
+    house.run_asks(&[]);
+    assert_eq!(house.meu(&["restore", "d"]).code, 1);
+    assert_eq!(house.read("out/a.md"), "answer of a\n");
+}
+
+#[test]
+fn an_edit_after_a_crash_is_merged_with_what_was_written() {
+    let house = House::new().task("a", "");
+    house.answers("a", "one\n\ntwo\n\nthree\n");
+    house.run_asks(&["a"]);
+    house.put("tasks/a.toml", "title = \"a\"\nprompt = \"other answer of a\"\n");
+    house.answers("a", "one\n\nTWO\n\nthree\n");
+    // Killed at the first point after the output has its new text.
+    let mut house = house;
+    for number in 1..30 {
+        house.env("MEU_FAIL", &format!("kill:{number}"));
+        house.meu(&["run", "-j1"]);
+        if house.read("out/a.md").contains("TWO") {
+            break;
+        }
+    }
+    house.without_env("MEU_FAIL");
+    house.put("out/a.md", "one\n\nTWO, mine\n\nthree\n");
+    house.asked();
+    house.run_asks(&[]);
+    assert_eq!(house.read("out/a.md"), "one\n\nTWO, mine\n\nthree\n");
+    assert_eq!(house.state("a"), "edited");
+}
+
+#[test]
+fn a_text_that_cannot_be_kept_is_not_replaced() {
+    let house = built();
+    house.remove(".meu/cache");
+    house.put(".meu/cache", "a file where a folder should be");
+    house.put("out/a.md", "all mine\n");
+    house.git(&["init", "-q"]);
+    let said = house.meu(&["restore", "a"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert_eq!(house.read("out/a.md"), "all mine\n");
+}

@@ -306,3 +306,34 @@ fn clocks_and_stat_caches_decide_nothing() {
     house.remove(".meu/state");
     house.run_asks(&[]);
 }
+
+#[test]
+fn a_restored_output_settles() {
+    let house = House::new()
+        .task("a", "")
+        .file("tasks/book.toml", "run = \"assemble\"\nprompt = \"note 1\"\nrequires = [\"a\"]\n");
+    house.run_asks(&["a"]);
+    house.put("tasks/book.toml", "run = \"assemble\"\nprompt = \"note 2\"\nrequires = [\"a\"]\n");
+    house.remove("out/book.md");
+    house.run_asks(&[]);
+    let lock = house.read("meu.lock");
+    house.run_asks(&[]);
+    assert_eq!(house.read("meu.lock"), lock);
+}
+
+#[test]
+fn without_the_cache_somebody_is_asked() {
+    let house = two();
+    house.run_asks(&["a", "b"]);
+    house.remove("out/a.md");
+    house.meu(&["run", "-j1", "--no-cache"]).ok();
+    assert_eq!(house.asked(), ["a"]);
+}
+
+#[test]
+fn odd_line_ends_settle() {
+    let house =
+        House::new().file("tasks/p.toml", "run = [\"printf\", \"a\\\\r\\\\r\\\\nb\\\\n\"]\nprompt = \"x\"\n");
+    house.run_asks(&[]);
+    assert_eq!(house.state("p"), "fresh");
+}
