@@ -107,7 +107,12 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
             write(file, &text.replace("NAME", &name))?;
         }
     }
-    for (file, line) in [(".gitignore", ".meu/"), (".gitattributes", "meu.lock merge=union")] {
+    for (file, line) in [
+        (".gitignore", ".meu/"),
+        (".gitattributes", "meu.lock merge=union"),
+        // Its generated lines are one a task; what a merge leaves of them the next run makes whole.
+        (".gitattributes", "INDEX.md merge=union"),
+    ] {
         let text = read_optional(&store.full(&path(file)?))
             .map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
         let text = text.unwrap_or_default();

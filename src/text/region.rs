@@ -19,46 +19,59 @@ pub struct Region {
 }
 
 /// Takes INDEX.md apart. `Err` is the line, from 1, of a marker without its partner.
+///
+/// Several whole regions are what a merge left: the first gives the place, the others are dropped.
 pub fn split_region(text: &str) -> Result<Region, usize> {
-    let mut begin = None;
-    let mut end = None;
+    let mut open: Option<(usize, usize)> = None;
+    let mut regions: Vec<std::ops::Range<usize>> = Vec::new();
     let mut at = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {
-        match line.trim() {
-            BEGIN if begin.is_some() => return Err(number + 1),
-            BEGIN => begin = Some((at, number + 1)),
-            END if begin.is_none() || end.is_some() => return Err(number + 1),
-            END => end = Some(at + line.len()),
+        match (line.trim(), open) {
+            (BEGIN, None) => open = Some((at, number + 1)),
+            (BEGIN, Some(_)) | (END, None) => return Err(number + 1),
+            (END, Some((begin, _))) => {
+                regions.push(begin..at + line.len());
+                open = None;
+            }
             _ => {}
         }
         at += line.len();
     }
-    match (begin, end) {
-        (None, None) => Ok(Region {
+    if let Some((_, line)) = open {
+        return Err(line);
+    }
+    let Some(first) = regions.first().cloned() else {
+        return Ok(Region {
             body: super::output_form(text),
             before: text.to_owned(),
             after: String::new(),
             found: false,
-        }),
-        (Some((begin, _)), Some(end)) => {
-            let (before, after) = (text[..begin].to_owned(), text[end..].to_owned());
-            let body = match (before.trim_end(), after.trim()) {
-                (before, "") => super::output_form(before),
-                ("", _) => super::output_form(after.trim_start_matches('\n')),
-                (before, _) => super::output_form(&format!("{before}\n\n{}", after.trim_start_matches('\n'))),
-            };
-            Ok(Region { body, before, after, found: true })
-        }
-        (Some((_, line)), None) => Err(line),
-        (None, Some(_)) => unreachable!("an end without a beginning returned above"),
+        });
+    };
+    let before = text[..first.start].to_owned();
+    let mut after = String::new();
+    let mut from = first.end;
+    for other in &regions[1..] {
+        after.push_str(&text[from..other.start]);
+        from = other.end;
     }
+    after.push_str(&text[from..]);
+    if regions.len() > 1 && after.trim().is_empty() {
+        after.clear();
+    }
+    let body = match (before.trim_end(), after.trim()) {
+        (before, "") => super::output_form(before),
+        ("", _) => super::output_form(after.trim_start_matches('\n')),
+        (before, _) => super::output_form(&format!("{before}\n\n{}", after.trim_start_matches('\n'))),
+    };
+    Ok(Region { body, before, after, found: true })
 }
 
 /// INDEX.md with another body; its region stays, at the end. `Err` as [`split_region`].
 pub fn with_body(text: &str, body: &str) -> Result<String, usize> {
     let old = split_region(text)?;
-    let region = &text[old.before.len()..text.len() - old.after.len()];
-    Ok(if old.found { join(body, region) } else { super::output_form(body) })
+    let end = text.find(END).map_or(text.len(), |at| at + END.len());
+    Ok(if old.found { join(body, &text[old.before.len()..end]) } else { super::output_form(body) })
 }
 
 /// INDEX.md with another region (without its markers); its place stays, or is the end.
@@ -111,6 +124,14 @@ mod tests {
         assert_eq!(body(&format!("{END}\n")), Err(1));
         assert_eq!(body(&format!("{BEGIN}\n{BEGIN}\n{END}\n")), Err(2));
         assert_eq!(body(&format!("{BEGIN}\n{END}\n{END}\n")), Err(3));
+    }
+
+    #[test]
+    fn what_a_merge_left_is_one_region_again() {
+        let twice = format!("a\n\n{BEGIN}\n- x\n{END}\n{BEGIN}\n- y\n{END}\n");
+        assert_eq!(body(&twice), Ok("a\n".into()));
+        assert_eq!(with_region(&twice, "- z"), Ok(format!("a\n\n{BEGIN}\n- z\n{END}\n")));
+        assert_eq!(with_body(&twice, "b\n"), Ok(format!("b\n\n{BEGIN}\n- x\n{END}\n")));
     }
 
     #[test]

@@ -403,3 +403,46 @@ fn a_text_that_cannot_be_kept_is_not_replaced() {
     assert_eq!(said.code, 1, "{}", said.out);
     assert_eq!(house.read("out/a.md"), "all mine\n");
 }
+
+#[test]
+fn two_branches_that_both_add_and_rebuild_merge_without_a_conflict() {
+    let house = House::new()
+        .file("tasks/root.toml", "title = \"root\"\nroot = true\nprompt = \"answer of root\"\n")
+        .task("a", "")
+        .task("b", "")
+        .task("sum", "requires = [\"a\", \"b\", \"new/*\"]\n");
+    house.put(".gitattributes", "meu.lock merge=union\nINDEX.md merge=union\n");
+    house.put(".gitignore", ".meu/\n");
+    house.run_asks(&["root", "a", "b", "sum"]);
+    house.git(&["init", "-q", "-b", "main"]);
+    house.git(&["add", "-A"]);
+    house.git(&["commit", "-qm", "base"]);
+    let branch = |name: &str, task: &str| {
+        house.git(&["checkout", "-q", "main"]);
+        house.git(&["checkout", "-qb", name]);
+        house.put(
+            &format!("tasks/{task}.toml"),
+            format!("title = \"{task}\"\nprompt = \"{name} answer of {task}\"\n"),
+        );
+        house.put(
+            &format!("tasks/new/{name}.toml"),
+            format!("title = \"{name}\"\nprompt = \"answer of {name}\"\n"),
+        );
+        house.run_asks(&[task, name, "sum"]);
+        house.git(&["add", "-A"]);
+        house.git(&["commit", "-qm", name]);
+    };
+    branch("left", "a");
+    branch("right", "b");
+    house.git(&["merge", "-q", "--no-edit", "left"]);
+    // What both branches rebuilt has one output on disk and two lines in the lock; only that is new.
+    house.run_asks(&["sum"]);
+    house.run_asks(&[]);
+    let index = house.read("INDEX.md");
+    assert_eq!(index.matches("<!-- meu:contents -->").count(), 1);
+    assert!(
+        index.contains("- [left](out/new/left.md)\n") && index.contains("- [right](out/new/right.md)\n"),
+        "{index}"
+    );
+    assert!(index.starts_with("answer of root\n"));
+}

@@ -13,3 +13,4 @@ mod laws;
 mod network;
 mod refactor;
 mod staleness;
+mod words;
