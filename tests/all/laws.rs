@@ -295,6 +295,7 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
     let workspace = load(root);
     // A process that another test is just starting has this lock open too, until it becomes that process.
     let _hold = std::iter::repeat_with(|| disk::hold(&workspace.store))
+        .take(1_000_000)
         .inspect(|_| std::thread::yield_now())
         .find_map(Result::ok)
         .expect("nobody else runs");
