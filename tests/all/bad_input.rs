@@ -231,6 +231,16 @@ error: 1 problem in this project
 }
 
 #[test]
+fn a_task_file_that_cannot_be_read() {
+    refused(
+        &one("prompt = \"x\"\n").file("tasks/b.toml", b"prompt = \"\xff\"\n"),
+        "error: `tasks/b.toml` cannot be read: it is not UTF-8 text: the byte at offset 10 is wrong
+error: 1 problem in this project
+",
+    );
+}
+
+#[test]
 fn a_document_in_utf_16() {
     let said = one("prompt = \"x\"\ninputs = [\"a.md\"]\n").file("a.md", b"\xff\xfeh\0i\0").meu(&["check"]);
     assert!(

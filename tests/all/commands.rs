@@ -39,14 +39,16 @@ fn new_writes_a_task_that_fits() {
 
 #[test]
 fn order_changes_no_output_and_is_as_told() {
-    let orders = [
-        ("dag", ["root", "a", "p-x", "p-y", "p"]),
-        ("bfs", ["root", "a", "p-x", "p-y", "p"]),
-        ("postorder", ["root", "a", "p-x", "p-y", "p"]),
-    ];
+    // By (priority, id) of what may run; by level first; or what the first target needs, then the target.
+    let orders =
+        [("dag", ["a", "b", "c", "d"]), ("bfs", ["a", "c", "d", "b"]), ("postorder", ["c", "d", "a", "b"])];
     let mut outputs = Vec::new();
     for (order, expected) in orders {
-        let house = plan();
+        let house = House::new()
+            .task("a", "")
+            .task("b", "requires = [\"a\"]\npriority = 1\n")
+            .task("c", "")
+            .task("d", "requires = [\"c\"]\npriority = 0\n");
         house.meu(&["run", "-j1", "--order", order]).ok();
         assert_eq!(house.asked(), expected, "{order}");
         outputs.push(house.files());

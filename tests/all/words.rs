@@ -1,4 +1,6 @@
-//! Law 6: a person's words are never lost. Random edits of outputs, also while a model answers and after
+//! Laws 4 and 6 through the real command line, with a model that can do things while it answers.
+//!
+//! Law 4: what was sent is what was hashed. Law 6: a person's words are never lost. Random edits of outputs, also while a model answers and after
 //! a crash, between runs, adopts, restores and changed requests: every line that was ever typed is in the
 //! output, beside it, or among the kept texts that `meu cat` prints.
 
@@ -181,5 +183,47 @@ proptest! {
             play.take(step);
             prop_assert_eq!(play.lost(), Vec::<&str>::new(), "after {:?}", step);
         }
+    }
+
+    /// Law 4: a document that changes during a call leaves every task stale that was sent its old text,
+    /// and what the model read is what the record's digest is of.
+    #[test]
+    fn an_edit_during_a_call_leaves_its_readers_stale(
+        reads in prop::collection::vec(prop::collection::btree_set(0usize..3, 0..3), 3),
+        during in 0usize..3,
+        edited in 0usize..3,
+    ) {
+        let house = House::new();
+        for document in 0..3 {
+            house.put(&format!("d{document}.md"), format!("document {document}\n"));
+        }
+        for (task, documents) in reads.iter().enumerate() {
+            let inputs: Vec<String> = documents.iter().map(|document| format!("d{document}.md")).collect();
+            house.put(
+                &format!("tasks/t{task}.toml"),
+                format!("title = \"t{task}\"\nprompt = \"answer\"\ninputs = {inputs:?}\n"),
+            );
+        }
+        house.hook(&format!(
+            "printf '%s' \"$request\" > \"$HOME/sent-$title\"\nif [ \"$title\" = t{during} ]; then echo changed > d{edited}.md; fi\n"
+        ));
+        house.meu(&["run", "-j1"]).ok();
+        house.hook("");
+        let status = house.meu(&["status", "--json"]).json();
+        for (task, documents) in reads.iter().enumerate() {
+            let sent = fs::read_to_string(house.home().join(format!("sent-t{task}"))).expect("a request");
+            let expected = if documents.contains(&edited) { "stale" } else { "fresh" };
+            prop_assert_eq!(&status["tasks"][task]["state"], expected, "t{}", task);
+            // What was sent has the old text of everything that it reads.
+            for document in documents {
+                let old = format!("document {document}");
+                prop_assert!(sent.contains(&old), "{}", sent);
+            }
+        }
+        house.asked();
+        house.meu(&["run", "-j1"]).ok();
+        let again: Vec<String> =
+            reads.iter().enumerate().filter(|(_, documents)| documents.contains(&edited)).map(|(task, _)| format!("t{task}")).collect();
+        prop_assert_eq!(house.asked(), again);
     }
 }
