@@ -8,12 +8,15 @@
 //! 4. [`settle`] writes the output whole, or merges it into an edited one;
 //! 5. the record goes into the journal before the write and, at the end, with all others into the lock.
 
+mod ask;
 mod execute;
 mod merge;
 mod person;
+mod queue;
 mod rename;
 mod settle;
 mod survey;
+mod task;
 
 pub use execute::{Limits, Options, Ran, run};
 pub use merge::{Merged, merge};
