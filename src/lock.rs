@@ -75,6 +75,8 @@ pub struct Lock {
     records: BTreeMap<String, Vec<Record>>,
     /// What could not be read.
     pub broken: Vec<Broken>,
+    /// Whether its text would not be the one that was read: it changed since, or a merge left something.
+    changed: bool,
 }
 
 /// The lock was written by a newer meu.
@@ -90,6 +92,7 @@ impl Lock {
     /// Reads a lock.
     pub fn parse(text: &str) -> Result<Lock, Newer> {
         let mut lock = Lock::default();
+        let mut last: Option<String> = None;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty()
@@ -106,6 +109,8 @@ impl Lock {
             match serde_json::from_str::<Record>(line) {
                 Ok(record) => {
                     let records = lock.records.entry(record.task.clone()).or_default();
+                    lock.changed |= last.as_ref().is_some_and(|last| *last >= record.task);
+                    last = Some(record.task.clone());
                     if !records.contains(&record) {
                         records.push(record);
                     }
@@ -118,6 +123,7 @@ impl Lock {
                 }),
             }
         }
+        lock.changed |= !lock.broken.is_empty() || text.lines().count() != lock.records.len() + 1;
         // A torn line beside a whole one of its task is what a merge left.
         lock.broken.retain(|broken| broken.task.as_ref().is_none_or(|task| !lock.records.contains_key(task)));
         Ok(lock)
@@ -125,6 +131,7 @@ impl Lock {
 
     /// Forgets the lines of a task that cannot be read.
     pub fn forget_broken(&mut self, task: &str) {
+        self.changed = true;
         self.broken.retain(|broken| broken.task.as_deref() != Some(task));
     }
 
@@ -184,11 +191,21 @@ impl Lock {
 
     /// Puts a record in the place of all of its task's.
     pub fn put(&mut self, record: Record) {
+        if self.records.get(&record.task).is_some_and(|records| *records == [record.clone()]) {
+            return;
+        }
+        self.changed = true;
         self.records.insert(record.task.clone(), vec![record]);
+    }
+
+    /// Whether there is anything to write.
+    pub fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// Forgets a task.
     pub fn remove(&mut self, task: &str) {
+        self.changed = true;
         self.records.remove(task);
     }
 
@@ -245,6 +262,7 @@ mod tests {
         let text = lock(&[record("a", "r", "x"), record("b/c", "r", "y")]);
         let read = Lock::parse(&text).unwrap_or_default();
         assert_eq!(read.to_text(), text);
+        assert!(!read.is_changed());
         assert_eq!(read.tasks().collect::<Vec<_>>(), ["a", "b/c"]);
     }
 
@@ -258,6 +276,7 @@ mod tests {
             lock(std::slice::from_ref(&new))
         );
         let read = Lock::parse(&text).unwrap_or_default();
+        assert!(read.is_changed());
         assert_eq!(read.records("a").len(), 2);
         assert_eq!(read.pick("a", Some(Digest::of("y")), None), Some(&new));
         assert_eq!(read.pick("a", Some(Digest::of("x")), Some(Digest::of("r2"))), Some(&old));

@@ -1,9 +1,9 @@
 //! Prompts: minijinja templates with `task`, `project` and `vars`, and `text("task:…")` for a
 //! declared item's text in place.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, context};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::graph::{Graph, Ix, outline};
@@ -26,7 +26,14 @@ pub struct Prompt {
 type Lookup = dyn Fn(&str) -> Result<String, String> + Send + Sync;
 
 /// An environment in which a misspelt variable is an error and text is not escaped.
-pub(super) fn environment() -> Environment<'static> {
+///
+/// One for all prompts: making it costs more than rendering one.
+fn environment() -> &'static Environment<'static> {
+    static SHARED: OnceLock<Environment<'static>> = OnceLock::new();
+    SHARED.get_or_init(new_environment)
+}
+
+fn new_environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
@@ -61,13 +68,14 @@ fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
         return Ok(prompt.value.clone());
     }
     check_expressions(&prompt.value)?;
-    let mut environment = environment();
-    environment.add_function("text", move |name: &str| {
+    let text = Value::from_function(move |name: &str| {
         lookup(name).map_err(|message| Error::new(ErrorKind::InvalidOperation, message))
     });
-    if node.task.root && prompt.value.contains("outline") {
-        environment.add_global("outline", outline_text(graph));
-    }
+    let outline = match node.task.root && prompt.value.contains("outline") {
+        true => Value::from(outline_text(graph)),
+        // Not there at all, so that asking for it is an error.
+        false => Value::UNDEFINED,
+    };
     let scope = context! {
         task => context! {
             id => node.id(),
@@ -78,8 +86,10 @@ fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
         },
         project => context! { name => &graph.config.name },
         vars => minijinja::value::Serde(&*node.vars),
+        text => text,
+        outline => outline,
     };
-    environment.render_named_str("prompt", &prompt.value, scope)
+    environment().render_named_str("prompt", &prompt.value, scope)
 }
 
 fn outline_text(graph: &Graph) -> String {

@@ -15,7 +15,7 @@ use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, reserved_
 /// outputs that were written before, which globs skip. Problems go to the sink; after
 /// an error the graph may lack links, order and levels.
 pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &Sink) -> Graph {
-    let tasks = unique(project.tasks, sink);
+    let tasks: Vec<Arc<Task>> = unique(project.tasks, sink).into_iter().map(Arc::new).collect();
     let by_id: HashMap<String, Ix> =
         tasks.iter().enumerate().map(|(at, task)| (task.id.value.clone(), Ix(at))).collect();
     let root = find_root(&tasks, sink);
@@ -85,7 +85,7 @@ fn unique(mut tasks: Vec<Task>, sink: &Sink) -> Vec<Task> {
     kept
 }
 
-fn find_root(tasks: &[Task], sink: &Sink) -> Option<Ix> {
+fn find_root(tasks: &[Arc<Task>], sink: &Sink) -> Option<Ix> {
     let mut roots = tasks.iter().enumerate().filter(|(_, task)| task.root);
     let (at, first) = roots.next()?;
     for (_, second) in roots {
@@ -109,7 +109,7 @@ fn find_root(tasks: &[Task], sink: &Sink) -> Option<Ix> {
 }
 
 /// For each task the one that stands for it, chains followed to their end.
-fn resolve_duplicates(tasks: &[Task], ids: &Ids<'_>, sink: &Sink) -> Vec<Option<Ix>> {
+fn resolve_duplicates(tasks: &[Arc<Task>], ids: &Ids<'_>, sink: &Sink) -> Vec<Option<Ix>> {
     let next: Vec<Option<Ix>> = tasks
         .iter()
         .map(|task| {
@@ -150,7 +150,7 @@ fn resolve_duplicates(tasks: &[Task], ids: &Ids<'_>, sink: &Sink) -> Vec<Option<
 
 fn outputs(
     config: &crate::spec::Config,
-    tasks: &[Task],
+    tasks: &[Arc<Task>],
     duplicates: &[Option<Ix>],
     sink: &Sink,
 ) -> Vec<RelPath> {
@@ -166,7 +166,7 @@ fn outputs(
         }
     };
     let place = |task: &Task| task.output.as_ref().map_or_else(|| task.id.place(), At::place);
-    let outputs: Vec<RelPath> = tasks.iter().map(own).collect();
+    let outputs: Vec<RelPath> = tasks.iter().map(|task| own(task)).collect();
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for (at, task) in tasks.iter().enumerate() {
         if duplicates[at].is_some() {
@@ -253,7 +253,7 @@ fn merged(base: &Arc<Vars>, own: &Vars) -> Arc<Vars> {
 
 /// Resolves what one task names.
 struct Linker<'a> {
-    tasks: &'a [Task],
+    tasks: &'a [Arc<Task>],
     ids: &'a Ids<'a>,
     duplicates: &'a [Option<Ix>],
     documents: &'a Documents<'a>,

@@ -69,7 +69,7 @@ pub enum Target {
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The task as it is written.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// Where its output is. A duplicate has that of the task it stands for.
     pub output: RelPath,
     /// What it requires, in declared order, without the implied root.

@@ -19,7 +19,7 @@ pub struct Renamed {
 /// Plans the rename of a task, its children with it.
 pub fn rename(graph: &Graph, old: Ix, new: &str) -> Result<Renamed, Error> {
     let old_id = graph.node(old).id().to_owned();
-    let tasks: Vec<&Task> = graph.nodes().map(|(_, node)| &node.task).collect();
+    let tasks: Vec<&Task> = graph.nodes().map(|(_, node)| &*node.task).collect();
     let below = format!("{old_id}/");
     let ids: BTreeMap<String, String> = tasks
         .iter()

@@ -1,6 +1,7 @@
 //! Names to tasks and documents: bare and relative ids, globs over ids, globs over documents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use globset::{Glob, GlobBuilder, GlobMatcher};
 
@@ -57,7 +58,7 @@ pub(super) struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    pub(super) fn new(tasks: &'a [Task]) -> Self {
+    pub(super) fn new(tasks: &'a [Arc<Task>]) -> Self {
         Ids::of(tasks.iter().map(|task| task.id.value.as_str()).collect())
     }
 

@@ -355,7 +355,11 @@ impl<'a> Executor<'a, '_> {
         let store = &self.workspace.store;
         let close = || -> std::io::Result<()> {
             store.sync_written()?;
-            let text = self.books.lock.to_text();
+            // The journal's records are laid over the lock that was read: they are changes too.
+            let text = match self.books.lock.is_changed() || self.workspace.replay.found {
+                true => self.books.lock.to_text(),
+                false => self.workspace.lock_text.clone(),
+            };
             if text != self.workspace.lock_text {
                 let path = crate::path::RelPath::parse("meu.lock")
                     .map_err(|problem| std::io::Error::other(problem.message()))?;

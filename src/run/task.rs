@@ -120,23 +120,30 @@ impl Executor<'_, '_> {
         self.ended(ix, look.verdict);
     }
 
-    /// A fresh task's record follows what explains it, and a moved output.
+    /// A fresh task's record follows what explains it, and a moved output; of several lines that a merge
+    /// left, it is the one.
     fn keep_record(&mut self, ix: Ix, look: &Look) {
         let (Some(record), Some(today)) = (&look.record, &look.today) else { return };
-        let output = self.graph.node(ix).output.as_str();
-        let approved = record.approved.filter(|_| self.graph.node(ix).task.approval);
-        if record.request == today.request {
-            self.books.lock.put(Record {
+        let node = self.graph.node(ix);
+        let approved = record.approved.filter(|_| node.task.approval);
+        let explained = record.request != today.request
+            || (record.parts == today.parts
+                && record.output == node.output.as_str()
+                && approved == record.approved);
+        let kept = match explained {
+            true if self.books.lock.records(node.id()).len() == 1 => None,
+            true => Some(record.clone()),
+            false => Some(Record {
                 parts: today.parts.clone(),
-                output: output.to_owned(),
+                output: node.output.to_string(),
                 approved,
                 ..record.clone()
-            });
-        } else {
-            // Of several lines that a merge left, this is the one.
-            self.books.lock.put(record.clone());
+            }),
+        };
+        if let Some(kept) = kept {
+            self.books.lock.put(kept);
         }
-        self.books.failures.remove(self.graph.node(ix).id());
+        self.books.failures.remove(node.id());
     }
 
     /// A task whose output must be made: from what is stored, here, or by a worker.
