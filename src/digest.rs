@@ -74,12 +74,15 @@ impl<'de> Deserialize<'de> for Digest {
 /// Hashes a sequence of fields, each behind its length (8 bytes, little endian).
 ///
 /// The domain names what is hashed and its version; two kinds of things never share a digest.
-pub struct Framer(blake3::Hasher);
+///
+/// The fields are gathered and hashed at one go: most are short, and hashing them one by one costs more
+/// than copying them.
+pub struct Framer(Vec<u8>);
 
 impl Framer {
     /// Begins a digest of one kind of thing, for instance `"meu request v1"`.
     pub fn new(domain: &str) -> Self {
-        let mut framer = Framer(blake3::Hasher::new());
+        let mut framer = Framer(Vec::with_capacity(512));
         framer.field(domain);
         framer
     }
@@ -87,8 +90,8 @@ impl Framer {
     /// Adds one field.
     pub fn field(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let bytes = bytes.as_ref();
-        self.0.update(&(bytes.len() as u64).to_le_bytes());
-        self.0.update(bytes);
+        self.0.extend((bytes.len() as u64).to_le_bytes());
+        self.0.extend(bytes);
         self
     }
 
@@ -107,7 +110,7 @@ impl Framer {
 
     /// The digest of all that was added.
     pub fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
+        Digest::of(&self.0)
     }
 }
 
