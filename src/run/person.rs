@@ -201,7 +201,10 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
         {
             let digest =
                 cache.keep_text(&old).map_err(|error| failed(error, "what is there to the cache"))?;
-            line.push_str(&format!("; what was there is kept as {digest} (`meu cat {digest}` prints it)"));
+            line.push_str(&format!(
+                "; what was there is kept as {digest} (`meu cat {digest} > {}` brings it back)",
+                node.output
+            ));
         }
         let record = Record { accepted: None, ..record };
         let entry =

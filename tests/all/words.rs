@@ -152,6 +152,15 @@ impl Play {
         self.house.without_env("MEU_FAIL");
     }
 
+    /// The typed lines that stand in outputs.
+    fn standing(&self) -> Vec<String> {
+        let mut all = String::new();
+        for folder in ["out", "docs"] {
+            text_below(&self.house.root().join(folder), &mut all);
+        }
+        self.typed.iter().filter(|word| all.contains(*word)).cloned().collect()
+    }
+
     /// The typed lines that are nowhere.
     fn lost(&self) -> Vec<&str> {
         let mut all = String::new();
@@ -180,7 +189,14 @@ proptest! {
         play.write_tasks();
         play.take(&Step::Document(0));
         for step in &steps {
+            let before = play.standing();
             play.take(step);
+            // Only a restore takes a person's line out of an output; everything else merges or leaves it.
+            if !matches!(step, Step::Restore(_)) {
+                let after = play.standing();
+                let gone: Vec<&String> = before.iter().filter(|word| !after.contains(word)).collect();
+                prop_assert_eq!(gone, Vec::<&String>::new(), "replaced by {:?}", step);
+            }
             prop_assert_eq!(play.lost(), Vec::<&str>::new(), "after {:?}", step);
         }
     }
