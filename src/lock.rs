@@ -27,8 +27,10 @@ pub struct Record {
     /// The parts of that request.
     #[serde(flatten)]
     pub parts: Parts,
-    /// The last answer, which is the base of merges.
-    pub built: TextId,
+    /// The last answer, which is the base of merges. There is none while a person adopted a text that
+    /// meu never wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<TextId>,
     /// A text that a person adopted in place of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<TextId>,
@@ -40,12 +42,17 @@ pub struct Record {
 impl Record {
     /// Whether a text is the one built or adopted.
     pub fn knows(&self, text: Digest) -> bool {
-        self.built.blake3 == text || self.accepted.as_ref().is_some_and(|accepted| accepted.blake3 == text)
+        self.built_is(text) || self.accepted.as_ref().is_some_and(|accepted| accepted.blake3 == text)
     }
 
-    /// The text that a missing output comes back as.
-    pub fn current(&self) -> &TextId {
-        self.accepted.as_ref().unwrap_or(&self.built)
+    /// Whether a text is the last answer.
+    pub fn built_is(&self, text: Digest) -> bool {
+        self.built.as_ref().is_some_and(|built| built.blake3 == text)
+    }
+
+    /// The digest of the text that a missing output comes back as.
+    pub fn current(&self) -> Option<Digest> {
+        self.accepted.as_ref().or(self.built.as_ref()).map(|text| text.blake3)
     }
 
     /// Its line in the lock.
@@ -175,7 +182,7 @@ impl Lock {
     /// The record of another task that made a text at this very place: meu's own text, no person's.
     pub fn other_maker(&self, task: &str, output: &str, text: Digest) -> Option<&Record> {
         let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);
-        others.filter(|record| record.output == output).find(|record| record.built.blake3 == text)
+        others.filter(|record| record.output == output).find(|record| record.built_is(text))
     }
 
     /// The record of another task that was at this place, whatever its text is now.
@@ -242,7 +249,7 @@ mod tests {
                 template: Digest::of("t"),
                 items: Vec::new(),
             },
-            built: TextId::of(built),
+            built: Some(TextId::of(built)),
             accepted: None,
             approved: None,
         }

@@ -212,7 +212,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 
 /// A person's file is its own newest text; only a moved context under the same text is worth a look.
 fn manual_state(facts: &Facts<'_>, unchanged: Option<bool>) -> State {
-    let same_text = facts.record.is_some_and(|record| Some(record.current().blake3) == facts.on_disk);
+    let same_text = facts.record.is_some_and(|record| record.current() == facts.on_disk);
     if same_text && unchanged == Some(false) {
         State::Stale
     } else if facts.approval && facts.record.is_none_or(|record| record.approved != facts.on_disk) {
@@ -234,16 +234,9 @@ fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reas
         return reasons;
     };
     match facts.on_disk {
-        None => {
-            reasons.push(Reason::output(facts.output, Change::Removed, Some(record.current().blake3), None))
-        }
+        None => reasons.push(Reason::output(facts.output, Change::Removed, record.current(), None)),
         Some(text) if edited => {
-            reasons.push(Reason::output(
-                facts.output,
-                Change::Modified,
-                Some(record.current().blake3),
-                Some(text),
-            ));
+            reasons.push(Reason::output(facts.output, Change::Modified, record.current(), Some(text)));
         }
         Some(_) => {}
     }
@@ -285,7 +278,7 @@ mod tests {
             output: "out/a.md".into(),
             request: Digest::of("r"),
             parts: parts(),
-            built: TextId::of("x"),
+            built: Some(TextId::of("x")),
             accepted: None,
             approved: None,
         }

@@ -172,7 +172,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
             .tasks()
             .flat_map(|id| lock.records(id))
             .filter(|record| record.output == index.as_str())
-            .map(|record| record.built.blake3)
+            .filter_map(|record| record.built.as_ref().map(|built| built.blake3))
             .collect(),
         false => Vec::new(),
     };

@@ -98,9 +98,10 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
             cache.put_text(&text);
             beside.push((node.output.with_infix("new"), text.clone()));
             let answer = failures.get(node.id()).and_then(|failure| failure.conflict.clone());
-            let built = answer.or_else(|| look.record.as_ref().map(|old| old.built.clone()));
-            let built = built.unwrap_or_else(|| TextId::of(&text));
-            let accepted = (built.blake3 != digest).then(|| TextId::of(&text));
+            let built = answer.or_else(|| look.record.as_ref().and_then(|old| old.built.clone()));
+            // A text that meu never wrote has no base: the next answer will not be put in its place.
+            let is_built = built.as_ref().is_some_and(|built| built.blake3 == digest);
+            let accepted = (!is_built).then(|| TextId::of(&text));
             let approved = look.record.as_ref().and_then(|old| old.approved);
             lock.put(Record {
                 task: node.id().to_owned(),
@@ -162,7 +163,7 @@ pub fn texts_of(workspace: &Workspace, ix: Ix) -> Result<Texts, Error> {
     let digest = on_disk.as_deref().map(Digest::of);
     let record = workspace.lock.pick(node.id(), digest, None);
     Ok(Texts {
-        built: record.and_then(|record| cache.text_anywhere(&record.built)),
+        built: record.and_then(|record| cache.text_anywhere(record.built.as_ref()?)),
         beside: read(&node.output.with_infix("new"))?,
         approved: record.and_then(|record| record.approved).and_then(|digest| cache.text(digest)),
         on_disk,
@@ -188,7 +189,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
             ))
             .help(format!("`meu run {}` builds it", node.id())));
         };
-        let Some(text) = cache.text_anywhere(&record.built) else {
+        let Some(text) = record.built.as_ref().and_then(|built| cache.text_anywhere(built)) else {
             return Err(Error::failed(format!(
                 "the built text of `{}` is neither in the cache nor in git",
                 node.id()

@@ -75,8 +75,8 @@ impl Books<'_> {
     ) -> Option<Result<Verdict, String>> {
         let accepted = record.accepted.as_ref().and_then(|id| self.cache().text_anywhere(id));
         let built = || match cached {
-            true => self.cache().text_anywhere(&record.built),
-            false => crate::disk::blob(self.workspace.store.root(), &record.built),
+            true => self.cache().text_anywhere(record.built.as_ref()?),
+            false => crate::disk::blob(self.workspace.store.root(), record.built.as_ref()?),
         };
         let text = accepted.or_else(built)?;
         let output = &self.workspace.graph.node(ix).output;
@@ -128,7 +128,7 @@ impl Books<'_> {
             output: node.output.to_string(),
             request: today.request,
             parts: today.parts.clone(),
-            built: TextId::of(text),
+            built: Some(TextId::of(text)),
             accepted: None,
             approved: old.as_ref().and_then(|old| old.approved),
         };
@@ -139,7 +139,7 @@ impl Books<'_> {
         let here = old.as_ref().filter(|old| old.output == node.output.as_str());
         let base_of =
             here.or_else(|| self.lock.other_record(node.id(), node.output.as_str())).or(old.as_ref());
-        let base = base_of.map(|record| record.built.clone());
+        let base = base_of.and_then(|record| record.built.clone());
         let is_made = |ours: &str| {
             let text = Digest::of(ours);
             base.as_ref().is_some_and(|id| id.blake3 == text)

@@ -89,7 +89,7 @@ impl Executor<'_, '_> {
                         approved: old
                             .and_then(|old| old.approved)
                             .filter(|_| self.graph.node(ix).task.approval),
-                        built,
+                        built: Some(built),
                         accepted: None,
                     });
                 }

@@ -446,3 +446,18 @@ fn two_branches_that_both_add_and_rebuild_merge_without_a_conflict() {
     );
     assert!(index.starts_with("answer of root\n"));
 }
+
+#[test]
+fn an_adopted_text_that_meu_never_wrote_is_not_replaced() {
+    let house =
+        House::new().file("x.md", "one\n").task("a", "inputs = [\"x.md\"]\n").file("out/a.md", "mine\n");
+    house.meu(&["adopt", "a"]).ok();
+    assert_eq!(house.state("a"), "fresh");
+    house.run_asks(&[]);
+    house.put("x.md", "two\n");
+    assert_eq!(house.meu(&["run"]).code, 1);
+    assert_eq!(
+        (house.read("out/a.md").as_str(), house.read("out/a.new.md").as_str()),
+        ("mine\n", "answer of a\n")
+    );
+}
