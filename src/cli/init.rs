@@ -107,18 +107,19 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
             write(file, &text.replace("NAME", &name))?;
         }
     }
-    for (file, line) in [
-        (".gitignore", ".meu/"),
-        (".gitattributes", "meu.lock merge=union"),
-        // Its generated lines are one a task; what a merge leaves of them the next run makes whole.
-        (".gitattributes", "INDEX.md merge=union"),
+    for (file, lines) in [
+        (".gitignore", &[".meu/"][..]),
+        // INDEX.md's generated lines are one a task; what a merge leaves of them the next run makes whole.
+        (".gitattributes", &["meu.lock merge=union", "INDEX.md merge=union"][..]),
     ] {
         let text = read_optional(&store.full(&path(file)?))
             .map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
         let text = text.unwrap_or_default();
-        if !text.lines().any(|known| known.trim() == line) {
+        let missing: Vec<&str> =
+            lines.iter().copied().filter(|line| !text.lines().any(|known| known.trim() == *line)).collect();
+        if !missing.is_empty() {
             let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            write(file, &format!("{text}{gap}{line}\n"))?;
+            write(file, &format!("{text}{gap}{}\n", missing.join("\n")))?;
         }
     }
     if env.shell.json {

@@ -139,7 +139,18 @@ fn rm(env: &Env, arguments: Rm) -> Done {
     let mut written: Vec<(Kind, String)> = Vec::new();
     for (kind, deps) in Kind::ALL.into_iter().zip(lists) {
         let found = deps.iter().filter(|dep| dep.task == workspace.graph.canonical(to));
-        written.extend(found.map(|dep| (kind, dep.at.value.clone())));
+        for dep in found {
+            if dep.at.value.contains(['*', '?', '[', '{']) {
+                let message =
+                    format!("the link comes from the glob `{}`, which means other tasks too", dep.at.value);
+                return Err(Error::failed(message).help(format!(
+                    "edit `{}` in {}",
+                    kind.word(),
+                    node.task.id.source.path
+                )));
+            }
+            written.push((kind, dep.at.value.clone()));
+        }
     }
     written.extend(
         node.task

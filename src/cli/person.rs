@@ -10,6 +10,7 @@ use crate::graph::Ix;
 use crate::plan::State;
 use crate::run::{self, Survey};
 use crate::show::{self, plain};
+use crate::spec::Runner;
 
 /// Take what is on disk as the output for today's request
 ///
@@ -92,6 +93,14 @@ pub(super) fn reject(env: &Env, arguments: Reject) -> Done {
     let ix = select::one(&workspace, &arguments.task)?;
     if arguments.message.trim().is_empty() {
         return Err(Error::invalid("say with -m what to change"));
+    }
+    let node = workspace.graph.node(ix);
+    if matches!(node.task.run, Runner::Template | Runner::Assemble) || node.duplicate_of.is_some() {
+        return Err(Error::failed(format!(
+            "nobody is asked for `{}`, so there is nobody to revise it",
+            node.id()
+        ))
+        .help(format!("edit {}", node.task.id.source.path)));
     }
     edit::edit(&workspace, ix, |text| text.add("revisions", arguments.message.trim()))?;
     let id = workspace.graph.node(ix).id();

@@ -293,7 +293,10 @@ fn check_index_headings(graph: &Graph, ix: Ix, shelf: &dyn Shelf, sink: &Sink) {
     let Ok(Some(text)) = shelf.text(&graph.config.index) else { return };
     for heading in wanted.iter().filter(|heading| find_section(&text, heading).is_none()) {
         let trouble = no_heading(graph.config.index.as_str(), heading, &text);
-        sink.push(Diagnostic::error(trouble.message).at(node.task.id.place()).maybe_help(trouble.help));
+        let mut problem = Diagnostic::error(trouble.message).maybe_help(trouble.help);
+        // What meu.toml says is told once, not for each task.
+        problem.place = node.task.policy.index.as_ref().map(|_| node.task.id.place());
+        sink.push(problem);
     }
 }
 

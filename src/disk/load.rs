@@ -14,7 +14,7 @@ use crate::lock::{Lock, Newer};
 use crate::path::{RelPath, nfc};
 use crate::plan::Failure;
 use crate::request::Templates;
-use crate::spec::{Config, Project, parse_config, parse_tasks};
+use crate::spec::{Config, Project, Vars, parse_config, parse_tasks};
 
 use super::{DiskShelf, Replay, Store, read_failures, replay};
 
@@ -149,7 +149,9 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
             .help("take it from git again, or delete it: its task is then an edited one without a base"),
         );
     }
-    let templates = load_templates(&store, &sink);
+    let mut vars = config.vars.clone();
+    vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
+    let templates = load_templates(&store, &vars, &sink);
 
     let project = Project { config, tasks };
     // Whatever a record names was written by meu: the outputs of tasks that are gone, that became
@@ -310,7 +312,7 @@ fn load_lock(store: &Store, sink: &Sink) -> String {
     }
 }
 
-fn load_templates(store: &Store, sink: &Sink) -> Option<Templates> {
+fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {
     let inside = |name: &str| {
         let path = store.root().join("templates").join(name);
         match path.canonicalize() {
@@ -328,7 +330,7 @@ fn load_templates(store: &Store, sink: &Sink) -> Option<Templates> {
         }
     };
     let (system, task) = (read("system.txt"), read("task.txt"));
-    match Templates::new(system, task) {
+    match Templates::new(system, task, vars) {
         Ok(templates) => Some(templates),
         Err(trouble) => {
             sink.push(Diagnostic::error(trouble.message).maybe_help(trouble.help));

@@ -138,7 +138,10 @@ fn some<'a>(
         return Ok(found);
     }
     let error = Error::invalid(format!("no task matches `{word}`"));
-    Err(error.help(did_you_mean(name, known).unwrap_or_else(|| "`meu status` lists all tasks".into())))
+    Err(error.help(
+        did_you_mean(name, known.filter(|known| !known.is_empty()))
+            .unwrap_or_else(|| "`meu status` lists all tasks".into()),
+    ))
 }
 
 /// Whether a task reads a path: as a document, or as the output of a task that its links name.

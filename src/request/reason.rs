@@ -75,6 +75,10 @@ impl std::fmt::Display for Reason {
 
 /// Several reasons in one line, at most three of them by name.
 pub fn in_one_line(reasons: &[Reason]) -> String {
+    if reasons.is_empty() {
+        // What runs without a reason of its own was told to.
+        return "forced".into();
+    }
     let mut words: Vec<String> = reasons.iter().take(3).map(Reason::to_string).collect();
     if reasons.len() > 3 {
         words.push(format!("and {} more", reasons.len() - 3));

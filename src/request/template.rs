@@ -2,8 +2,9 @@
 
 use minijinja::{Environment, context};
 
-use crate::context::Trouble;
+use crate::context::{Form, Item, Trouble};
 use crate::digest::{Digest, Framer};
+use crate::spec::{ItemRef, Subject, Tier, Vars};
 
 /// The built-in system message.
 const SYSTEM: &str = include_str!("../../templates/system.txt");
@@ -19,7 +20,9 @@ pub struct Templates {
 
 impl Templates {
     /// Compiles the templates; `None` is the built-in one. The error names the file and its line.
-    pub fn new(system: Option<String>, task: Option<String>) -> Result<Self, Trouble> {
+    ///
+    /// `vars` are the names that a task may bring, with some value each.
+    pub fn new(system: Option<String>, task: Option<String>, vars: &Vars) -> Result<Self, Trouble> {
         let system = system.unwrap_or_else(|| SYSTEM.to_owned());
         let task = task.unwrap_or_else(|| TASK.to_owned());
         let mut digest = Framer::new("meu templates v1");
@@ -41,14 +44,8 @@ impl Templates {
         }
         let templates = Templates { environment, digest: digest.finish() };
         // A wrong name is told now, not in the middle of a run.
-        let sample = Scope {
-            project: "",
-            title: "",
-            prompt: "",
-            revisions: &[],
-            items: &[],
-            vars: &crate::spec::Vars::new(),
-        };
+        let sample =
+            Scope { project: "", title: "", prompt: "", revisions: &[], items: &[sample_item()], vars };
         templates.render(&sample)?;
         Ok(templates)
     }
@@ -97,14 +94,28 @@ impl Templates {
     }
 }
 
+/// An item for the trial, so that what templates say of items is tried too.
+fn sample_item() -> Item {
+    Item {
+        item: ItemRef::whole(Subject::Index),
+        tier: Tier::Index,
+        form: Form::Full,
+        pinned: false,
+        tokens: 0,
+        tokens_full: 0,
+        text: String::new(),
+        block: String::new(),
+    }
+}
+
 /// What the templates see.
 pub(super) struct Scope<'a> {
     pub project: &'a str,
     pub title: &'a str,
     pub prompt: &'a str,
     pub revisions: &'a [String],
-    pub items: &'a [crate::context::Item],
-    pub vars: &'a crate::spec::Vars,
+    pub items: &'a [Item],
+    pub vars: &'a Vars,
 }
 
 #[cfg(test)]
@@ -113,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_wrong_template_is_named_with_its_line() {
-        let error = Templates::new(None, Some("ok\n{% if %}".into())).err();
+        let error = Templates::new(None, Some("ok\n{% if %}".into()), &Vars::new()).err();
         assert!(
             error.is_some_and(|error| error.message.starts_with("templates/task.txt:2 cannot be read: "))
         );
@@ -121,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_built_in_templates_render_with_and_without_context() -> Result<(), Trouble> {
-        let templates = Templates::new(None, None)?;
+        let templates = Templates::new(None, None, &Vars::new())?;
         let scope = Scope {
             project: "p",
             title: "Survey",

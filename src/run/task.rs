@@ -163,7 +163,10 @@ impl Executor<'_, '_> {
                 Ok(true) => {
                     let again = self.survey.look(ix, &self.books.lock, &self.books.failures);
                     if !again.verdict.must_run() && !forced {
-                        return self.made(ix, Outcome::Cached, again.verdict, &reasons, None, 0);
+                        self.sums.cached += 1;
+                        let reason = format!("its output moved here from {}", record.output);
+                        self.report(ix, Outcome::Cached, reason, &[], None, 0);
+                        return self.ended(ix, again.verdict);
                     }
                     return self.make(ix, again, forced);
                 }

@@ -94,7 +94,18 @@ impl TaskText {
         if array.is_empty() {
             table.remove(name);
         }
+        self.drop_if_empty(key)?;
         Ok(true)
+    }
+
+    /// A section that a command made goes with its last key.
+    fn drop_if_empty(&mut self, key: &str) -> Result<(), String> {
+        let Some((section, _)) = key.split_once('.') else { return Ok(()) };
+        let task = self.task()?;
+        if task.get(section).and_then(Item::as_table).is_some_and(Table::is_empty) {
+            task.remove(section);
+        }
+        Ok(())
     }
 
     /// Puts a text in the place of another in a list, or as the key's own value.
@@ -123,7 +134,10 @@ impl TaskText {
     pub fn set_list(&mut self, key: &str, values: Option<&[String]>) -> Result<(), String> {
         let (table, name) = self.place(key)?;
         match values {
-            None => drop(table.remove(name)),
+            None => {
+                drop(table.remove(name));
+                self.drop_if_empty(key)?;
+            }
             Some(values) => {
                 let array: Array = values.iter().map(String::as_str).collect();
                 drop(table.insert(name, toml_edit::value(array)));

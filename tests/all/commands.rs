@@ -326,3 +326,17 @@ fn other_places_are_reached_with_c() {
     let said = house.meu(&["-C", "tasks/p", "status", "--check"]);
     assert_eq!(said.code, 3);
 }
+
+#[test]
+fn a_projects_own_template_sees_vars_and_items() {
+    let house = House::new()
+        .task("a", "[vars]\naudience = \"sailors\"\n")
+        .file("templates/task.txt", "# Task: {{ title }}\n{% for item in items %}{{ item.ref }}{% endfor %}\n{{ vars.audience }}\n{{ prompt }}\n");
+    house.run_asks(&["a"]);
+    let full = house.meu(&["context", "show", "a", "--full"]).ok().out;
+    assert!(full.contains("\nsailors\nanswer of a\n"), "{full}");
+    house.put("templates/task.txt", "{{ promt }}");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.starts_with("error: templates/task.txt cannot be rendered: "), "{}", said.err);
+}

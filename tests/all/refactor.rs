@@ -31,7 +31,7 @@ fn pins_are_written_and_taken_back_to_the_byte() {
         (&json!("doc:notes/x.md"), &json!(true))
     );
     house.meu(&["context", "unpin", "p/b", "doc:notes/x.md"]).ok();
-    assert_eq!(house.read("tasks/p/b.toml"), format!("{before}\n[context]\n"));
+    assert_eq!(house.read("tasks/p/b.toml"), before);
     house.meu(&["context", "exclude", "p/b", "task:a"]).ok();
     let show = house.meu(&["context", "show", "p/b", "--json"]).json();
     assert_eq!(show["dropped"][0]["reason"], "excluded");
@@ -60,6 +60,19 @@ fn an_approved_context_is_frozen() {
     house.run_asks(&[]);
     house.meu(&["context", "approve", "p/b", "--off"]).ok();
     house.run_asks(&["p-b"]);
+}
+
+#[test]
+fn links_of_globs_and_rejections_of_templates_are_refused() {
+    let house = plan().file("tasks/t.toml", "run = \"template\"\nprompt = \"x\"\n");
+    let said = house.meu(&["link", "rm", "p", "p/b"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.starts_with("error: the link comes from the glob `p/*`, which means other tasks too\n"),
+        "{}",
+        said.err
+    );
+    assert_eq!(house.meu(&["reject", "t", "-m", "shorter"]).code, 1);
 }
 
 #[test]
