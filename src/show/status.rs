@@ -87,14 +87,23 @@ pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[&
     }
     let width = rows.iter().map(|(ix, _)| graph.node(*ix).id().len()).max().unwrap_or(0).min(40);
     let quiet_states = [State::Fresh, State::Duplicate];
+    let held_up = |ix: Ix| -> Vec<&str> {
+        let below =
+            rows.iter().filter(|(_, verdict)| verdict.state == State::Blocked && verdict.on.contains(&ix));
+        below.map(|(below, _)| graph.node(*below).id()).collect()
+    };
     for (ix, verdict) in rows {
         // Many fresh tasks say less than one that is not.
         if quiet_states.contains(&verdict.state) && shell.verbose == 0 && rows.len() > 60 {
             continue;
         }
         let state = shell.paint(state_paint(verdict.state), &format!("{:>9}", verdict.state.word()));
-        let line =
-            format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&word(graph, verdict)));
+        let mut why = word(graph, verdict);
+        let below = if verdict.state == State::Awaiting { held_up(*ix) } else { Vec::new() };
+        if !below.is_empty() {
+            why = format!("{why}; {} for it", wait(&below));
+        }
+        let line = format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&why));
         shell.out(line.trim_end());
     }
     for record in orphans {
@@ -109,6 +118,16 @@ pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[&
         .filter_map(|state| summary.get(state.word()).map(|n| format!("{n} {}", state.word())))
         .collect();
     shell.out(&format!("{}: {}", counted(rows.len(), "task"), parts.join(", ")));
+}
+
+/// `a waits`, `a and b wait`, `a, b and 3 more wait`.
+fn wait(ids: &[&str]) -> String {
+    match ids {
+        [one] => format!("{one} waits"),
+        [one, other] => format!("{one} and {other} wait"),
+        [one, other, more @ ..] => format!("{one}, {other} and {} more wait", more.len()),
+        [] => String::new(),
+    }
 }
 
 /// What changed since a task's output was built, item by item.

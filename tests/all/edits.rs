@@ -143,6 +143,11 @@ fn approval_is_bound_to_the_text() {
     let said = house.meu(&["run", "-j1"]);
     assert_eq!((said.code, house.asked()), (1, vec!["a".to_owned()]), "{}", said.out);
     assert_eq!((house.state("a"), house.state("b")), ("awaiting".into(), "blocked".into()));
+    let status = house.meu(&["status"]).ok().out;
+    assert_eq!(
+        status,
+        " awaiting a  approval; b waits for it\n  blocked b  by a\n2 tasks: 1 blocked, 1 awaiting\n"
+    );
     house.meu(&["approve", "a"]).ok();
     house.run_asks(&["b"]);
     house.put("out/a.md", "by hand\n");
