@@ -167,6 +167,10 @@ pub(super) fn restore(env: &Env, arguments: Restore) -> Done {
 
 pub(super) fn approve(env: &Env, arguments: Approve) -> Done {
     if arguments.selectors.is_empty() {
+        if env.shell.json {
+            return Err(Error::invalid("with --json, name the tasks to approve")
+                .help("`meu status --json state:awaiting`"));
+        }
         return walk(env);
     }
     decide(env, &arguments.selectors, run::approve)
