@@ -122,7 +122,7 @@ fn add(env: &Env, arguments: Add) -> Done {
     let (_hold, workspace) = env.load_held()?;
     let from = select::one(&workspace, &arguments.from)?;
     let (name, heading) = split_heading(&arguments.to);
-    let to = workspace.graph.node(select::one(&workspace, name)?).id().to_owned();
+    let to = workspace.graph.name_from(from, select::one(&workspace, name)?);
     let to = heading.map_or(to.clone(), |heading| format!("{to}#{heading}"));
     let kind = arguments.kind.word();
     let changed = edit::edit(&workspace, from, |text| text.add(kind, &to))?;
@@ -132,13 +132,17 @@ fn add(env: &Env, arguments: Add) -> Done {
 fn rm(env: &Env, arguments: Rm) -> Done {
     let (_hold, workspace) = env.load_held()?;
     let from = select::one(&workspace, &arguments.from)?;
-    let to = select::one(&workspace, split_heading(&arguments.to).0)?;
+    let (name, heading) = split_heading(&arguments.to);
+    let to = select::one(&workspace, name)?;
     let node = workspace.graph.node(from);
     // The link as it is written, which may be a bare or a relative name.
     let lists = [&node.requires, &node.refers];
     let mut written: Vec<(Kind, String)> = Vec::new();
     for (kind, deps) in Kind::ALL.into_iter().zip(lists) {
-        let found = deps.iter().filter(|dep| dep.task == workspace.graph.canonical(to));
+        let found = deps.iter().filter(|dep| {
+            let same = heading.is_none_or(|heading| dep.heading.as_deref() == Some(heading));
+            same && dep.task == workspace.graph.canonical(to)
+        });
         for dep in found {
             if dep.at.value.contains(['*', '?', '[', '{']) {
                 let message =
@@ -152,13 +156,9 @@ fn rm(env: &Env, arguments: Rm) -> Done {
             written.push((kind, dep.at.value.clone()));
         }
     }
-    written.extend(
-        node.task
-            .relates_to
-            .iter()
-            .filter(|at| at.value == arguments.to)
-            .map(|at| (Kind::RelatesTo, at.value.clone())),
-    );
+    let drawn = node.task.relates_to.iter().zip(&node.relates_to);
+    let drawn = drawn.filter(|(_, other)| **other == workspace.graph.canonical(to));
+    written.extend(drawn.map(|(at, _)| (Kind::RelatesTo, at.value.clone())));
     written.retain(|(kind, _)| arguments.kind.is_none_or(|wanted| wanted == *kind));
     let changed = edit::edit(&workspace, from, |text| {
         let mut changed = false;

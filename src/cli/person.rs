@@ -95,14 +95,19 @@ pub(super) fn reject(env: &Env, arguments: Reject) -> Done {
         return Err(Error::invalid("say with -m what to change"));
     }
     let node = workspace.graph.node(ix);
-    if matches!(node.task.run, Runner::Template | Runner::Assemble) || node.duplicate_of.is_some() {
+    if matches!(node.task.run, Runner::Template | Runner::Assemble | Runner::Manual)
+        || node.duplicate_of.is_some()
+    {
         return Err(Error::failed(format!(
             "nobody is asked for `{}`, so there is nobody to revise it",
             node.id()
         ))
         .help(format!("edit {}", node.task.id.source.path)));
     }
-    edit::edit(&workspace, ix, |text| text.add("revisions", arguments.message.trim()))?;
+    if !edit::edit(&workspace, ix, |text| text.add("revisions", arguments.message.trim()))? {
+        return Err(Error::failed(format!("`{}` is asked for that already", node.id()))
+            .help("say it in other words, or `meu run --force` asks again"));
+    }
     let id = workspace.graph.node(ix).id();
     if env.shell.json {
         env.shell.json(&serde_json::json!({"task": id, "revision": arguments.message.trim()}));

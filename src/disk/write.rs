@@ -104,6 +104,26 @@ impl Store {
         Ok(())
     }
 
+    /// A text with the line ends and the byte order mark of the file that it replaces.
+    pub fn as_written(&self, path: &RelPath, text: &str) -> String {
+        let old = fs::read(self.full(path)).unwrap_or_default();
+        let mark = if old.starts_with(&[0xef, 0xbb, 0xbf]) { "\u{feff}" } else { "" };
+        let crlf = old.windows(2).any(|pair| pair == b"\r\n");
+        let text = if crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
+        format!("{mark}{text}")
+    }
+
+    /// What keeps a file from being made at a path: itself, or a file where a folder should be.
+    pub fn in_the_way(&self, path: &RelPath) -> Option<String> {
+        let full = self.full(path);
+        if full.symlink_metadata().is_ok() {
+            return Some(path.to_string());
+        }
+        let above = full.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok())?;
+        let name = above.strip_prefix(&self.root).ok()?.to_string_lossy().into_owned();
+        (!above.is_dir()).then_some(name)
+    }
+
     /// Removes a file whose words are elsewhere, and the folders that it leaves empty.
     pub fn remove(&self, path: &RelPath) -> io::Result<()> {
         let full = self.full(path);

@@ -203,6 +203,12 @@ impl Graph {
         Ok(())
     }
 
+    /// A name that means a task in the file of another one.
+    pub fn name_from(&self, from: Ix, to: Ix) -> String {
+        let nothing = std::collections::BTreeMap::new();
+        resolve::Ids::of_nodes(&self.nodes, &nothing).name_from(self.node(from).id(), self.node(to).id())
+    }
+
     /// The tasks that must be up to date before this one: what it requires and the root.
     pub fn hard(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
         let node = self.node(ix);

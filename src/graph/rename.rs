@@ -100,7 +100,7 @@ fn rewrite(
                 let new: BTreeSet<String> = meant(after, new_own)?;
                 for lost in meant(before, own)?.iter().map(|id| mapped(id)).filter(|id| !new.contains(id)) {
                     if lost != new_own {
-                        changed |= edit.add(key, &lost)?;
+                        changed |= edit.add(key, &after.name_from(new_own, &lost))?;
                     }
                 }
             } else if let Some(new) = moved(name, own, new_own, before, after, &mapped) {
@@ -136,7 +136,7 @@ fn rewrite(
         changed |= edit.set_missing("title", &default)?;
     }
     let text = if changed { edit.text() } else { text.to_owned() };
-    Ok(rewrite_prompt(task, &text, before, &mapped))
+    Ok(rewrite_prompt(task, &text, new_own, before, after, &mapped))
 }
 
 /// The new name, if a name would mean something else after the rename.
@@ -150,11 +150,18 @@ fn moved(
 ) -> Option<String> {
     let wanted = mapped(&before.id(before.one(own, name)?));
     let means = after.one(new_own, name).map(|ix| after.id(ix));
-    (means.as_deref() != Some(wanted.as_str())).then_some(wanted)
+    (means.as_deref() != Some(wanted.as_str())).then(|| after.name_from(new_own, &wanted))
 }
 
 /// `text("task:…")` in a prompt, wherever it names a task that moves.
-fn rewrite_prompt(task: &Task, text: &str, before: &Ids<'_>, mapped: &dyn Fn(&str) -> String) -> String {
+fn rewrite_prompt(
+    task: &Task,
+    text: &str,
+    new_own: &str,
+    before: &Ids<'_>,
+    after: &Ids<'_>,
+    mapped: &dyn Fn(&str) -> String,
+) -> String {
     let Some(prompt) = &task.prompt else { return text.to_owned() };
     let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
     let Some(at) = text.find(written).filter(|_| written.contains("task:")) else { return text.to_owned() };
@@ -166,8 +173,10 @@ fn rewrite_prompt(task: &Task, text: &str, before: &Ids<'_>, mapped: &dyn Fn(&st
         let name = &rest[name_at..end];
         new.push_str(&rest[..name_at]);
         let quoted = rest[..found].ends_with(['"', '\'']);
-        match before.one(&task.id.value, name).filter(|_| quoted).map(|ix| before.id(ix)) {
-            Some(id) if mapped(&id) != id => new.push_str(&mapped(&id)),
+        let target = before.one(&task.id.value, name).filter(|_| quoted).map(|ix| mapped(&before.id(ix)));
+        let means = after.one(new_own, name).map(|ix| after.id(ix));
+        match target {
+            Some(target) if means.as_ref() != Some(&target) => new.push_str(&target),
             _ => new.push_str(name),
         }
         rest = &rest[end..];

@@ -75,6 +75,17 @@ impl<'a> Ids<'a> {
         }
     }
 
+    /// A name that means a task in the file of the task `from`: its id, or a relative one where another
+    /// task of that name is nearer.
+    pub(super) fn name_from(&self, from: &str, id: &str) -> String {
+        let wanted = self.by_name.get(id).copied();
+        if self.one(from, id) == wanted {
+            return id.to_owned();
+        }
+        let depth = from.matches('/').count();
+        format!("{}{id}", "../".repeat(depth))
+    }
+
     /// The id of a number.
     pub(super) fn id(&self, ix: Ix) -> String {
         self.names[ix.0].to_owned()

@@ -96,7 +96,8 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
                 )));
             };
             cache.put_text(&text);
-            beside.push((node.output.with_infix("new"), text.clone()));
+            beside
+                .extend(answers_beside(workspace, &node.output).into_iter().map(|path| (path, text.clone())));
             let answer = failures.get(node.id()).and_then(|failure| failure.conflict.clone());
             let built = answer.or_else(|| look.record.as_ref().and_then(|old| old.built.clone()));
             // A text that meu never wrote has no base: the next answer will not be put in its place.
@@ -126,9 +127,9 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let kept: std::collections::HashSet<String> = adopted.lines().map(words).collect();
         if discard || answer.lines().map(words).all(|line| line.is_empty() || kept.contains(&line)) {
-            cache.put_text(&answer);
+            let digest = cache.keep_text(&answer).map_err(|error| failed(error, path.as_str()))?;
             workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?;
-            lines.push(format!("removed {path}"));
+            lines.push(format!("removed {path} (`meu cat {digest}` prints it)"));
         } else {
             lines.push(format!("kept {path}: not all of its words were taken over (`--discard` removes it)"));
         }
@@ -136,6 +137,15 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
     write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
     workspace.shelf.save();
     Ok(lines)
+}
+
+/// The answers that could not be merged and still lie beside an output.
+pub(super) fn answers_beside(workspace: &Workspace, output: &RelPath) -> Vec<RelPath> {
+    let names = (1..100).map(|number| match number {
+        1 => output.with_infix("new"),
+        number => output.with_infix(&format!("new.{number}")),
+    });
+    names.filter(|path| workspace.store.full(path).is_file()).collect()
 }
 
 /// The texts of an output.
@@ -164,7 +174,11 @@ pub fn texts_of(workspace: &Workspace, ix: Ix) -> Result<Texts, Error> {
     let record = workspace.lock.pick(node.id(), digest, None);
     Ok(Texts {
         built: record.and_then(|record| cache.text_anywhere(record.built.as_ref()?)),
-        beside: read(&node.output.with_infix("new"))?,
+        // The last one is the answer to the last request.
+        beside: match answers_beside(workspace, &node.output).last() {
+            Some(path) => read(path)?,
+            None => None,
+        },
         approved: record.and_then(|record| record.approved).and_then(|digest| cache.text(digest)),
         on_disk,
     })
@@ -180,7 +194,11 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
     for ix in tasks.iter().copied() {
         let node = workspace.graph.node(ix);
         refuse_duplicate(workspace, ix)?;
-        let on_disk = workspace.shelf.digest(&node.output).ok().flatten();
+        let wrong = |error| {
+            Error::failed(format!("`{}` cannot be read, so it is not replaced: {error}", node.output))
+                .help("move it away first; nothing of it is kept anywhere")
+        };
+        let on_disk = workspace.shelf.digest(&node.output).map_err(wrong)?;
         let record = lock.pick(node.id(), on_disk, None).or(lock.records(node.id()).first()).cloned();
         let Some(record) = record else {
             return Err(Error::failed(format!(
@@ -196,8 +214,12 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
             ))
             .help(format!("`meu run --force {}` makes it anew", node.id())));
         };
+        if record.output != node.output.as_str() {
+            return Err(Error::failed(format!("the output of `{}` has another place now", node.id()))
+                .help(format!("`meu run {}` carries it over first", node.id())));
+        }
         let mut line = format!("{} is the built text again", node.output);
-        if let Ok(Some(old)) = workspace.shelf.text(&node.output)
+        if let Some(old) = workspace.shelf.text(&node.output).map_err(wrong)?
             && *old != *text
         {
             let digest =

@@ -4,23 +4,32 @@ use std::collections::HashSet;
 
 use crate::context::Shelf;
 use crate::diag::Error;
-use crate::disk::{Durability, Workspace, load, load_over};
+use crate::digest::Digest;
+use crate::disk::{Durability, Workspace, load, load_over, write_failures};
 use crate::graph::{Ix, Renamed};
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
 use crate::request::{Scene, build};
 
-use super::person::{commit, failed};
+use super::person::{answers_beside, commit, failed};
+
+/// The record of a task that counts, of all that a merge may have left.
+fn counting(workspace: &Workspace, ix: Ix, today: Option<Digest>) -> Option<&Record> {
+    let node = workspace.graph.node(ix);
+    let on_disk = workspace.shelf.digest(&node.output).ok().flatten();
+    workspace.lock.pick(node.id(), on_disk, today).or(workspace.lock.records(node.id()).first())
+}
 
 /// The tasks whose recorded request is the one that the texts on disk give now, whatever stands above.
 fn settled(workspace: &Workspace) -> HashSet<String> {
     let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
-    let is_settled = |ix: Ix, id: &str| {
+    let is_settled = |ix: Ix| {
         let today = build(&scene, ix, &[], &workspace.shelf).map(|today| today.digest);
-        workspace.lock.records(id).first().is_some_and(|record| today == Ok(record.request))
+        counting(workspace, ix, today.as_ref().ok().copied())
+            .is_some_and(|record| today == Ok(record.request))
     };
     let nodes = workspace.graph.nodes().filter(|(_, node)| node.duplicate_of.is_none());
-    nodes.filter(|(ix, node)| is_settled(*ix, node.id())).map(|(_, node)| node.id().to_owned()).collect()
+    nodes.filter(|(ix, _)| is_settled(*ix)).map(|(_, node)| node.id().to_owned()).collect()
 }
 
 /// Renames tasks as planned; nobody is asked. Returns the workspace as it is afterwards.
@@ -38,15 +47,29 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         .map(|(old, new)| (old.output.clone(), new.output.clone()))
         .collect();
     for (_, to) in &moves {
-        if workspace.store.full(to).exists() {
-            return Err(Error::failed(format!("`{to}` is there already, and the output would go there"))
-                .help("move it away first"));
+        if let Some(taken) = workspace.store.in_the_way(to) {
+            return Err(Error::failed(format!(
+                "`{taken}` is there already, and the output would go to `{to}`"
+            ))
+            .help("move it away first"));
+        }
+    }
+    // Nothing is written before all that must be read was read.
+    for (from, _) in &moves {
+        if let Err(error) = workspace.shelf.digest(from) {
+            return Err(Error::failed(format!("`{from}` cannot be moved along: {error}"))
+                .help("mend or move it first"));
         }
     }
     let mut lock = workspace.lock.clone();
     for (old, new) in &renamed.ids {
         let output = planned.graph.find(new).map(|ix| planned.graph.node(ix).output.to_string());
-        for record in workspace.lock.records(old).iter().take(1) {
+        let record = workspace.graph.find(old).and_then(|ix| {
+            let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
+            let today = build(&scene, ix, &[], &workspace.shelf).map(|today| today.digest).ok();
+            counting(workspace, ix, today)
+        });
+        if let Some(record) = record {
             let output = output.clone().unwrap_or_else(|| record.output.clone());
             lock.put(Record { task: new.clone(), output, ..record.clone() });
         }
@@ -56,7 +79,25 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     for (path, text) in renamed.files.iter().filter_map(|(path, text)| Some((path, text.as_ref()?))) {
         write(workspace, path, text)?;
     }
-    for (from, to) in &moves {
+    let mut failures = workspace.failures.clone();
+    for (old, new) in &renamed.ids {
+        if let Some(failure) = failures.remove(old) {
+            failures.insert(new.clone(), failure);
+        }
+    }
+    write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
+    // What lies beside an output goes along under its new name.
+    let beside = moves.iter().flat_map(|(from, to)| {
+        let infix =
+            |path: &RelPath| path.as_str().strip_prefix(stem(from.as_str())).unwrap_or_default().to_owned();
+        let to = stem(to.as_str()).to_owned();
+        let answers = answers_beside(workspace, from).into_iter();
+        answers.filter_map(move |path| {
+            Some((path.clone(), RelPath::parse(&format!("{to}{}", infix(&path))).ok()?))
+        })
+    });
+    let beside: Vec<(RelPath, RelPath)> = beside.collect();
+    for (from, to) in moves.iter().chain(&beside) {
         if let Ok(Some(text)) = workspace.shelf.text(from) {
             workspace.shelf.write(to, &text, Durability::Now).map_err(|error| failed(error, to.as_str()))?;
             workspace.store.remove(from).map_err(|error| failed(error, from.as_str()))?;
@@ -98,7 +139,14 @@ pub fn edit_tasks(workspace: &Workspace, files: &crate::disk::Overlay) -> Result
     Ok(())
 }
 
+/// A path without its extension.
+fn stem(path: &str) -> &str {
+    let name_at = path.rfind('/').map_or(0, |at| at + 1);
+    path[name_at..].rfind('.').filter(|at| *at > 0).map_or(path, |at| &path[..name_at + at])
+}
+
 fn write(workspace: &Workspace, path: &str, text: &str) -> Result<(), Error> {
     let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
-    workspace.store.write(&path, text, Durability::Now).map_err(|error| failed(error, path.as_str()))
+    let text = workspace.store.as_written(&path, text);
+    workspace.store.write(&path, &text, Durability::Now).map_err(|error| failed(error, path.as_str()))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::context::{Shelf, Trouble};
+use crate::digest::Digest;
 use crate::disk::{Recalled, Workspace};
 use crate::graph::Ix;
 use crate::lock::{Lock, Record};
@@ -23,7 +24,7 @@ pub struct Survey<'a> {
     forced: Vec<Ix>,
     assumed: Vec<Ix>,
     /// Today's requests, as far as they were put together.
-    requests: std::cell::RefCell<std::collections::HashMap<Ix, crate::digest::Digest>>,
+    requests: std::cell::RefCell<std::collections::HashMap<Ix, Digest>>,
 }
 
 /// What one look found.
@@ -101,7 +102,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Today's request of a task that was looked at.
-    pub fn request(&self, ix: Ix) -> Option<crate::digest::Digest> {
+    pub fn request(&self, ix: Ix) -> Option<Digest> {
         self.requests.borrow().get(&ix).copied()
     }
 
@@ -141,6 +142,9 @@ impl<'a> Survey<'a> {
             let made = |lock: &Lock| lock.other_maker(node.id(), node.output.as_str(), *text).is_some();
             own || !(made(lock) || made(&self.workspace.lock))
         });
+        if let Some(stranded) = self.stranded(ix, lock, on_disk) {
+            trouble.get_or_insert(stranded);
+        }
         let mut assembled = None;
         let mut today = None;
         let mut record = lock.pick(node.id(), on_disk, None).cloned();
@@ -168,6 +172,42 @@ impl<'a> Survey<'a> {
             waiting_on,
         });
         Look { verdict, today, assembled, record }
+    }
+
+    /// A person's edit that stands where another task's output is to be, since places were changed.
+    fn stranded(&self, ix: Ix, lock: &Lock, on_disk: Option<Digest>) -> Option<String> {
+        let graph = self.scene.graph;
+        let node = graph.node(ix);
+        let own = lock.records(node.id()).first();
+        // Here: a text that no record knows, at a place that was another task's until now.
+        let here = on_disk.is_some_and(|text| own.is_none_or(|own| !own.knows(text)))
+            && own.is_none_or(|own| own.output != node.output.as_str());
+        if here
+            && let Some(other) = self.workspace.lock.other_record(node.id(), node.output.as_str())
+            && let Some(owner) =
+                graph.find(&other.task).filter(|owner| graph.node(*owner).output != node.output)
+            && graph.node(owner).duplicate_of.is_none()
+        {
+            let place = &graph.node(owner).output;
+            return Some(format!(
+                "`{}` holds what a person wrote for `{}`, whose output is `{place}` now (move the file there, or remove it)",
+                node.output, other.task
+            ));
+        }
+        // There: this task's own edit, left at a place that another task has now.
+        let old = own.filter(|own| own.output != node.output.as_str() && on_disk.is_none())?;
+        let path = crate::path::RelPath::parse(&old.output).ok()?;
+        let claimed = graph.nodes().any(|(_, other)| other.output == path && other.duplicate_of.is_none());
+        let text = self.workspace.shelf.digest(&path).ok().flatten()?;
+        let edited =
+            !old.knows(text) && self.workspace.lock.other_maker(node.id(), &old.output, text).is_none();
+        (claimed && edited && lock.other_maker(node.id(), &old.output, text).is_none()).then(|| {
+            format!(
+                "`{path}` holds what a person wrote for `{}`, whose output is `{}` now (move the file there)",
+                node.id(),
+                node.output
+            )
+        })
     }
 
     /// What keeps a task from running: (blocked on, waiting on).

@@ -23,6 +23,7 @@ impl Executor<'_, '_> {
         self.reached += 1;
         let look = self.survey.look(ix, &self.books.lock, &self.books.failures);
         let forced = self.options.force.contains(&ix);
+        let Some(look) = self.carried_over(ix, look, forced) else { return };
         let verdict = &look.verdict;
         if self.options.assume_fresh.contains(&ix)
             && !matches!(verdict.state, State::Missing | State::Duplicate)
@@ -54,6 +55,38 @@ impl Executor<'_, '_> {
                 self.ended(ix, look.verdict);
             }
             _ => self.make(ix, look, forced),
+        }
+    }
+
+    /// A changed place first: what is at the old one goes along, with all that a person wrote there. `None`
+    /// if that was all there was to do.
+    fn carried_over(&mut self, ix: Ix, look: Look, forced: bool) -> Option<Look> {
+        let node = self.graph.node(ix);
+        let moved = look.record.as_ref().filter(|record| record.output != node.output.as_str()).cloned();
+        let Some(record) = moved.filter(|_| look.verdict.state != State::Failed || look.today.is_some())
+        else {
+            return Some(look);
+        };
+        if self.workspace.shelf.digest(&node.output).ok().flatten().is_some() {
+            return Some(look);
+        }
+        match self.books.carry_over(ix, &record) {
+            Ok(false) => Some(look),
+            Ok(true) => {
+                let again = self.survey.look(ix, &self.books.lock, &self.books.failures);
+                if again.verdict.must_run() || forced || node.task.run == Runner::Manual {
+                    return Some(again);
+                }
+                self.sums.cached += 1;
+                let reason = format!("its output moved here from {}", record.output);
+                self.report(ix, Outcome::Cached, reason, &[], None, 0);
+                self.ended(ix, again.verdict);
+                None
+            }
+            Err(message) => {
+                self.fail(ix, look.today.map(|today| today.request), message, &look.verdict.reasons);
+                None
+            }
         }
     }
 
@@ -154,25 +187,6 @@ impl Executor<'_, '_> {
             let message = look.verdict.message.unwrap_or_else(|| "no request could be put together".into());
             return self.fail(ix, None, message, &reasons);
         };
-        // A changed place first: what is at the old one goes along, with all that a person wrote there.
-        if let Some(record) = look.record.as_ref().filter(|record| record.output != node.output.as_str())
-            && self.workspace.shelf.digest(&node.output).ok().flatten().is_none()
-        {
-            match self.books.carry_over(ix, record) {
-                Ok(false) => {}
-                Ok(true) => {
-                    let again = self.survey.look(ix, &self.books.lock, &self.books.failures);
-                    if !again.verdict.must_run() && !forced {
-                        self.sums.cached += 1;
-                        let reason = format!("its output moved here from {}", record.output);
-                        self.report(ix, Outcome::Cached, reason, &[], None, 0);
-                        return self.ended(ix, again.verdict);
-                    }
-                    return self.make(ix, again, forced);
-                }
-                Err(message) => return self.fail(ix, Some(today.request), message, &reasons),
-            }
-        }
         let gone = look.verdict.state == State::Missing
             || self.workspace.shelf.digest(&node.output).ok().flatten().is_none();
         let same = look.record.as_ref().is_some_and(|record| record.request == today.request);

@@ -1,6 +1,6 @@
 //! Edits of task files: one key changes, every other byte stays.
 
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 /// A task's text, open for edits.
 #[derive(Debug)]
@@ -22,26 +22,29 @@ impl TaskText {
         self.document.to_string()
     }
 
-    fn task(&mut self) -> Result<&mut Table, String> {
+    fn task(&mut self) -> Result<&mut dyn TableLike, String> {
         let top = self.document.as_table_mut();
         match &self.table {
             None => Ok(top),
             Some(name) => {
                 let table = top.get_mut("tasks").and_then(|tasks| tasks.as_table_like_mut()?.get_mut(name));
                 table
-                    .and_then(Item::as_table_mut)
+                    .and_then(Item::as_table_like_mut)
                     .ok_or_else(|| format!("`tasks.{name}` is no table of its own"))
             }
         }
     }
 
     /// The table that a key like `context.pin` is in, made if it is not there, and the key's own name.
-    fn place<'k>(&mut self, key: &'k str) -> Result<(&mut dyn toml_edit::TableLike, &'k str), String> {
+    fn place<'k>(&mut self, key: &'k str) -> Result<(&mut dyn TableLike, &'k str), String> {
         let task = self.task()?;
         match key.split_once('.') {
             None => Ok((task, key)),
             Some((section, key)) => {
-                let item = task.entry(section).or_insert_with(|| Item::Table(Table::new()));
+                if task.get(section).is_none() {
+                    task.insert(section, Item::Table(Table::new()));
+                }
+                let item = task.get_mut(section).ok_or_else(|| format!("`{section}` is no table"))?;
                 let table = item.as_table_like_mut().ok_or_else(|| format!("`{section}` is no table"))?;
                 Ok((table, key))
             }
@@ -58,16 +61,36 @@ impl TaskText {
         if array.iter().any(|known| known.as_str() == Some(value)) {
             return Ok(false);
         }
+        // Without a comma at its end the last element holds what comes after it.
+        if let Some(last) = array.len().checked_sub(1).and_then(|last| array.get_mut(last)) {
+            let suffix = last.decor().suffix().and_then(|raw| raw.as_str()).unwrap_or("").to_owned();
+            if suffix.contains('\n') {
+                last.decor_mut().set_suffix("");
+                array.set_trailing(suffix);
+            }
+        }
         let mut new = Value::from(value);
         match array.len().checked_sub(1).and_then(|last| array.get(last)) {
             // Laid out as the element before it.
             Some(last) => {
                 let prefix = last.decor().prefix().and_then(|raw| raw.as_str()).unwrap_or(" ");
-                let prefix = if prefix.is_empty() { " ".to_owned() } else { prefix.to_owned() };
-                // A comment after the last element stays with it.
-                let prefix = match prefix.rsplit_once('\n') {
-                    Some((_, indent)) => format!("\n{indent}"),
-                    None => prefix,
+                // A comment after an element stands before the next one, or at the array's end.
+                let indent = prefix.rsplit_once('\n').map(|(_, indent)| format!("\n{indent}"));
+                let after = array.trailing().as_str().unwrap_or("").to_owned();
+                let comment = after.split_once('\n').filter(|(comment, _)| comment.contains('#'));
+                let prefix = match (&indent, comment) {
+                    (Some(indent), Some((comment, rest))) => {
+                        array.set_trailing(format!("\n{rest}"));
+                        format!("{comment}{indent}")
+                    }
+                    (Some(indent), None) => {
+                        if !after.contains('\n') {
+                            array.set_trailing("\n");
+                        }
+                        indent.clone()
+                    }
+                    (None, _) if prefix.is_empty() => " ".to_owned(),
+                    (None, _) => prefix.to_owned(),
                 };
                 *new.decor_mut() = toml_edit::Decor::new(prefix, "");
                 array.push_formatted(new);
@@ -86,10 +109,18 @@ impl TaskText {
         let array = list(table, name)?;
         let Some(at) = array.iter().position(|known| known.as_str() == Some(value)) else { return Ok(false) };
         let removed = array.remove(at);
-        if at == 0
-            && let Some(first) = array.get_mut(0)
-        {
-            *first.decor_mut() = removed.decor().clone();
+        let before = removed.decor().prefix().and_then(|raw| raw.as_str()).unwrap_or("").to_owned();
+        match array.get_mut(at) {
+            // What stood before the one that goes stays, such as the comment of the one before it; the
+            // comment of the one that goes stood before the next.
+            Some(next) => next.decor_mut().set_prefix(before),
+            None => {
+                let (comment, _) = before.split_once('\n').unwrap_or(("", ""));
+                let after = array.trailing().as_str().unwrap_or("").to_owned();
+                let rest = after.split_once('\n').map_or(after.as_str(), |(_, rest)| rest);
+                let line = if after.contains('\n') { "\n" } else { "" };
+                array.set_trailing(format!("{comment}{line}{rest}"));
+            }
         }
         if array.is_empty() {
             table.remove(name);
@@ -102,7 +133,14 @@ impl TaskText {
     fn drop_if_empty(&mut self, key: &str) -> Result<(), String> {
         let Some((section, _)) = key.split_once('.') else { return Ok(()) };
         let task = self.task()?;
-        if task.get(section).and_then(Item::as_table).is_some_and(Table::is_empty) {
+        // Not one that a person wrote a comment to.
+        let bare = |table: &Table| {
+            let words = |raw: Option<&toml_edit::RawString>| {
+                raw.and_then(|raw| raw.as_str()).is_some_and(|text| text.contains('#'))
+            };
+            table.is_empty() && !words(table.decor().prefix()) && !words(table.decor().suffix())
+        };
+        if task.get(section).and_then(Item::as_table).is_some_and(bare) {
             task.remove(section);
         }
         Ok(())
@@ -140,7 +178,11 @@ impl TaskText {
             }
             Some(values) => {
                 let array: Array = values.iter().map(String::as_str).collect();
-                drop(table.insert(name, toml_edit::value(array)));
+                let mut new = Value::Array(array);
+                if let Some(old) = table.get(name).and_then(Item::as_value) {
+                    *new.decor_mut() = old.decor().clone();
+                }
+                drop(table.insert(name, Item::Value(new)));
             }
         }
         Ok(())
@@ -157,7 +199,7 @@ impl TaskText {
     }
 }
 
-fn list<'a>(table: &'a mut dyn toml_edit::TableLike, key: &str) -> Result<&'a mut Array, String> {
+fn list<'a>(table: &'a mut dyn TableLike, key: &str) -> Result<&'a mut Array, String> {
     let array = table.get_mut(key).and_then(|item| item.as_value_mut()?.as_array_mut());
     array.ok_or_else(|| format!("`{key}` is no list"))
 }
@@ -185,6 +227,31 @@ mod tests {
             "requires = [\"b\"] # two\n",
         );
         check("requires = [\"a\"]\n", |task| task.add("requires", "b"), "requires = [\"a\", \"b\"]\n");
+    }
+
+    #[test]
+    fn each_comment_stays_with_its_element() {
+        let list = "refers = [\n  \"a\", # about a\n  \"b\", # about b\n  \"c\", # about c\n]\n";
+        check(
+            list,
+            |task| task.remove("refers", "b"),
+            "refers = [\n  \"a\", # about a\n  \"c\", # about c\n]\n",
+        );
+        check(
+            list,
+            |task| task.remove("refers", "c"),
+            "refers = [\n  \"a\", # about a\n  \"b\", # about b\n]\n",
+        );
+        check(
+            list,
+            |task| task.remove("refers", "a"),
+            "refers = [\n  \"b\", # about b\n  \"c\", # about c\n]\n",
+        );
+        check(
+            "refers = [\n  \"a\" # no comma\n]\n",
+            |task| task.add("refers", "b"),
+            "refers = [\n  \"a\", # no comma\n  \"b\"\n]\n",
+        );
     }
 
     #[test]

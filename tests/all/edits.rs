@@ -466,3 +466,49 @@ fn an_adopted_text_that_meu_never_wrote_is_not_replaced() {
         ("mine\n", "answer of a\n")
     );
 }
+
+#[test]
+fn an_edit_is_never_taken_for_another_tasks() {
+    let house = House::new().task("a", "").task("b", "");
+    house.run_asks(&["a", "b"]);
+    house.put("out/a.md", "answer of a\nby hand\n");
+    let house = house.task("a", "output = \"docs/a.md\"\n").task("b", "output = \"out/a.md\"\n");
+    let said = house.meu(&["run", "-k"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(
+        said.out.contains("`out/a.md` holds what a person wrote for `a`, whose output is `docs/a.md` now"),
+        "{}",
+        said.out
+    );
+    assert_eq!(house.read("out/a.md"), "answer of a\nby hand\n");
+    std::fs::create_dir_all(house.root().join("docs")).expect("a folder");
+    std::fs::rename(house.root().join("out/a.md"), house.root().join("docs/a.md")).expect("moved");
+    house.asked();
+    house.run_asks(&[]);
+    assert_eq!(house.read("docs/a.md"), "answer of a\nby hand\n");
+    assert_eq!(house.read("out/a.md"), "answer of b\n");
+}
+
+#[test]
+fn a_manual_text_follows_its_place() {
+    let house = House::new().task("m", "run = \"manual\"\n").file("out/m.md", "mine\n");
+    house.run_asks(&[]);
+    let house = house.task("m", "run = \"manual\"\noutput = \"docs/m.md\"\n");
+    house.run_asks(&[]);
+    assert_eq!(house.read("docs/m.md"), "mine\n");
+    assert!(!house.exists("out/m.md"));
+}
+
+#[test]
+fn what_cannot_be_read_is_not_replaced() {
+    let house = built();
+    house.put("out/a.md", b"my words caf\xe9\n");
+    let said = house.meu(&["restore", "a"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(
+        said.err.starts_with("error: `out/a.md` cannot be read, so it is not replaced: "),
+        "{}",
+        said.err
+    );
+    assert_eq!(std::fs::read(house.root().join("out/a.md")).expect("bytes"), b"my words caf\xe9\n");
+}

@@ -225,7 +225,62 @@ fn an_adopted_answer_beside_goes_only_if_its_words_were_taken() {
     );
     house.put("out/a.md", "mine\nanswer of a\n");
     let said = house.meu(&["adopt", "a"]).ok();
-    assert!(said.out.contains("removed out/a.new.md"), "{}", said.out);
+    assert!(said.out.contains("removed out/a.new.md (`meu cat "), "{}", said.out);
     assert!(!house.exists("out/a.new.md"));
     house.run_asks(&[]);
+}
+
+#[test]
+fn names_keep_their_meaning_where_another_is_nearer() {
+    let house = House::new()
+        .task("old", "")
+        .task("research/survey", "")
+        .file(
+            "tasks/research/zed.toml",
+            "run = \"template\"\nrequires = [\"old\"]\nprompt = \"z {{ text('task:old') }}\"\n[context]\npin = [\"task:old\"]\n",
+        );
+    house.meu(&["run"]).ok();
+    house.asked();
+    house.meu(&["mv", "old", "survey"]).ok();
+    let text = house.read("tasks/research/zed.toml");
+    assert!(
+        text.contains("requires = [\"../survey\"]") && text.contains("pin = [\"task:../survey\"]"),
+        "{text}"
+    );
+    house.run_asks(&[]);
+    house.meu(&["run", "--force", "research/zed"]).ok();
+    assert_eq!(house.read("out/research/zed.md"), "z answer of old\n");
+    house.put("tasks/research/new.toml", "prompt = \"answer\"\n");
+    house.meu(&["link", "add", "research/new", "requires", "survey"]).ok();
+    let links = house.meu(&["link", "list", "research/new", "--json"]).json();
+    assert_eq!(links["links"][0]["to"], "survey");
+}
+
+#[test]
+fn a_rename_takes_a_conflict_along() {
+    let house = House::new().task("a", "").file("out/a.md", "mine\n");
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.meu(&["mv", "a", "b"]).ok();
+    assert_eq!(
+        (house.read("out/b.md").as_str(), house.read("out/b.new.md").as_str()),
+        ("mine\n", "answer of a\n")
+    );
+    assert!(!house.exists("out/a.new.md"));
+    // What is in the way is found before anything is written.
+    house.put("out/c", "a file\n");
+    let before = house.files();
+    assert_eq!(house.meu(&["mv", "b", "c/d"]).code, 1);
+    assert!(house.files() == before);
+}
+
+#[test]
+fn line_ends_of_a_task_file_stay() {
+    let house = House::new()
+        .file("notes/x.md", "x\n")
+        .file("tasks/a.toml", "\u{feff}title = \"a\"\r\nprompt = \"answer of a\"\r\n");
+    house.meu(&["context", "pin", "a", "doc:notes/x.md"]).ok();
+    assert_eq!(
+        house.read("tasks/a.toml"),
+        "\u{feff}title = \"a\"\r\nprompt = \"answer of a\"\r\n\r\n[context]\r\npin = [\"doc:notes/x.md\"]\r\n"
+    );
 }
