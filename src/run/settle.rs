@@ -200,7 +200,10 @@ impl Books<'_> {
         if !node.task.approval {
             record.approved = None;
         }
-        let old = shelf.text(&node.output).ok().flatten();
+        // What cannot be read cannot be kept, and what is not kept is not replaced.
+        let old = shelf
+            .text(&node.output)
+            .map_err(|error| format!("`{}` cannot be read, so it is not replaced: {error}", node.output))?;
         let before = old.as_deref().map(Digest::of);
         if let Some(writes) = write.map(Digest::of).or(before) {
             let entry = Entry::Record { record: Box::new(record.clone()), before, writes };

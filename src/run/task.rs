@@ -74,7 +74,9 @@ impl Executor<'_, '_> {
             Ok(false) => Some(look),
             Ok(true) => {
                 let again = self.survey.look(ix, &self.books.lock, &self.books.failures);
-                if again.verdict.must_run() || forced || node.task.run == Runner::Manual {
+                // Only where that settles it: a blocked or awaiting task is told as any other.
+                let settled = matches!(again.verdict.state, State::Fresh | State::Edited);
+                if !settled || again.verdict.must_run() || forced || node.task.run == Runner::Manual {
                     return Some(again);
                 }
                 self.sums.cached += 1;

@@ -512,3 +512,30 @@ fn what_cannot_be_read_is_not_replaced() {
     );
     assert_eq!(std::fs::read(house.root().join("out/a.md")).expect("bytes"), b"my words caf\xe9\n");
 }
+
+#[test]
+fn a_moved_output_does_not_hide_that_its_task_awaits_or_is_blocked() {
+    let house = House::new().task("a", "approval = true\n").task("b", "requires = [\"a\"]\n");
+    house.meu(&["run", "-j1"]);
+    house.meu(&["approve", "a"]).ok();
+    house.asked();
+    house.run_asks(&["b"]);
+    house.put("out/a.md", "by hand\n");
+    let house = house.task("b", "requires = [\"a\"]\noutput = \"docs/b.md\"\n");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(said.out.contains("blocked b  it requires a\n"), "{}", said.out);
+    assert_eq!(house.read("docs/b.md"), "answer of b\n");
+}
+
+#[test]
+fn a_file_that_is_no_text_at_an_output_s_new_place_stays() {
+    let house = House::new().task("a", "");
+    house.run_asks(&["a"]);
+    house.put("docs/a.md", b"\xff\xfe\x00binary");
+    let house = house.task("a", "output = \"docs/a.md\"\n");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert_eq!(std::fs::read(house.root().join("docs/a.md")).expect("bytes"), b"\xff\xfe\x00binary");
+    assert_eq!(house.read("out/a.md"), "answer of a\n");
+}
