@@ -36,14 +36,22 @@ fn rooms() -> Vec<(String, BTreeMap<String, String>)> {
             if flat.exists() {
                 files.insert(format!("{name}.rs"), fs::read_to_string(flat).expect("a room"));
             } else {
-                for entry in fs::read_dir(src.join(name)).expect("a room").flatten() {
-                    let file = format!("{name}/{}", entry.file_name().to_string_lossy());
-                    files.insert(file, fs::read_to_string(entry.path()).expect("a room"));
-                }
+                read_folder(&src, name, &mut files);
             }
             (name.to_owned(), files)
         })
         .collect()
+}
+
+fn read_folder(src: &Path, folder: &str, files: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(src.join(folder)).expect("a room").flatten() {
+        let name = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            read_folder(src, &name, files);
+        } else {
+            files.insert(name, fs::read_to_string(entry.path()).expect("a room"));
+        }
+    }
 }
 
 /// What is wrong with the house.

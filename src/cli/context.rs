@@ -8,7 +8,7 @@ use crate::diag::Error;
 use crate::disk::{self, Cache, SentItem, Workspace};
 use crate::graph::Ix;
 use crate::request::{Assembled, Scene, build};
-use crate::show::{self, counted, plain};
+use crate::show::{self, Depth, counted, plain};
 use crate::spec::{ItemRef, Subject, TaskText};
 
 /// Look at what a task's request holds, and choose it
@@ -73,6 +73,9 @@ pub(super) struct Show {
     /// The very text that would be sent
     #[arg(long)]
     full: bool,
+    /// What the retriever found and did not take, too
+    #[arg(long, conflicts_with = "full")]
+    candidates: bool,
     /// Add an item for this once (`task:ID` or `doc:PATH`)
     #[arg(long, value_name = "ITEM")]
     manual: Vec<String>,
@@ -122,7 +125,12 @@ fn show(env: &Env, arguments: Show) -> Done {
     }
     let assembled = today(&workspace, ix, &manual)?;
     workspace.shelf.save();
-    show::context(&env.shell, &workspace.graph, ix, &assembled, arguments.full);
+    let depth = match (arguments.full, arguments.candidates) {
+        (true, _) => Depth::Full,
+        (_, true) => Depth::Candidates,
+        _ => Depth::Items,
+    };
+    show::context(&env.shell, &workspace.graph, ix, &assembled, depth);
     Ok(None)
 }
 

@@ -11,6 +11,7 @@ mod mv;
 mod new;
 mod person;
 mod run;
+mod search;
 mod select;
 mod status;
 mod trust;
@@ -87,6 +88,7 @@ enum Command {
     #[command(subcommand)]
     Link(link::Command),
     Graph(graph::Arguments),
+    Search(search::Arguments),
     Index(index::Arguments),
     Adopt(person::Adopt),
     Restore(person::Restore),
@@ -171,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Context(command) => context::context(&env, command),
         Command::Link(command) => link::link(&env, command),
         Command::Graph(arguments) => graph::graph(&env, arguments),
+        Command::Search(arguments) => search::search(&env, arguments),
         Command::Index(arguments) => index::index(&env, arguments),
         Command::Adopt(arguments) => person::adopt(&env, arguments),
         Command::Restore(arguments) => person::restore(&env, arguments),

@@ -1,11 +1,11 @@
-//! From candidates to a bundle: read the texts, leave out what the prompt takes in place, fill.
-
-use std::collections::HashSet;
+//! From candidates to a bundle: read the texts, search, leave out what the prompt takes in place, fill.
 
 use crate::graph::{Graph, Ix};
-use crate::text::{find_section, words};
+use crate::text::portion;
 
 use super::prompt::no_heading;
+use super::retrieve::retrieve;
+use super::shorten::Query;
 use super::{Bundle, Candidate, Dropped, Gathered, Prompt, Shelf, Source, Trouble, budget};
 
 /// Puts the bundle of a task together.
@@ -18,7 +18,7 @@ pub fn assemble(
 ) -> Result<Bundle, Trouble> {
     let node = graph.node(ix);
     let mut dropped = gathered.dropped.clone();
-    let mut candidates = Vec::new();
+    let mut found: Vec<(Candidate, String)> = Vec::new();
     for candidate in &gathered.candidates {
         let reason = if prompt.in_place.iter().any(|(taken, _)| taken.item == candidate.item) {
             Err("in the prompt already".to_owned())
@@ -26,7 +26,7 @@ pub fn assemble(
             text_of(graph, candidate, shelf)?
         };
         match reason {
-            Ok(text) => candidates.push((candidate.clone(), text)),
+            Ok(text) => found.push((candidate.clone(), text)),
             Err(reason) => dropped.push(Dropped {
                 item: candidate.item.clone(),
                 tier: candidate.tier,
@@ -35,10 +35,29 @@ pub fn assemble(
             }),
         }
     }
-    let query: HashSet<String> = words(&node.task.title).chain(words(&prompt.own)).collect();
-    let mut bundle = budget::fill(&node.policy, candidates, &query, shelf)?;
+    let title_and_prompt = format!("{}\n{}", node.task.title, prompt.own);
+    let mut hits = Vec::new();
+    if !gathered.searched.is_empty() {
+        let earlier = &gathered.candidates[..gathered.retrieved_at];
+        let is_earlier = |candidate: &Candidate| earlier.iter().any(|known| known.item == candidate.item);
+        let place = found.iter().take_while(|(candidate, _)| is_earlier(candidate)).count();
+        let taken = prompt.in_place.iter().chain(&found[..place]);
+        let (chosen, told) = retrieve(node, &gathered.searched, &title_and_prompt, taken.collect(), shelf);
+        hits = told;
+        // What is in by this tier is not in again by a later one.
+        let later = found.split_off(place);
+        found.extend(chosen);
+        for (candidate, text) in later {
+            if !found[place..].iter().any(|(known, _)| known.item == candidate.item) {
+                found.push((candidate, text));
+            }
+        }
+    }
+    let query = Query::new(&title_and_prompt);
+    let mut bundle = budget::fill(&node.policy, found, &query, shelf)?;
     dropped.append(&mut bundle.dropped);
     bundle.dropped = dropped;
+    bundle.hits = hits;
     Ok(bundle)
 }
 
@@ -67,12 +86,12 @@ fn text_of(
             return Err(Trouble::new(format!("`{path}` cannot be read: {error}"), "mend or remove it"));
         }
     };
-    match &candidate.item.heading {
-        None => Ok(Ok(text.trim_end().to_owned())),
-        Some(heading) => match find_section(&text, heading) {
-            Some(section) => Ok(Ok(section.trim_end().to_owned())),
-            None if !literal && output_of.is_none() => Ok(Err(format!("it has no heading `{heading}`"))),
-            None => Err(no_heading(path.as_str(), heading, &text)),
-        },
+    let heading = candidate.item.heading.as_deref();
+    match (portion(path.as_str(), &text, heading), heading) {
+        (Some(portion), _) => Ok(Ok(portion.into_owned())),
+        (None, Some(heading)) if literal || output_of.is_some() => {
+            Err(no_heading(path.as_str(), heading, &text))
+        }
+        (None, heading) => Ok(Err(format!("it has no heading `{}`", heading.unwrap_or_default()))),
     }
 }

@@ -3,9 +3,7 @@
 //! Index and pins go in whole. Then each tier in its order; within a tier what one item does not need
 //! of its even share goes to the others.
 
-use std::collections::HashSet;
-
-use super::shorten::shorten;
+use super::shorten::{Query, shorten};
 use super::{Bundle, Candidate, Dropped, Form, Item, Shelf, Source, Trouble, fenced};
 use crate::spec::{Policy, Tier};
 
@@ -16,7 +14,7 @@ const USEFUL: usize = 16;
 pub fn fill(
     policy: &Policy,
     candidates: Vec<(Candidate, String)>,
-    query: &HashSet<String>,
+    query: &Query,
     shelf: &dyn Shelf,
 ) -> Result<Bundle, Trouble> {
     let count = |text: &str| shelf.count(policy.tokenizer, text);
@@ -103,12 +101,7 @@ fn shares(items: &[Item], item_max: usize, left: usize) -> Vec<usize> {
     shares
 }
 
-fn cut(
-    item: Item,
-    share: usize,
-    query: &HashSet<String>,
-    count: &dyn Fn(&str) -> usize,
-) -> Result<Item, Dropped> {
+fn cut(item: Item, share: usize, query: &Query, count: &dyn Fn(&str) -> usize) -> Result<Item, Dropped> {
     if item.tokens_full <= share {
         return Ok(item);
     }
@@ -138,7 +131,8 @@ mod tests {
     use super::*;
     use crate::spec::{ItemRef, Subject, TokenizerName};
 
-    struct NoFiles;
+    #[derive(Default)]
+    struct NoFiles(std::cell::RefCell<crate::context::Corpus>);
 
     impl Shelf for NoFiles {
         fn digest(
@@ -152,6 +146,9 @@ mod tests {
             _: &crate::path::RelPath,
         ) -> Result<Option<std::sync::Arc<str>>, super::super::Unreadable> {
             Ok(None)
+        }
+        fn corpus(&self) -> std::cell::RefMut<'_, crate::context::Corpus> {
+            self.0.borrow_mut()
         }
     }
 
@@ -179,8 +176,9 @@ mod tests {
             (candidate("a", Tier::Requires, false), text(40)),
             (candidate("b", Tier::Requires, false), text(2)),
         ];
-        let bundle = fill(&policy(600, 600, TokenizerName::Chars), candidates, &HashSet::new(), &NoFiles)
-            .unwrap_or_default();
+        let bundle =
+            fill(&policy(600, 600, TokenizerName::Chars), candidates, &Query::new(""), &NoFiles::default())
+                .unwrap_or_default();
         let forms: Vec<Form> = bundle.items.iter().map(|item| item.form).collect();
         assert_eq!(forms, [Form::Shortened, Form::Full]);
         assert!(bundle.used > 500 && bundle.used <= 600, "{}", bundle.used);
@@ -189,7 +187,8 @@ mod tests {
     #[test]
     fn index_and_pins_over_the_budget_are_an_error_with_the_numbers() {
         let candidates = vec![(candidate("a", Tier::Manual, true), "x".repeat(100))];
-        let trouble = fill(&policy(50, 50, TokenizerName::Chars), candidates, &HashSet::new(), &NoFiles);
+        let trouble =
+            fill(&policy(50, 50, TokenizerName::Chars), candidates, &Query::new(""), &NoFiles::default());
         // 51 characters of head (`<item source="task:a" type="manual" form="full">` and its end), 100, 9 of the tail.
         let head = "<item source=\"task:a\" type=\"manual\" form=\"full\">\n".len();
         let sum = head + 100 + "\n</item>\n".len();
@@ -206,8 +205,9 @@ mod tests {
             (candidate("a", Tier::Requires, false), long.clone()),
             (candidate("b", Tier::Refers, false), long),
         ];
-        let bundle = fill(&policy(900, 2000, TokenizerName::Chars), candidates, &HashSet::new(), &NoFiles)
-            .unwrap_or_default();
+        let bundle =
+            fill(&policy(900, 2000, TokenizerName::Chars), candidates, &Query::new(""), &NoFiles::default())
+                .unwrap_or_default();
         assert_eq!(bundle.items.iter().map(|item| item.form).collect::<Vec<_>>(), [Form::Full]);
         assert_eq!(bundle.dropped.len(), 1);
     }
@@ -232,7 +232,7 @@ mod tests {
                 .collect();
             let all = candidates.len();
             let policy = policy(budget, item_max, tokenizer);
-            let bundle = fill(&policy, candidates, &HashSet::new(), &NoFiles);
+            let bundle = fill(&policy, candidates, &Query::new(""), &NoFiles::default());
             let Ok(bundle) = bundle else { return Err(proptest::test_runner::TestCaseError::fail("no pins, no error")) };
             let sent: String = bundle.items.iter().map(|item| item.block.as_str()).collect();
             let counted = crate::text::count(tokenizer, &sent);

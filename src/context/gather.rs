@@ -51,6 +51,11 @@ pub struct Gathered {
     pub dropped: Vec<Dropped>,
     /// Everything that the task declares: what its prompt may take in place.
     pub declared: Vec<Candidate>,
+    /// The texts that the retriever may look into, by reference; its hits come at this place among the
+    /// candidates.
+    pub searched: Vec<Candidate>,
+    /// See `searched`.
+    pub retrieved_at: usize,
 }
 
 /// The card of a task: its title and the first paragraph of its prompt, unrendered.
@@ -114,7 +119,8 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
     }
     for tier in tiers {
         match tier {
-            Tier::Index | Tier::Retrieved => {}
+            Tier::Index => {}
+            Tier::Retrieved => gatherer.searched(ix),
             Tier::Requires | Tier::Input | Tier::Refers => {
                 for candidate in declared.iter().filter(|candidate| candidate.tier == *tier) {
                     gatherer.add(candidate.clone());
@@ -197,6 +203,25 @@ impl Gatherer<'_> {
         }
     }
 
+    /// What the retriever may look into.
+    fn searched(&mut self, ix: Ix) {
+        self.found.retrieved_at = self.found.candidates.len();
+        let graph = self.graph;
+        let documents = graph.node(ix).searched.iter();
+        let documents = documents.map(|path| document(path.clone(), None, false, Tier::Retrieved));
+        let outputs = graph.searched_tasks(ix).into_iter().map(|other| Candidate {
+            source: Source::File {
+                path: graph.node(other).output.clone(),
+                output_of: Some(other),
+                literal: false,
+            },
+            ..output(graph, other, None, Tier::Retrieved)
+        });
+        let wanted = documents.chain(outputs);
+        let excluded = |item: &ItemRef| self.excluded.iter().any(|excluded| excluded.covers(item));
+        self.found.searched = wanted.filter(|candidate| !excluded(&candidate.item)).collect();
+    }
+
     fn card(&mut self, ix: Ix) {
         let ix = self.graph.canonical(ix);
         self.add(Candidate {
@@ -251,6 +276,13 @@ fn document(path: RelPath, heading: Option<String>, literal: bool, tier: Tier) -
     }
 }
 
+/// Some documents and all outputs, by reference, for a search of the whole project.
+pub fn searchable(graph: &Graph, documents: &[RelPath]) -> Vec<Candidate> {
+    let documents = documents.iter().map(|path| document(path.clone(), None, false, Tier::Retrieved));
+    let tasks = graph.nodes().filter(|(_, node)| node.duplicate_of.is_none());
+    documents.chain(tasks.map(|(ix, _)| output(graph, ix, None, Tier::Retrieved))).collect()
+}
+
 fn target(graph: &Graph, target: &Target, tier: Tier) -> Candidate {
     match target {
         Target::Task(dep) => task(graph, dep, tier),
@@ -287,7 +319,8 @@ pub fn recipe(
     framer.field(format!("{:?}{:?}{:?}{:?}", task.tags, task.revisions, task.run, node.model));
     framer.field(format!("{:?}{:?}", node.policy, node.vars));
     framer.maybe(graph.provider(ix).map(|provider| provider.api.word()));
-    for list in [&gathered.candidates, &gathered.declared] {
+    framer.count(gathered.retrieved_at);
+    for list in [&gathered.candidates, &gathered.declared, &gathered.searched] {
         framer.count(list.len());
         for candidate in list {
             framer.field(candidate.item.to_string()).field(candidate.tier.word());

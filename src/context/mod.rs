@@ -5,20 +5,27 @@
 
 mod assemble;
 mod budget;
+mod corpus;
 mod fence;
 mod gather;
 mod prompt;
+mod retrieve;
+mod search;
 mod shorten;
 
+use std::cell::RefMut;
 use std::fmt;
 use std::sync::Arc;
 
 pub use assemble::assemble;
 pub use budget::fill;
+pub use corpus::{Corpus, TextIx};
 pub use fence::{Fenced, fenced, parse_fenced, safe};
-pub use gather::{Candidate, Gathered, Source, card, gather, recipe};
+pub use gather::{Candidate, Gathered, Source, card, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};
-pub use shorten::MARK;
+pub use retrieve::look_up;
+pub use search::{Found, search};
+pub use shorten::{MARK, Query, excerpt};
 
 use crate::digest::Digest;
 use crate::path::RelPath;
@@ -41,6 +48,9 @@ pub trait Shelf {
     fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {
         crate::text::count(tokenizer, text)
     }
+
+    /// The corpus that searches use; texts that it lacks are put in.
+    fn corpus(&self) -> RefMut<'_, Corpus>;
 }
 
 /// Why a file gives no text.
@@ -164,6 +174,23 @@ pub struct Bundle {
     pub dropped: Vec<Dropped>,
     /// The tokens of all blocks, never over the budget.
     pub used: usize,
+    /// What the retriever found, the best first: what it chose, and what nearly was.
+    pub hits: Vec<Hit>,
+}
+
+/// A passage that the retriever found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hit {
+    /// What it is.
+    pub item: ItemRef,
+    /// Its place among all that were found, from 1.
+    pub rank: usize,
+    /// Its score, above zero.
+    pub score: f64,
+    /// The terms of title and prompt that it has, the telling ones first.
+    pub matched: Vec<String>,
+    /// Why it was not chosen, if so.
+    pub passed_over: Option<String>,
 }
 
 /// Why no request can be put together.

@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::graph::{Graph, Ix, outline};
 use crate::spec::{At, IndexPick, ItemRef, Runner, Subject};
-use crate::text::find_section;
+use crate::text::{Format, addresses, portion};
 
 use super::{Candidate, Gathered, Shelf, Source, Trouble};
 
@@ -199,27 +199,27 @@ pub(super) fn read(candidate: &Candidate, graph: &Graph, shelf: &dyn Shelf) -> R
             }
             None => Trouble::new(format!("no document `{path}`"), "put it there, or take it out of the task"),
         })?;
-    match &candidate.item.heading {
-        None => Ok(text.trim_end().to_owned()),
-        Some(heading) => match find_section(&text, heading) {
-            Some(section) => Ok(section.trim_end().to_owned()),
-            None => Err(no_heading(path.as_str(), heading, &text)),
-        },
-    }
+    let heading = candidate.item.heading.as_deref();
+    let found = portion(path.as_str(), &text, heading).map(std::borrow::Cow::into_owned);
+    found.ok_or_else(|| no_heading(path.as_str(), heading.unwrap_or_default(), &text))
 }
 
 /// A heading that is not there, with near ones.
 pub(super) fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
-    let known: Vec<String> = crate::text::headings(text).into_iter().map(|heading| heading.text).collect();
+    let known = addresses(path, text);
     let help = did_you_mean(heading, known.iter().map(String::as_str)).unwrap_or_else(|| match known.len() {
-        0 => "it has no headings".into(),
+        0 => "it has no sections".into(),
         _ => {
             let few: Vec<String> = known.iter().take(8).map(|known| format!("`{known}`")).collect();
             let more = if known.len() > 8 { ", …" } else { "" };
-            format!("its headings are {}{more}", few.join(", "))
+            format!("it has {}{more}", few.join(", "))
         }
     });
-    Trouble::new(format!("`{path}` has no heading `{heading}`"), help)
+    let what = match Format::of(path) {
+        Format::Markdown | Format::AsciiDoc | Format::ReStructuredText => "heading",
+        _ => "section",
+    };
+    Trouble::new(format!("`{path}` has no {what} `{heading}`"), help)
 }
 
 /// Checks the prompts and documents that tasks name literally, before anything runs.
@@ -238,7 +238,9 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
                     "paths start at the project's folder",
                 )),
                 Ok(Some(_)) => match (&input.heading, shelf.text(&input.path)) {
-                    (Some(heading), Ok(Some(text))) if find_section(&text, heading).is_none() => {
+                    (Some(heading), Ok(Some(text)))
+                        if portion(input.path.as_str(), &text, Some(heading)).is_none() =>
+                    {
                         Some(no_heading(input.path.as_str(), heading, &text))
                     }
                     _ => None,
@@ -291,7 +293,9 @@ fn check_index_headings(graph: &Graph, ix: Ix, shelf: &dyn Shelf, sink: &Sink) {
     let node = graph.node(ix);
     let (IndexPick::Headings(wanted), None) = (&node.policy.index, graph.root()) else { return };
     let Ok(Some(text)) = shelf.text(&graph.config.index) else { return };
-    for heading in wanted.iter().filter(|heading| find_section(&text, heading).is_none()) {
+    for heading in
+        wanted.iter().filter(|heading| portion(graph.config.index.as_str(), &text, Some(heading)).is_none())
+    {
         let trouble = no_heading(graph.config.index.as_str(), heading, &text);
         let mut problem = Diagnostic::error(trouble.message).maybe_help(trouble.help);
         // What meu.toml says is told once, not for each task.

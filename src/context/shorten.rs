@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::text::{Unit, UnitKind, units, words};
+use crate::text::{Language, Unit, UnitKind, terms, units};
 
 /// The mark of a cut. It has no figures, so that a change of what is left out changes nothing.
 pub const MARK: &str = "[… left out …]";
@@ -11,15 +11,34 @@ pub const MARK: &str = "[… left out …]";
 /// No vocabulary has tokens that stand for more than this many bytes of ordinary text on average.
 const BYTES_PER_TOKEN: usize = 24;
 
+/// What a shortened text is to be relevant to.
+#[derive(Clone, Debug, Default)]
+pub struct Query(String);
+
+impl Query {
+    /// The words of a task's title and prompt.
+    pub fn new(text: &str) -> Self {
+        Query(text.to_owned())
+    }
+}
+
+/// The sentence or two of a text that a query is most about, for a list of hits.
+pub fn excerpt(text: &str, query: &str) -> String {
+    let room = 240;
+    let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let query = Query::new(query);
+    let fits = |short: &str| short.chars().count() <= room;
+    let short = if fits(text) { Some(text.to_owned()) } else { shorten(text, &query, room, &fits) };
+    match short {
+        Some(short) => line(&short),
+        None => line(text).chars().take(room).collect(),
+    }
+}
+
 /// Shortens a text until `fits` accepts it; `None` if not even one unit fits.
 ///
 /// `room` is the number of tokens that may fit, to bound the work; `query` the words that matter.
-pub fn shorten(
-    text: &str,
-    query: &HashSet<String>,
-    room: usize,
-    fits: &dyn Fn(&str) -> bool,
-) -> Option<String> {
+pub fn shorten(text: &str, query: &Query, room: usize, fits: &dyn Fn(&str) -> bool) -> Option<String> {
     let units = units(text);
     let ranked = rank(text, &units, query);
     let mut bytes = 0;
@@ -53,10 +72,17 @@ pub fn shorten(
 }
 
 /// The units by relevance, headings left out: they come with what stands under them.
-fn rank(text: &str, units: &[Unit], query: &HashSet<String>) -> Vec<usize> {
+fn rank(text: &str, units: &[Unit], query: &Query) -> Vec<usize> {
+    let language = Language::of(text);
+    let query: HashSet<String> = terms(&query.0, language).into_iter().collect();
     let bags: Vec<Vec<String>> = units
         .iter()
-        .map(|unit| words(&text[unit.range.clone()]).filter(|word| query.contains(word)).collect())
+        .map(|unit| {
+            terms(&text[unit.range.clone()], language)
+                .into_iter()
+                .filter(|word| query.contains(word))
+                .collect()
+        })
         .collect();
     let mut frequency: HashMap<&str, usize> = HashMap::new();
     for bag in &bags {
@@ -147,7 +173,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, query: &str, limit: usize, expected: Option<&str>) {
-        let query: HashSet<String> = words(query).collect();
+        let query = Query::new(query);
         let short = shorten(text, &query, limit, &|short| short.chars().count() <= limit);
         assert_eq!(short.as_deref(), expected);
     }
@@ -172,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_change_of_what_is_left_out_changes_nothing() {
-        let query: HashSet<String> = words("meter").collect();
+        let query = Query::new("meter");
         let short = |text: &str| shorten(text, &query, 58, &|short| short.chars().count() <= 58);
         let one = short("The meter is blue. Wood floats well on it. Sand sinks in it.");
         let other = short("The meter is blue. Wood floats well on it. Salt melts in it!");

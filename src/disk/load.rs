@@ -156,11 +156,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let project = Project { config, tasks };
     // Whatever a record names was written by meu: the outputs of tasks that are gone, that became
     // duplicates, or whose place was changed. Globs skip them all.
-    let recorded: Vec<RelPath> = lock
-        .tasks()
-        .flat_map(|id| lock.records(id))
-        .filter_map(|record| RelPath::parse(&record.output).ok())
-        .collect();
+    let recorded = recorded(&lock);
     let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
     let index = project.config.index.clone();
     let graph = graph::build(project, &files, &recorded, &sink);
@@ -205,7 +201,20 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     Ok(workspace)
 }
 
+/// The places of all records.
+fn recorded(lock: &Lock) -> Vec<RelPath> {
+    let records = lock.tasks().flat_map(|id| lock.records(id));
+    records.filter_map(|record| RelPath::parse(&record.output).ok()).collect()
+}
+
 impl Workspace {
+    /// The documents that some globs find.
+    pub fn documents(&self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
+        let bases = graph::outermost(globs.iter().map(|glob| graph::base_of(glob)).collect());
+        let files = walk_documents(&self.store, &bases, &Sink::default());
+        graph::documents(&self.graph, &files, &recorded(&self.lock), globs).map_err(Error::invalid)
+    }
+
     /// A record of the journal counts once the file is no longer what it was before: then the text was
     /// written, whatever a person did to it since.
     fn lay_journal_over(&mut self) {

@@ -8,6 +8,7 @@
 
 mod cache;
 mod clock;
+mod corpus;
 mod git;
 mod hold;
 mod interrupt;

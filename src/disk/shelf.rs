@@ -1,14 +1,14 @@
 //! The shelf on disk: texts by path, read once a process and only where the stat cache does not know
 //! them.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::context::{LARGEST_DOCUMENT, Shelf, Unreadable};
+use crate::context::{Corpus, LARGEST_DOCUMENT, Shelf, Unreadable};
 use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::spec::TokenizerName;
@@ -32,6 +32,8 @@ pub struct DiskShelf {
     /// What meu writes, folded: never read under another name.
     made: HashSet<String>,
     inner: RefCell<Inner>,
+    /// Terms of texts, for searches; read when somebody searches.
+    corpus: RefCell<Option<Corpus>>,
 }
 
 #[derive(Debug)]
@@ -55,12 +57,16 @@ impl DiskShelf {
             disowned,
             made,
             inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
+            corpus: RefCell::default(),
         }
     }
 
     /// Keeps what was learned for the next process.
     pub fn save(&self) {
         self.inner.borrow_mut().state.save(&self.store);
+        if let Some(corpus) = self.corpus.borrow_mut().as_mut().filter(|corpus| corpus.grown()) {
+            super::corpus::save(&self.store, corpus);
+        }
     }
 
     /// Looks at a path again: what this process knew of it is forgotten.
@@ -240,6 +246,12 @@ impl Shelf for DiskShelf {
                 }
             }
         }
+    }
+
+    fn corpus(&self) -> RefMut<'_, Corpus> {
+        RefMut::map(self.corpus.borrow_mut(), |corpus| {
+            corpus.get_or_insert_with(|| super::corpus::load(&self.store))
+        })
     }
 
     fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {

@@ -7,7 +7,8 @@ use super::resolve::{Documents, Ids};
 use super::{Dep, Graph, Input, Ix, Node, Target, order};
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::path::RelPath;
-use crate::spec::{At, ItemRef, LinkKind, Project, Subject, Task, Vars, reserved_place, split_heading};
+use crate::spec::{At, Config, ItemRef, LinkKind, Policy, Project, RetrieveFrom, Subject, Task, Tier, Vars};
+use crate::spec::{reserved_place, split_heading};
 
 /// Builds the graph of a project.
 ///
@@ -24,6 +25,8 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
     let outputs = outputs(&project.config, &tasks, &duplicates, sink);
     let documents = Documents::new(&project.config, files, recorded, &outputs);
     let vars = Arc::new(project.config.vars.clone());
+    let mut searched =
+        Searched { documents: &documents, config: &project.config, known: HashMap::new(), sink };
 
     let mut nodes = Vec::with_capacity(tasks.len());
     for (at, task) in tasks.iter().enumerate() {
@@ -39,6 +42,7 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
         };
         let model = task.model.over(&project.config.model);
         check_provider(task, &model.provider, &project.config, sink);
+        let policy = task.policy.over(&project.config.policy);
         nodes.push(Node {
             output: outputs[at].clone(),
             requires: linker.links(&task.requires, LinkKind::Requires),
@@ -54,9 +58,14 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
             exclude: linker.exclude(),
             manual: linker.targets(&task.manual),
             items: task.items.as_ref().map(|items| linker.targets(items)),
+            searched: match duplicates[at].is_none() && task.items.is_none() {
+                true => searched.of(task, &policy),
+                false => Arc::default(),
+            },
+            after: Arc::default(),
             level: 0,
             model,
-            policy: task.policy.over(&project.config.policy),
+            policy,
             vars: merged(&vars, &task.vars),
             task: task.clone(),
         });
@@ -148,12 +157,7 @@ fn resolve_duplicates(tasks: &[Arc<Task>], ids: &Ids<'_>, sink: &Sink) -> Vec<Op
     ends
 }
 
-fn outputs(
-    config: &crate::spec::Config,
-    tasks: &[Arc<Task>],
-    duplicates: &[Option<Ix>],
-    sink: &Sink,
-) -> Vec<RelPath> {
+fn outputs(config: &Config, tasks: &[Arc<Task>], duplicates: &[Option<Ix>], sink: &Sink) -> Vec<RelPath> {
     let own = |task: &Task| -> RelPath {
         if task.root {
             return config.index.clone();
@@ -226,7 +230,7 @@ fn outputs(
     outputs
 }
 
-fn check_provider(task: &Task, provider: &str, config: &crate::spec::Config, sink: &Sink) {
+fn check_provider(task: &Task, provider: &str, config: &Config, sink: &Sink) {
     if config.providers.contains_key(provider) {
         return;
     }
@@ -240,6 +244,76 @@ fn check_provider(task: &Task, provider: &str, config: &crate::spec::Config, sin
     );
     diagnostic.place = place;
     sink.push(diagnostic);
+}
+
+/// The documents that some globs find in a project whose graph is built; `files` and `recorded` as in
+/// [`build`].
+pub fn documents(
+    graph: &Graph,
+    files: &[RelPath],
+    recorded: &[RelPath],
+    globs: &[String],
+) -> Result<Vec<RelPath>, String> {
+    let outputs: Vec<RelPath> = graph.nodes.iter().map(|node| node.output.clone()).collect();
+    let documents = Documents::new(&graph.config, files, recorded, &outputs);
+    let mut found = Vec::new();
+    for glob in globs {
+        found.extend(documents.glob(glob)?);
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// The documents that retrievers look into; tasks of one list of globs share it.
+struct Searched<'a> {
+    documents: &'a Documents<'a>,
+    config: &'a Config,
+    known: HashMap<Vec<String>, Arc<Vec<RelPath>>>,
+    sink: &'a Sink,
+}
+
+impl Searched<'_> {
+    fn of(&mut self, task: &Task, policy: &Policy) -> Arc<Vec<RelPath>> {
+        let retrieve = &policy.retrieve;
+        if retrieve.k == 0 || !policy.tiers.contains(&Tier::Retrieved) {
+            return Arc::default();
+        }
+        if let Some(known) = self.known.get(&retrieve.documents) {
+            return known.clone();
+        }
+        let place = task.policy.retrieve_at.as_ref().or(self.config.retrieve_at.as_ref()).map(At::place);
+        let tell = |mut problem: Diagnostic| {
+            problem.place = place.clone();
+            self.sink.push(problem);
+        };
+        let mut found: Vec<RelPath> = Vec::new();
+        for pattern in &retrieve.documents {
+            match self.documents.glob(pattern) {
+                Ok(some) => found.extend(some),
+                Err(message) => tell(Diagnostic::error(message)),
+            }
+        }
+        found.sort();
+        found.dedup();
+        if retrieve.documents.is_empty() && retrieve.from == RetrieveFrom::Documents {
+            tell(
+                Diagnostic::error(format!("`retrieve.k` is {} and there is nothing to search", retrieve.k))
+                    .help("name documents, `documents = [\"docs/**/*.md\"]`, or set `from = \"upstream\"`"),
+            );
+        } else if found.is_empty() && !retrieve.documents.is_empty() {
+            tell(
+                Diagnostic::warning(format!(
+                    "`retrieve.documents` matches no document: {}",
+                    retrieve.documents.join(", ")
+                ))
+                .help("globs start at the project's folder and skip outputs, hidden and ignored files"),
+            );
+        }
+        let found = Arc::new(found);
+        self.known.insert(retrieve.documents.clone(), found.clone());
+        found
+    }
 }
 
 fn merged(base: &Arc<Vars>, own: &Vars) -> Arc<Vars> {

@@ -14,14 +14,14 @@ mod select;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use build::build;
+pub use build::{build, documents};
 pub use outline::{Entry, outline};
 pub use rename::{Renamed, rename};
-pub use resolve::glob_bases;
+pub use resolve::{base_of, glob_bases, outermost};
 pub use select::{Facts, select};
 
 use crate::path::RelPath;
-use crate::spec::{At, Config, ItemRef, ModelSettings, Policy, Provider, Task, Vars};
+use crate::spec::{At, Config, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Task, Tier, Vars};
 
 /// The number of a task in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +90,11 @@ pub struct Node {
     pub manual: Vec<Target>,
     /// An approved context.
     pub items: Option<Vec<Target>>,
+    /// The documents that the retriever may look into; none where it is off.
+    pub searched: Arc<Vec<RelPath>>,
+    /// The tasks whose outputs the retriever waits for, of `retrieve.from = "earlier"`: those of lower
+    /// levels that no other of them comes after.
+    pub after: Arc<Vec<Ix>>,
     /// The longest way of ordering links to it from a task that needs nothing.
     pub level: usize,
     /// What it asks, overrides applied.
@@ -109,6 +114,14 @@ impl Node {
     /// The plan it belongs to: its id's folder, empty at the top.
     pub fn plan(&self) -> &str {
         self.id().rsplit_once('/').map_or("", |(plan, _)| plan)
+    }
+
+    /// Whether its context has a tier of what is searched for.
+    pub fn retrieves(&self) -> bool {
+        self.policy.retrieve.k > 0
+            && self.policy.tiers.contains(&Tier::Retrieved)
+            && self.items.is_none()
+            && self.duplicate_of.is_none()
     }
 
     /// The links to tasks that `pin`, `manual` and `items` make.
@@ -219,7 +232,30 @@ impl Graph {
     /// The tasks that come earlier without being required.
     pub fn soft(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
         let node = self.node(ix);
-        node.refers.iter().chain(node.targets()).filter(|dep| dep.earlier).map(|dep| dep.task)
+        let links = node.refers.iter().chain(node.targets()).filter(|dep| dep.earlier).map(|dep| dep.task);
+        links.chain(node.after.iter().copied())
+    }
+
+    /// The tasks whose outputs the retriever may look into: strictly earlier ones, the root aside.
+    pub fn searched_tasks(&self, ix: Ix) -> Vec<Ix> {
+        let node = self.node(ix);
+        if !node.retrieves() || node.task.root {
+            return Vec::new();
+        }
+        let wanted: Vec<bool> = match node.policy.retrieve.from {
+            RetrieveFrom::Documents => return Vec::new(),
+            RetrieveFrom::Earlier => self.nodes.iter().map(|other| other.level < node.level).collect(),
+            RetrieveFrom::Upstream => {
+                let links = |ix: Ix| {
+                    let node = self.node(ix);
+                    node.requires.iter().chain(&node.refers).filter(|dep| dep.earlier).map(|dep| dep.task)
+                };
+                self.closure(links(ix), links)
+            }
+        };
+        let is_text =
+            |ix: &Ix| wanted[ix.0] && Some(*ix) != self.root && self.node(*ix).duplicate_of.is_none();
+        (0..self.len()).map(Ix).filter(is_text).collect()
     }
 
     /// All tasks that come earlier by some link of this one.

@@ -4,10 +4,12 @@
 //! do not order. A circle of hard links is an error that shows its shortest path.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use super::{Graph, Ix, Target};
 use crate::diag::{Diagnostic, Sink};
+use crate::spec::RetrieveFrom;
 
 /// Drops the order of soft links in circles, finds circles of `requires`, fills in levels and order.
 pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Graph {
@@ -36,6 +38,21 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Graph {
         return graph;
     }
 
+    // Levels come from links alone; what a retriever waits for are tasks of lower levels, which closes
+    // no circle.
+    let (order, levels) = sorted(&graph);
+    for (node, level) in graph.nodes.iter_mut().zip(levels) {
+        node.level = level;
+    }
+    graph.order = match wait_for_lower_levels(&mut graph) {
+        true => sorted(&graph).0,
+        false => order,
+    };
+    graph
+}
+
+/// All tasks, each after what orders it, ties by (priority, id); and the level of each.
+fn sorted(graph: &Graph) -> (Vec<Ix>, Vec<usize>) {
     let dependants = graph.dependants();
     let mut open: Vec<usize> = graph
         .nodes()
@@ -68,12 +85,32 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Graph {
         }
     }
     debug_assert_eq!(order.len(), graph.len(), "soft links in circles do not order");
-    drop(ready);
-    for (node, level) in graph.nodes.iter_mut().zip(levels) {
-        node.level = level;
+    (order, levels)
+}
+
+/// Lets each task with `retrieve.from = "earlier"` wait for all of lower levels. Whether there is one.
+fn wait_for_lower_levels(graph: &mut Graph) -> bool {
+    let waits = |node: &super::Node| {
+        node.retrieves() && node.policy.retrieve.from == RetrieveFrom::Earlier && !node.task.root
+    };
+    let waiting: Vec<Ix> = graph.nodes().filter(|(_, node)| waits(node)).map(|(ix, _)| ix).collect();
+    let mut by_level: BTreeMap<usize, Arc<Vec<Ix>>> = BTreeMap::new();
+    for ix in &waiting {
+        let level = graph.node(*ix).level;
+        let last = by_level.entry(level).or_insert_with(|| {
+            let below = |ix: Ix| graph.node(ix).level < level;
+            let mut last: Vec<bool> = (0..graph.len()).map(|at| below(Ix(at))).collect();
+            for at in (0..graph.len()).map(Ix).filter(|ix| below(*ix)) {
+                for earlier in graph.ordering(at) {
+                    last[earlier.0] = false;
+                }
+            }
+            Arc::new((0..graph.len()).map(Ix).filter(|ix| last[ix.0]).collect())
+        });
+        let last = last.clone();
+        graph.nodes[ix.0].after = last;
     }
-    graph.order = order;
-    graph
+    !waiting.is_empty()
 }
 
 /// The number of each node's strongly connected component (Tarjan's algorithm, without recursion).

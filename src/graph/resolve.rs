@@ -29,21 +29,35 @@ fn literal_base(pattern: &str) -> &str {
     &pattern[..pattern[..wild].rfind('/').map_or(0, |at| at + 1)]
 }
 
+/// The folder that a document glob looks into, with its `/`, or empty.
+pub fn base_of(glob: &str) -> String {
+    literal_base(&nfc(glob.trim_start_matches("./"))).to_owned()
+}
+
 /// The folders that the document globs of a project look into, none inside another.
 pub fn glob_bases(project: &crate::spec::Project) -> Vec<String> {
     let mut bases: BTreeSet<String> = BTreeSet::new();
     for task in &project.tasks {
+        let retrieve = task.policy.over(&project.config.policy).retrieve;
+        if retrieve.k > 0 {
+            bases.extend(retrieve.documents.iter().map(|glob| base_of(glob)));
+        }
         for input in &task.inputs {
             let (name, _) = crate::spec::split_heading(&input.value);
             if is_glob(name) {
-                bases.insert(literal_base(&nfc(name.trim_start_matches("./"))).to_owned());
+                bases.insert(base_of(name));
             }
         }
     }
+    outermost(bases)
+}
+
+/// Folders without those that lie in another of them.
+pub fn outermost(folders: BTreeSet<String>) -> Vec<String> {
     let mut outer: Vec<String> = Vec::new();
-    for base in bases {
-        if !outer.iter().any(|known| base.starts_with(known.as_str())) {
-            outer.push(base);
+    for folder in folders {
+        if !outer.iter().any(|known| folder.starts_with(known.as_str())) {
+            outer.push(folder);
         }
     }
     outer

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::context::{Fenced, parse_fenced};
 use crate::request::Request;
-use crate::text::{UnitKind, units, words};
+use crate::text::{Language, UnitKind, terms, units};
 
 use super::{Answer, Model, Refusal};
 
@@ -40,11 +40,12 @@ struct Sentence<'a> {
 fn draft(user: &str, limit: usize) -> String {
     let (title, prompt) = task_of(user);
     let items = parse_fenced(user);
-    let query: HashSet<String> = words(title).chain(words(prompt)).collect();
+    let language = Language::of(user);
+    let query: HashSet<String> = terms(&format!("{title}\n{prompt}"), language).into_iter().collect();
     // The index and cards say how to write, not what.
     let sources: Vec<&Fenced<'_>> =
         items.iter().filter(|item| item.source != "index" && item.tier != "plan").collect();
-    let sentences: Vec<Vec<Sentence<'_>>> = rank(&sources, &query);
+    let sentences: Vec<Vec<Sentence<'_>>> = rank(&sources, &query, language);
 
     let mut draft = format!("# {title}\n");
     let mut said: Vec<&HashSet<String>> = Vec::new();
@@ -120,7 +121,7 @@ fn task_of(user: &str) -> (&str, &str) {
 }
 
 /// The sentences of each source, the best first.
-fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>) -> Vec<Vec<Sentence<'a>>> {
+fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>, language: Language) -> Vec<Vec<Sentence<'a>>> {
     let mut frequency: HashMap<String, usize> = HashMap::new();
     let mut all: Vec<Vec<Sentence<'a>>> = Vec::new();
     for source in sources {
@@ -135,7 +136,7 @@ fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>) -> Vec<Vec<Sentenc
             {
                 continue;
             }
-            let words: HashSet<String> = words(text).collect();
+            let words: HashSet<String> = terms(text, language).into_iter().collect();
             if words.len() < 3 {
                 continue;
             }

@@ -192,10 +192,11 @@ fn assembled(graph: &Graph, ix: Ix, shelf: &dyn Shelf) -> Result<(String, Vec<Pa
             .ok_or_else(missing)?;
         let (title, text) = match &dep.heading {
             None => (other.task.title.clone(), text.to_string()),
-            Some(heading) => match crate::text::find_section(&text, heading) {
+            Some(heading) => match crate::text::portion(other.output.as_str(), &text, Some(heading)) {
                 Some(section) => {
-                    let title = crate::text::headings(section).into_iter().next().map(|heading| heading.text);
-                    (title.unwrap_or_else(|| heading.clone()), section.to_owned())
+                    let title =
+                        crate::text::headings(&section).into_iter().next().map(|heading| heading.text);
+                    (title.unwrap_or_else(|| heading.clone()), section.into_owned())
                 }
                 None => {
                     return Err(Trouble::new(

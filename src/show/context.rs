@@ -3,13 +3,27 @@
 use serde_json::json;
 
 use super::{Paint, Shell, grouped, plain};
+use crate::context::Hit;
 use crate::digest::Digest;
 use crate::disk::SentItem;
 use crate::graph::{Graph, Ix};
 use crate::request::Assembled;
 
+/// How much of a bundle is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// The items.
+    Items,
+    /// The items and what the retriever nearly chose.
+    Candidates,
+    /// The very text that would be sent.
+    Full,
+}
+
 /// The bundle of a task.
-pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full: bool) {
+pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, depth: Depth) {
+    let full = depth == Depth::Full;
+    let hit_of = |item: &crate::spec::ItemRef| bundle_hit(assembled, item);
     let node = graph.node(ix);
     let bundle = &assembled.bundle;
     let policy = &node.policy;
@@ -27,6 +41,11 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
                     "tokens_full": item.tokens_full,
                     "digest": item.digest(),
                 });
+                if let Some(hit) = hit_of(&item.item).filter(|_| item.tier == crate::spec::Tier::Retrieved) {
+                    value["rank"] = json!(hit.rank);
+                    value["score"] = json!(hit.score);
+                    value["matched"] = json!(hit.matched);
+                }
                 if full {
                     value["content"] = json!(item.text);
                 }
@@ -45,7 +64,7 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
                 })
             })
             .collect();
-        shell.json(&json!({
+        let mut value = json!({
             "task": node.id(),
             "budget": policy.budget,
             "used": bundle.used,
@@ -53,7 +72,11 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
             "digest": assembled.digest,
             "items": items,
             "dropped": dropped,
-        }));
+        });
+        if depth == Depth::Candidates {
+            value["candidates"] = bundle.hits.iter().map(hit_as_json).collect();
+        }
+        shell.json(&value);
         return;
     }
     if full {
@@ -97,6 +120,12 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
             shell.paint(Paint::Good, &bar),
         );
         shell.out(line.trim_end());
+        if item.tier == crate::spec::Tier::Retrieved
+            && let Some(hit) = hit_of(&item.item)
+        {
+            let why = format!("            rank {}, score {:.2}: {}", hit.rank, hit.score, matched(hit));
+            shell.out(&shell.paint(Paint::Dim, &why));
+        }
     }
     for dropped in &bundle.dropped {
         let line = format!(
@@ -109,6 +138,69 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, full
     }
     if bundle.items.is_empty() && bundle.dropped.is_empty() {
         shell.out("  no items");
+    }
+    if depth == Depth::Candidates {
+        candidates(shell, &bundle.hits);
+    }
+}
+
+fn bundle_hit<'a>(assembled: &'a Assembled, item: &crate::spec::ItemRef) -> Option<&'a Hit> {
+    assembled.bundle.hits.iter().find(|hit| hit.item == *item)
+}
+
+/// The words that made a passage a hit, few of them.
+fn matched(hit: &Hit) -> String {
+    let few: Vec<String> = hit.matched.iter().take(8).map(|word| plain(word)).collect();
+    let more = if hit.matched.len() > few.len() { ", …" } else { "" };
+    format!("{}{more}", few.join(", "))
+}
+
+fn hit_as_json(hit: &Hit) -> serde_json::Value {
+    json!({
+        "ref": hit.item.to_string(), "rank": hit.rank, "score": hit.score, "matched": hit.matched,
+        "chosen": hit.passed_over.is_none(), "reason": hit.passed_over,
+    })
+}
+
+/// What the retriever looked at, the best first.
+fn candidates(shell: &Shell, hits: &[Hit]) {
+    shell.out("candidates for the retrieved tier:");
+    for hit in hits {
+        let verdict = match &hit.passed_over {
+            None => shell.paint(Paint::Good, "in"),
+            Some(reason) => format!("not in: {}", plain(reason)),
+        };
+        let line =
+            format!("  {:>3}  {:>6.2}  {}  {verdict}", hit.rank, hit.score, plain(&hit.item.to_string()));
+        shell.out(&line);
+        shell.out(&shell.paint(Paint::Dim, &format!("               {}", matched(hit))));
+    }
+    if hits.is_empty() {
+        shell.out("  none: nothing is searched, or no text has a word of title and prompt");
+    }
+}
+
+/// The hits of a search with their snippets, the best first.
+pub fn hits(shell: &Shell, hits: &[(Hit, String)]) {
+    if shell.json {
+        let rows: Vec<_> = hits
+            .iter()
+            .map(|(hit, snippet)| {
+                json!({
+                    "ref": hit.item.to_string(), "score": hit.score, "snippet": snippet, "matched": hit.matched,
+                })
+            })
+            .collect();
+        shell.json(&json!({"hits": rows}));
+        return;
+    }
+    for (hit, snippet) in hits {
+        let item = shell.paint(Paint::Name, &plain(&hit.item.to_string()));
+        shell.out(&format!("{:>6.2}  {item}", hit.score));
+        shell.out(&format!("        {}", plain(snippet)));
+    }
+    if hits.is_empty() {
+        shell.note("no passage has a word of that");
     }
 }
 

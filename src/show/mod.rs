@@ -14,7 +14,7 @@ mod status;
 
 use std::io::{IsTerminal, Write};
 
-pub use context::{context, context_diff, history};
+pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use events::{Reporter, would_run};
 pub use status::{state_paint, status, why};

@@ -28,6 +28,8 @@ pub struct Config {
     pub provider_place: Option<At<String>>,
     /// How contexts are put together unless a task says otherwise.
     pub policy: Policy,
+    /// Where its `retrieve` stands, if it is written.
+    pub retrieve_at: Option<At<()>>,
     /// `[providers.*]`.
     pub providers: BTreeMap<String, Provider>,
     /// Patterns of what is never stored or shown.
@@ -148,6 +150,18 @@ pub struct Retrieve {
     pub documents: Vec<String>,
     /// The least score, relative to the best hit.
     pub min_score: f64,
+    /// By which formula.
+    pub ranking: Ranking,
+}
+
+/// How passages are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranking {
+    /// BM25, with the query expanded from its best hits.
+    #[default]
+    Bm25,
+    /// TF-IDF weights, cosine.
+    TfIdf,
 }
 
 impl Default for Retrieve {
@@ -157,6 +171,7 @@ impl Default for Retrieve {
             from: RetrieveFrom::Upstream,
             documents: vec!["docs/**/*.md".into()],
             min_score: 0.0,
+            ranking: Ranking::default(),
         }
     }
 }
@@ -187,6 +202,9 @@ pub struct PolicyPatch {
     pub from: Option<RetrieveFrom>,
     pub documents: Option<Vec<String>>,
     pub min_score: Option<f64>,
+    pub ranking: Option<Ranking>,
+    /// Where the `retrieve` table stands.
+    pub retrieve_at: Option<At<()>>,
 }
 
 impl PolicyPatch {
@@ -224,13 +242,17 @@ impl PolicyPatch {
             patch.documents =
                 retrieve.strings("documents").map(|texts| texts.into_iter().map(|at| at.value).collect());
             patch.min_score = retrieve.number("min_score");
-            if patch.k.is_some_and(|k| k > 0) {
+            if let Some(text) = retrieve.string("ranking") {
+                patch.ranking = retrieve.choose(&text, &[("bm25", Ranking::Bm25), ("tfidf", Ranking::TfIdf)]);
+            }
+            if patch.min_score.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
                 keys.sink().push(
-                    Diagnostic::error("this version of meu does not retrieve yet; `k` must be 0")
-                        .at(keys.source().place(retrieve.span.clone()))
-                        .help("name the documents in `inputs`, or leave `retrieve` out"),
+                    Diagnostic::error("`min_score` is a part of the best hit's score: from 0 to 1")
+                        .at(keys.source().place(retrieve.span.clone())),
                 );
             }
+            patch.retrieve_at =
+                Some(At { value: (), source: keys.source().clone(), span: retrieve.span.clone() });
             retrieve.finish();
         }
         patch
@@ -251,6 +273,7 @@ impl PolicyPatch {
                 from: self.from.unwrap_or(base.retrieve.from),
                 documents: self.documents.clone().unwrap_or_else(|| base.retrieve.documents.clone()),
                 min_score: self.min_score.unwrap_or(base.retrieve.min_score),
+                ranking: self.ranking.unwrap_or(base.retrieve.ranking),
             },
         }
     }
@@ -368,6 +391,7 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         model: ModelSettings::default(),
         provider_place: None,
         policy: Policy::default(),
+        retrieve_at: None,
         providers: BTreeMap::new(),
         redact: Vec::new(),
     };
@@ -401,7 +425,9 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         config.provider_place = patch.provider;
     }
     if let Some(mut context) = keys.table("context") {
-        config.policy = PolicyPatch::read(&mut context).over(&config.policy);
+        let patch = PolicyPatch::read(&mut context);
+        config.policy = patch.over(&config.policy);
+        config.retrieve_at = patch.retrieve_at;
         context.finish();
     }
     for (name, provider) in keys.tables("providers") {

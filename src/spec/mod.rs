@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use config::{
     Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
 };
-pub use config::{RetrieveFrom, parse_config, reserved_place};
+pub use config::{Ranking, RetrieveFrom, parse_config, reserved_place};
 pub use edit::TaskText;
 pub use keys::parse_table;
 pub use task::{Runner, Task, parse_tasks, words_of_id};

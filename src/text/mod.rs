@@ -1,15 +1,19 @@
-//! Texts: their normal form, tokens, sections of Markdown, sentences, the generated region.
+//! Texts: their normal form, tokens, terms, sections, sentences, the generated region.
 
 mod region;
 mod sections;
 mod sentences;
+mod terms;
 mod tokens;
 
 use std::borrow::Cow;
 
 pub use region::{BEGIN, END, Region, escape_markers, split_region, with_body, with_region};
-pub use sections::{Heading, find_section, headings, slug};
-pub use sentences::{Unit, UnitKind, units, words};
+pub use sections::{
+    Format, Heading, Passage, Table, addresses, front_matter, headings, passages, portion, slug, table,
+};
+pub use sentences::{Unit, UnitKind, units};
+pub use terms::{Language, is_unspaced, terms};
 pub use tokens::count;
 
 /// The normal form of a text, over which digests go: LF ends and no byte order mark.

@@ -172,26 +172,6 @@ fn cut(sentence: &str) -> Vec<usize> {
     pieces
 }
 
-/// The words of a text that carry meaning, in lower case, in order; a plural `s` is taken off.
-pub fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.unicode_words().map(str::to_lowercase).filter(|word| !is_stop_word(word)).map(|word| {
-        let plural = word.len() > 3 && word.is_ascii() && word.ends_with('s') && !word.ends_with("ss");
-        if plural { word[..word.len() - 1].to_owned() } else { word }
-    })
-}
-
-fn is_stop_word(word: &str) -> bool {
-    const STOP: &[&str] = &[
-        "a", "about", "all", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "do",
-        "does", "each", "for", "from", "had", "has", "have", "how", "if", "in", "into", "is", "it", "its",
-        "may", "more", "must", "no", "not", "of", "on", "one", "only", "or", "other", "our", "should", "so",
-        "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those",
-        "to", "use", "was", "we", "were", "what", "when", "where", "which", "who", "why", "will", "with",
-        "write", "you", "your",
-    ];
-    STOP.binary_search(&word).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,14 +221,6 @@ mod tests {
     #[test]
     fn an_open_fence_ends_with_the_text() {
         check("a\n\n~~~\nb", &["a", "~~~\nb"]);
-    }
-
-    #[test]
-    fn words_drop_what_every_text_has() {
-        assert_eq!(
-            words("The meters of a class, and their kits").collect::<Vec<_>>(),
-            ["meter", "class", "kit"]
-        );
     }
 
     proptest::proptest! {

@@ -1,0 +1,373 @@
+//! The sections of a document, by its format, and the addresses that name them.
+//!
+//! | format | sections | addresses |
+//! | --- | --- | --- |
+//! | Markdown, AsciiDoc, reStructuredText | headings | a heading's text or slug, nested with `/`; with `/` at the end only what stands before the first heading inside; `---` the front matter |
+//! | JSON, YAML | keys of the top | a key, or a JSON pointer (RFC 6901) |
+//! | CSV, TSV | rows | `row=5`, `row=5-7`, `row=5-*` (RFC 7111), the head counted as row 1 and always kept |
+//! | source code | blocks between blank lines that begin without indent | the block's first line or its slug |
+//!
+//! Of several headings of one slug the second is `-1`, the third `-2`, as on GitHub.
+
+mod code;
+mod data;
+mod markdown;
+mod markup;
+mod table;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+
+pub use markdown::{Heading, headings, slug};
+pub use table::{Table, table};
+
+/// The format of a document, told by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// Also plain text, and whatever is not known.
+    Markdown,
+    /// AsciiDoc.
+    AsciiDoc,
+    /// reStructuredText.
+    ReStructuredText,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Rows; the separator.
+    Csv(u8),
+    /// A program, or a configuration of lines.
+    Code,
+}
+
+impl Format {
+    /// The format that a file's name tells.
+    pub fn of(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
+        match extension.as_str() {
+            "adoc" | "asciidoc" | "asc" => Format::AsciiDoc,
+            "rst" | "rest" => Format::ReStructuredText,
+            "json" => Format::Json,
+            "yaml" | "yml" => Format::Yaml,
+            "csv" => Format::Csv(b','),
+            "tsv" => Format::Csv(b'\t'),
+            "rs" | "py" | "js" | "mjs" | "ts" | "jsx" | "tsx" | "go" | "c" | "h" | "cc" | "cpp" | "hpp"
+            | "java" | "kt" | "swift" | "rb" | "php" | "cs" | "sh" | "bash" | "sql" | "lua" | "pl" | "r"
+            | "scala" | "zig" | "hs" | "ml" | "ex" | "exs" | "proto" | "css" | "toml" | "ini" => Format::Code,
+            _ => Format::Markdown,
+        }
+    }
+
+    /// Its headings in a text, in order. Data have keys or rows instead.
+    fn headings(self, text: &str) -> Vec<Heading> {
+        match self {
+            Format::Markdown => headings(text),
+            Format::AsciiDoc => markup::asciidoc(text),
+            Format::ReStructuredText => markup::restructured(text),
+            Format::Code => code::blocks(text),
+            Format::Json | Format::Yaml | Format::Csv(_) => Vec::new(),
+        }
+    }
+
+    /// Whether shortening must keep it readable for programs.
+    pub fn is_data(self) -> bool {
+        matches!(self, Format::Json | Format::Csv(_))
+    }
+}
+
+/// The bytes of the front matter, its marks included; empty if there is none.
+pub fn front_matter(text: &str) -> Range<usize> {
+    let Some(rest) = text.strip_prefix("---\n") else { return 0..0 };
+    let mut at = text.len() - rest.len();
+    for line in rest.split_inclusive('\n') {
+        let end = at + line.len();
+        if matches!(line.trim_end(), "---" | "...") {
+            let inside = &text[4..at];
+            // A rule with a paragraph under it is no front matter.
+            let data = serde_yaml::from_str::<serde_yaml::Value>(inside);
+            return if data.is_ok_and(|data| data.is_mapping()) { 0..end } else { 0..0 };
+        }
+        at = end;
+    }
+    0..0
+}
+
+/// The title that the front matter gives.
+fn front_title(text: &str) -> Option<String> {
+    let range = front_matter(text);
+    let inside = text[range].strip_prefix("---\n")?.trim_end().trim_end_matches(['-', '.']);
+    let data: serde_yaml::Value = serde_yaml::from_str(inside).ok()?;
+    Some(data.get("title")?.as_str()?.to_owned())
+}
+
+/// What a request takes of a document: the section of an address, or all but the front matter.
+/// `None` if there is no such section.
+pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<Cow<'a, str>> {
+    let format = Format::of(path);
+    let Some(address) = address else {
+        let from = if format == Format::Markdown { front_matter(text).end } else { 0 };
+        return Some(Cow::Borrowed(text[from..].trim_start_matches('\n').trim_end()));
+    };
+    let address = address.trim();
+    let found = match format {
+        Format::Json => data::json(text, address).map(Cow::Borrowed),
+        Format::Yaml => data::yaml(text, address).map(Cow::Owned),
+        Format::Csv(separator) => table::rows(text, separator, address).map(Cow::Owned),
+        Format::Markdown if address == "---" => Some(front_matter(text))
+            .filter(|range| !range.is_empty())
+            .map(|range| Cow::Borrowed(&text[range])),
+        _ => find(&format.headings(text), text, address).map(|range| Cow::Borrowed(&text[range])),
+    };
+    found.map(|found| match found {
+        Cow::Borrowed(found) => Cow::Borrowed(found.trim_end()),
+        Cow::Owned(found) => Cow::Owned(found.trim_end().to_owned()),
+    })
+}
+
+/// The addresses of a document's sections, for a message.
+pub fn addresses(path: &str, text: &str) -> Vec<String> {
+    let format = Format::of(path);
+    match format {
+        Format::Json => data::json_keys(text).into_iter().map(|(key, _)| key).collect(),
+        Format::Yaml => data::yaml_keys(text).into_iter().map(|(key, _)| key).collect(),
+        Format::Csv(separator) => table(text, separator)
+            .map(|table| format!("row=1-{}", table.rows.len() + 1))
+            .into_iter()
+            .collect(),
+        _ => format.headings(text).into_iter().map(|heading| heading.text).collect(),
+    }
+}
+
+/// The bytes of the section that an address names: a heading's text or slug, nested ones joined with `/`.
+///
+/// A heading whose text holds a `/` can be named whole. The first match in the text counts.
+fn find(all: &[Heading], text: &str, address: &str) -> Option<Range<usize>> {
+    if address.is_empty() {
+        return None;
+    }
+    // With a `/` at its end: only what stands before the first heading inside.
+    let Some(outer) = address.strip_suffix('/').filter(|_| all.iter().all(|heading| heading.text != address))
+    else {
+        return resolve(all, None, address);
+    };
+    let range = match outer {
+        "" => front_matter(text).end..text.len(),
+        outer => resolve(all, None, outer)?,
+    };
+    let inner = all.iter().find(|heading| {
+        heading.head.start > range.start || (outer.is_empty() && heading.head.start >= range.start)
+    });
+    let end = inner.map_or(range.end, |inner| inner.head.start.min(range.end));
+    Some(range.start..end)
+}
+
+/// Whether a heading is what a name means.
+type Alike = dyn Fn(&Heading, &str) -> bool;
+
+fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Option<Range<usize>> {
+    let inside = |heading: &&Heading| {
+        within.is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
+    };
+    // The very words first; what only reads alike comes after.
+    let alike: [&Alike; 3] = [
+        &|heading, name| heading.text == name.trim(),
+        &|heading, name| heading.text.to_lowercase() == name.trim().to_lowercase(),
+        &|heading, name| !slug(name).is_empty() && slug(&heading.text) == slug(name),
+    ];
+    let find = |name: &str| -> Option<&Heading> {
+        alike.iter().find_map(|alike| all.iter().filter(inside).find(|heading| alike(heading, name)))
+    };
+    if address.trim().is_empty() {
+        return None;
+    }
+    if let Some(heading) = find(address) {
+        return Some(heading.section.clone());
+    }
+    let nested = address.match_indices('/').find_map(|(at, _)| {
+        let (first, rest) = (&address[..at], &address[at + 1..]);
+        alike.iter().find_map(|alike| {
+            let outer = all.iter().filter(inside).filter(|heading| alike(heading, first));
+            outer.into_iter().find_map(|heading| resolve(all, Some(&heading.section), rest))
+        })
+    });
+    nested.or_else(|| {
+        // `errors-1` is the second of two headings `Errors`.
+        let wanted = slug(address);
+        let (base, number) = wanted.rsplit_once('-')?;
+        let nth: usize = number.parse().ok().filter(|nth| *nth > 0)?;
+        let mut same = all.iter().filter(inside).filter(|heading| slug(&heading.text) == base);
+        same.nth(nth).map(|heading| heading.section.clone())
+    })
+}
+
+/// A piece of a document that retrieval can find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// Its address; `None` is the whole document.
+    pub address: Option<String>,
+    /// Its own heading and those above it, and the document's title.
+    pub headings: Vec<String>,
+    /// Its text.
+    pub text: String,
+}
+
+/// A section up to this many bytes is one passage with all that is nested in it.
+const WHOLE_SECTION: usize = 4000;
+
+/// How many rows of a table are one passage.
+const ROWS: usize = 50;
+
+/// The passages of a document, in order. Every passage's address finds its text again.
+pub fn passages(path: &str, text: &str) -> Vec<Passage> {
+    let format = Format::of(path);
+    let keyed = |pairs: Vec<(String, String)>| -> Vec<Passage> {
+        let passage = |(key, text): (String, String)| Passage {
+            address: Some(data::pointer_to(&key)),
+            headings: vec![key],
+            text,
+        };
+        pairs.into_iter().map(passage).collect()
+    };
+    let mut found = match format {
+        _ if text.len() <= WHOLE_SECTION => Vec::new(),
+        Format::Json => keyed(data::json_keys(text)),
+        Format::Yaml => keyed(data::yaml_keys(text)),
+        Format::Csv(separator) => table::chunks(text, separator, ROWS),
+        _ => sections(format, text),
+    };
+    // Of two equal keys only the first can be named.
+    let mut named = HashSet::new();
+    found.retain(|passage| named.insert(passage.address.clone()));
+    if found.is_empty() {
+        let titles = format.headings(text).into_iter().filter(|heading| !heading.nested);
+        let headings: Vec<String> =
+            front_title(text).into_iter().chain(titles.map(|title| title.text)).collect();
+        let text = portion(path, text, None).unwrap_or_default().into_owned();
+        found = vec![Passage { address: None, headings, text }];
+    }
+    found.retain(|passage| !passage.text.trim().is_empty());
+    found
+}
+
+fn sections(format: Format, text: &str) -> Vec<Passage> {
+    let all: Vec<Heading> = format.headings(text).into_iter().filter(|heading| !heading.nested).collect();
+    let title = front_title(text);
+    let mut found = Vec::new();
+    let start = if format == Format::Markdown { front_matter(text).end } else { 0 };
+    let first = all.first().map_or(text.len(), |heading| heading.head.start);
+    if !text[start..first].trim().is_empty() && first < text.len() {
+        found.push(Passage {
+            address: Some("/".into()),
+            headings: title.iter().cloned().collect(),
+            text: text[start..first].to_owned(),
+        });
+    }
+    let mut above: Vec<&Heading> = Vec::new();
+    let mut covered = 0;
+    for (at, heading) in all.iter().enumerate() {
+        above.retain(|outer| outer.section.end > heading.head.start && outer.level < heading.level);
+        above.push(heading);
+        if heading.head.start < covered {
+            continue;
+        }
+        let inner = all.get(at + 1).filter(|next| next.head.start < heading.section.end);
+        let whole = heading.section.len() <= WHOLE_SECTION || inner.is_none();
+        let end = if whole {
+            heading.section.end
+        } else {
+            inner.map_or(heading.section.end, |next| next.head.start)
+        };
+        if text[heading.head.end..end].trim().is_empty() {
+            continue;
+        }
+        covered = end;
+        let names: Vec<&str> = above.iter().map(|outer| outer.text.as_str()).collect();
+        let own = if whole { "" } else { "/" };
+        let range = heading.head.start..end;
+        // The shortest address that means this section: its own name, the names on the way, a number.
+        let numbered = {
+            let same = all[..at].iter().filter(|other| slug(&other.text) == slug(&heading.text)).count();
+            format!("{}-{same}", slug(&heading.text))
+        };
+        let address = [names.last().copied().unwrap_or("").to_owned(), names.join("/"), numbered]
+            .into_iter()
+            .map(|name| format!("{name}{own}"))
+            .find(|address| find(&all, text, address) == Some(range.clone()));
+        let headings = title.iter().cloned().chain(names.into_iter().map(str::to_owned)).collect();
+        if let Some(address) = address {
+            found.push(Passage { address: Some(address), headings, text: text[range].to_owned() });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# Guide\n\nIntro.\n\n## Set up\n\nOne.\n\n### Errors & logs\n\nTwo.\n\n\
+                        ```\n## not a heading\n```\n\n## Errors\n\nThree.\n\n## Errors\n\nFour.\n";
+
+    fn check(text: &str, address: &str, expected: Option<&str>) {
+        assert_eq!(portion("a.md", text, Some(address)).as_deref(), expected, "{address}");
+    }
+
+    #[test]
+    fn sections_are_found_by_text_slug_nesting_and_number() {
+        let logs = "### Errors & logs\n\nTwo.\n\n```\n## not a heading\n```";
+        check(TEXT, "Errors", Some("## Errors\n\nThree."));
+        check(TEXT, "errors--logs", Some(logs));
+        check(TEXT, "Set up/Errors & logs", Some(logs));
+        check(TEXT, "guide/errors", Some("## Errors\n\nThree."));
+        check(TEXT, "errors-1", Some("## Errors\n\nFour."));
+        check(TEXT, "errors-2", None);
+        check(TEXT, "Guide/", Some("# Guide\n\nIntro."));
+        check(TEXT, "Set up/Errors", None);
+        check(TEXT, "not a heading", None);
+    }
+
+    #[test]
+    fn the_very_words_come_before_what_reads_alike() {
+        check("# C++\n\na\n\n# C\n\nb\n", "C", Some("# C\n\nb"));
+        check("# ???\n\na\n", "!!!", None);
+        check("# a\n", "", None);
+        check("Top\n===\n\na\n\nNext\n---\n\nb\n", "next", Some("Next\n---\n\nb"));
+    }
+
+    #[test]
+    fn front_matter_is_left_out_unless_asked_for() {
+        let text = "---\ntitle: A page\n---\n\nIntro.\n\n# One\n\na\n";
+        assert_eq!(portion("a.md", text, None).as_deref(), Some("Intro.\n\n# One\n\na"));
+        check(text, "---", Some("---\ntitle: A page\n---"));
+        check(text, "/", Some("\nIntro."));
+        // A rule, not front matter.
+        let rule = "---\n\nText: and more\nlines.\n\n---\n";
+        assert_eq!(portion("a.md", rule, None).as_deref(), Some(rule.trim_end()));
+    }
+
+    #[test]
+    fn every_passage_is_found_again_by_its_address() {
+        let long = "Words that fill a section. ".repeat(200);
+        let text = format!("Preface.\n\n# A\n\nOwn.\n\n## B\n\n{long}\n\n## C\n\nShort.\n\n# B\n\n{long}\n");
+        let found = passages("a.md", &text);
+        let names: Vec<&str> = found.iter().filter_map(|passage| passage.address.as_deref()).collect();
+        assert_eq!(names, ["/", "A/", "B", "C", "b-1"]);
+        for passage in &found {
+            assert_eq!(
+                portion("a.md", &text, passage.address.as_deref()).as_deref(),
+                Some(passage.text.trim_end())
+            );
+        }
+        assert_eq!(found[3].headings, ["A", "C"]);
+    }
+
+    #[test]
+    fn a_short_document_is_one_passage() {
+        let found = passages("a.md", TEXT);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].address, None);
+        assert_eq!(found[0].headings, ["Guide", "Set up", "Errors & logs", "Errors", "Errors"]);
+    }
+}

@@ -1,0 +1,215 @@
+//! A text as terms: what retrieval and shortening compare.
+//!
+//! Words are compared folded (NFKC, lower case, without diacritics), stemmed by the rules of their
+//! language (Snowball), without stop words. Scripts that put no spaces between words give overlapping
+//! characters and pairs of characters. Identifiers give themselves and their parts.
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use snowball_stemmers_rs::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+use unicode_segmentation::UnicodeSegmentation;
+
+/// A language that can be stemmed, by its number among the known ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Language(u8);
+
+/// The known languages: ISO 639-1 code and stemmer. English first: it is what a text is taken for that
+/// says nothing else.
+const LANGUAGES: &[(&str, Algorithm)] = &[
+    ("en", Algorithm::English),
+    ("de", Algorithm::German),
+    ("fr", Algorithm::French),
+    ("es", Algorithm::Spanish),
+    ("it", Algorithm::Italian),
+    ("pt", Algorithm::Portuguese),
+    ("nl", Algorithm::Dutch),
+    ("sv", Algorithm::Swedish),
+    ("da", Algorithm::Danish),
+    ("no", Algorithm::Norwegian),
+    ("fi", Algorithm::Finnish),
+    ("ru", Algorithm::Russian),
+    ("hu", Algorithm::Hungarian),
+    ("ro", Algorithm::Romanian),
+    ("tr", Algorithm::Turkish),
+];
+
+/// How many words of a text are looked at to tell its language.
+const TELLING_WORDS: usize = 400;
+
+impl Language {
+    /// The language whose stop words a text has most of; English where none has more.
+    pub fn of(text: &str) -> Self {
+        let mut found = [0usize; LANGUAGES.len()];
+        for word in text.unicode_words().take(TELLING_WORDS) {
+            let word = word.to_lowercase();
+            for (language, count) in found.iter_mut().enumerate() {
+                *count += usize::from(stop_words(language).contains(word.as_str()));
+            }
+        }
+        let most = found.iter().copied().max().unwrap_or_default();
+        Language(found.iter().position(|count| *count == most).unwrap_or_default() as u8)
+    }
+
+    /// The language of a number that was kept; `None` if it is not known.
+    pub fn from_number(number: u8) -> Option<Self> {
+        (usize::from(number) < LANGUAGES.len()).then_some(Language(number))
+    }
+
+    /// Its number, to be kept.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+fn stop_words(language: usize) -> &'static HashSet<&'static str> {
+    static ALL: OnceLock<Vec<HashSet<&'static str>>> = OnceLock::new();
+    let all = ALL.get_or_init(|| {
+        let words = |code: &str| stop_words::lookup(code).unwrap_or_default().iter().copied().collect();
+        LANGUAGES.iter().map(|(code, _)| words(code)).collect()
+    });
+    &all[language]
+}
+
+/// Whether a character belongs to a script that puts no spaces between words, or few.
+pub fn is_unspaced(c: char) -> bool {
+    matches!(c,
+        '\u{0e00}'..='\u{0eff}' // Thai, Lao
+        | '\u{1000}'..='\u{109f}' // Myanmar
+        | '\u{1100}'..='\u{11ff}' | '\u{3130}'..='\u{318f}' | '\u{ac00}'..='\u{d7af}' // Hangul
+        | '\u{1780}'..='\u{17ff}' // Khmer
+        | '\u{3005}' | '\u{3041}'..='\u{30ff}' // Kana
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' // Han
+        | '\u{20000}'..='\u{3ffff}')
+}
+
+/// The terms of a text, in order, with repetitions.
+pub fn terms(text: &str, language: Language) -> Vec<String> {
+    let folded: String = text.nfkc().collect();
+    let mut builder = Builder {
+        stemmer: Stemmer::create(LANGUAGES[usize::from(language.0)].1),
+        stop: stop_words(usize::from(language.0)),
+        terms: Vec::new(),
+        run: Vec::new(),
+    };
+    for word in folded.split_word_bounds() {
+        if word.starts_with(is_unspaced) {
+            builder.run.extend(word.chars());
+            continue;
+        }
+        builder.end_run();
+        if word.chars().any(char::is_alphanumeric) {
+            builder.word(word);
+            for part in parts(word) {
+                builder.word(part);
+            }
+        }
+    }
+    builder.end_run();
+    builder.terms
+}
+
+struct Builder {
+    stemmer: Stemmer,
+    stop: &'static HashSet<&'static str>,
+    terms: Vec<String>,
+    /// Characters of an unspaced script that stand together.
+    run: Vec<char>,
+}
+
+impl Builder {
+    fn word(&mut self, word: &str) {
+        let word = word.to_lowercase();
+        let word = word.strip_suffix("'s").or(word.strip_suffix("’s")).unwrap_or(&word);
+        if word.is_empty() || self.stop.contains(word) {
+            return;
+        }
+        let stem = self.stemmer.stem(word);
+        self.terms.push(match stem.is_ascii() {
+            true => stem.into_owned(),
+            false => stem.nfd().filter(|c| !is_combining_mark(*c)).collect(),
+        });
+    }
+
+    fn end_run(&mut self) {
+        self.terms.extend(self.run.iter().map(char::to_string));
+        self.terms.extend(self.run.windows(2).map(|pair| pair.iter().collect()));
+        self.run.clear();
+    }
+}
+
+/// The parts of an identifier (`camelCase`, `snake_case`, `a.path`); none if it is one word.
+fn parts(word: &str) -> Vec<&str> {
+    let plain = word.bytes().all(|byte| byte.is_ascii_lowercase());
+    if plain || !word.chars().any(char::is_alphabetic) {
+        return Vec::new();
+    }
+    let chars: Vec<(usize, char)> = word.char_indices().collect();
+    let mut parts = Vec::new();
+    let mut from = 0;
+    for (nth, &(at, c)) in chars.iter().enumerate() {
+        let joins = matches!(c, '_' | '.' | ':' | '-');
+        let before = nth.checked_sub(1).map(|nth| chars[nth].1);
+        let next_is_lower = chars.get(nth + 1).is_some_and(|(_, next)| next.is_lowercase());
+        let begins = c.is_uppercase()
+            && before.is_some_and(|before| {
+                before.is_lowercase() || before.is_numeric() || (before.is_uppercase() && next_is_lower)
+            });
+        if (joins || begins) && at > from {
+            parts.push(&word[from..at]);
+        }
+        if joins {
+            from = at + c.len_utf8();
+        } else if begins {
+            from = at;
+        }
+    }
+    if parts.is_empty() && from == 0 {
+        return Vec::new();
+    }
+    if from < word.len() {
+        parts.push(&word[from..]);
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &[&str]) {
+        assert_eq!(terms(text, Language::of(text)), expected);
+    }
+
+    #[test]
+    fn words_are_folded_and_stemmed_by_their_language() {
+        // Porter2's own examples: "connections" to "connect", "generous" to "generous".
+        check("The connections of a generous friend’s café", &["connect", "generous", "friend", "cafe"]);
+        // Snowball's German sample vocabulary: "häuser" to "haus"; the umlaut goes with the stem.
+        check("die Häuser und der Garten sind nicht alt", &["haus", "gart", "alt"]);
+    }
+
+    #[test]
+    fn scripts_without_spaces_give_characters_and_pairs() {
+        check("漢字の", &["漢", "字", "の", "漢字", "字の"]);
+        check("用Rust写", &["用", "rust", "写"]);
+        // Full-width letters are letters.
+        check("ＡＢ１", &["ab1"]);
+    }
+
+    #[test]
+    fn identifiers_give_their_parts_too() {
+        check("parseHTTPRequest", &["parsehttprequest", "pars", "http", "request"]);
+        check("max_output_tokens", &["max_output_token", "max", "output", "token"]);
+        check("src/main.rs", &["src", "main.r", "main", "rs"]);
+        check("3.14", &["3.14"]);
+    }
+
+    #[test]
+    fn a_text_that_says_nothing_is_english() {
+        assert_eq!(Language::of("x = 1"), Language::default());
+        assert_eq!(LANGUAGES[usize::from(Language::of("el gato y la casa de los niños").number())].0, "es");
+    }
+}
