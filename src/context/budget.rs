@@ -6,6 +6,7 @@
 use super::shorten::{Query, shorten};
 use super::{Bundle, Candidate, Dropped, Form, Item, Shelf, Source, Trouble, fenced};
 use crate::spec::{Policy, Tier};
+use crate::text::Format;
 
 /// Less than this and a shortened item says nothing, in tokens without its fence.
 const USEFUL: usize = 16;
@@ -21,6 +22,10 @@ pub fn fill(
     let mut bundle = Bundle::default();
     let mut tiers: Vec<(Tier, Vec<Item>)> = Vec::new();
     for (candidate, text) in candidates {
+        let format = match &candidate.source {
+            Source::File { path, .. } => Format::of(path.as_str()),
+            Source::Card(_) => Format::Markdown,
+        };
         let form = if matches!(candidate.source, Source::Card(_)) { Form::Card } else { Form::Full };
         if text.trim().is_empty() {
             bundle.dropped.push(Dropped {
@@ -40,6 +45,7 @@ pub fn fill(
             pinned: candidate.pinned,
             tokens,
             tokens_full: tokens,
+            format,
             text,
             block,
         };
@@ -110,7 +116,7 @@ fn cut(item: Item, share: usize, query: &Query, count: &dyn Fn(&str) -> usize) -
     let short = if item.form == Form::Card || share < fence + USEFUL {
         None
     } else {
-        shorten(&item.text, query, share, &|text| count(&block(text)) <= share)
+        shorten(item.format, &item.text, query, share, &|text| count(&block(text)) <= share)
     };
     match short {
         Some(text) => {

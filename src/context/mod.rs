@@ -25,11 +25,12 @@ pub use gather::{Candidate, Gathered, Source, card, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};
 pub use retrieve::look_up;
 pub use search::{Found, search};
-pub use shorten::{MARK, Query, excerpt};
+pub use shorten::{MARK, Query, excerpt, ranked};
 
 use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::spec::{ItemRef, Tier, TokenizerName};
+use crate::text::Format;
 
 /// The largest document that may be read, in bytes: far over any model's context.
 pub const LARGEST_DOCUMENT: u64 = 16 * 1024 * 1024;
@@ -139,6 +140,8 @@ pub struct Item {
     pub tokens: usize,
     /// The tokens that its block would have whole.
     pub tokens_full: usize,
+    /// The format of the document or output that it is of.
+    pub format: Format,
     /// Its text as it is sent, without the fence.
     pub text: String,
     /// Its text in its fence.

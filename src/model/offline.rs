@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::context::{Fenced, parse_fenced};
 use crate::request::Request;
-use crate::text::{Language, UnitKind, terms, units};
+use crate::text::{Format, Language, UnitKind, terms, units};
 
 use super::{Answer, Model, Refusal};
 
@@ -126,7 +126,7 @@ fn rank<'a>(sources: &[&Fenced<'a>], query: &HashSet<String>, language: Language
     let mut all: Vec<Vec<Sentence<'a>>> = Vec::new();
     for source in sources {
         let mut sentences = Vec::new();
-        for (at, unit) in units(source.text).into_iter().enumerate() {
+        for (at, unit) in units(Format::Markdown, source.text).into_iter().enumerate() {
             let text = &source.text[unit.range];
             let ours = text.starts_with("*Drafted offline") || text.contains(crate::context::MARK);
             if unit.kind != UnitKind::Sentence

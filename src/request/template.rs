@@ -103,6 +103,7 @@ fn sample_item() -> Item {
         pinned: false,
         tokens: 0,
         tokens_full: 0,
+        format: crate::text::Format::Markdown,
         text: String::new(),
         block: String::new(),
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::Format;
+
 /// What a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitKind {
@@ -11,7 +13,7 @@ pub enum UnitKind {
     Heading(usize),
     /// A sentence or a part of a long one.
     Sentence,
-    /// A fenced block of code, whole.
+    /// A block of code, whole.
     Code,
 }
 
@@ -24,14 +26,22 @@ pub struct Unit {
     pub range: Range<usize>,
     /// The number of its block: units of one block stand in one paragraph or line.
     pub block: usize,
+    /// The unit that must stay where this one stays: a table's head, the line that leads a list in.
+    pub head: Option<usize>,
 }
 
 /// The longest unit in bytes; longer ones are cut at spaces, or at characters where there are none.
 const LONGEST: usize = 600;
 
 /// Takes a text apart. The units are in order and do not overlap.
-pub fn units(text: &str) -> Vec<Unit> {
+pub fn units(format: Format, text: &str) -> Vec<Unit> {
     let mut builder = Builder { text, units: Vec::new(), block: 0, open: None };
+    if matches!(format, Format::Code | Format::Yaml) {
+        builder.lines();
+        return builder.units;
+    }
+    let headings = format.headings(text);
+    let mut headings = headings.iter().filter(|heading| !heading.nested).peekable();
     let mut fence: Option<(&str, usize)> = None;
     let mut at = 0;
     for line in text.split_inclusive('\n') {
@@ -45,16 +55,19 @@ pub fn units(text: &str) -> Vec<Unit> {
             }
             continue;
         }
-        let heading = trimmed.bytes().take_while(|b| *b == b'#').count();
-        if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
+        // A heading may take several lines: the one under it, or over it, too.
+        while headings.next_if(|heading| heading.head.end <= range.start).is_some() {}
+        if let Some(heading) = headings.peek().filter(|heading| heading.head.start < range.end) {
+            if heading.head.start >= range.start {
+                builder.close();
+                builder.add(UnitKind::Heading(heading.level), heading.head.clone());
+            }
+        } else if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
             builder.close();
             let len = trimmed.bytes().take_while(|b| *b == trimmed.as_bytes()[0]).count();
             fence = Some((&trimmed[..len], range.start));
         } else if trimmed.is_empty() {
             builder.close();
-        } else if (1..=6).contains(&heading) && trimmed[heading..].starts_with([' ', '\t']) {
-            builder.close();
-            builder.add(UnitKind::Heading(heading), range);
         } else if starts_block(trimmed) {
             builder.close();
             builder.open = Some(range);
@@ -69,16 +82,52 @@ pub fn units(text: &str) -> Vec<Unit> {
         builder.add(UnitKind::Code, start..text.len());
     }
     builder.close();
+    lead_in(text, &mut builder.units);
     builder.units
+}
+
+/// Fills in what tables and lists stand under.
+fn lead_in(text: &str, units: &mut [Unit]) {
+    let mut head: Option<usize> = None;
+    for at in 0..units.len() {
+        let own = &text[units[at].range.clone()];
+        let before = at.checked_sub(1).map(|before| (before, &text[units[before].range.clone()]));
+        let is_row = own.starts_with('|');
+        head = match before {
+            _ if units[at].kind != UnitKind::Sentence => None,
+            // The second row of a table is the line under its head; the others stand under both.
+            Some((before, row)) if is_row && row.starts_with('|') => {
+                Some(head.filter(|_| units[before].head.is_some()).unwrap_or(before))
+            }
+            Some((before, lead)) if is_item(own) && !is_item(lead) && lead.ends_with([':', '：']) => {
+                Some(before)
+            }
+            // Items of one list; what is no item ended the list before.
+            Some(_) if is_item(own) => head,
+            // The sentences of an item stand under what leads their list in.
+            Some((before, _)) if units[before].block == units[at].block && !is_row => head,
+            _ => None,
+        };
+        units[at].head = head;
+        // The line under a table's head brings the head, so what stands under it brings both.
+        if is_row && before.is_some_and(|(before, row)| row.starts_with('|') && units[before].head.is_none())
+        {
+            head = Some(at);
+        }
+    }
 }
 
 /// Whether a line begins a block of its own: a list item, a table row, a quotation.
 fn starts_block(line: &str) -> bool {
+    is_item(line) || line.starts_with('|')
+}
+
+fn is_item(line: &str) -> bool {
     let marker = line.split([' ', '\t']).next().unwrap_or("");
     let numbered = marker.len() > 1
         && marker.ends_with(['.', ')'])
         && marker[..marker.len() - 1].bytes().all(|b| b.is_ascii_digit());
-    matches!(marker, "-" | "*" | "+" | ">") || numbered || line.starts_with('|')
+    matches!(marker, "-" | "*" | "+" | ">") || numbered
 }
 
 struct Builder<'a> {
@@ -94,13 +143,45 @@ impl Builder<'_> {
         let start = range.start + (piece.len() - piece.trim_start().len());
         let end = start + piece.trim().len();
         if start < end {
-            self.units.push(Unit { kind, range: start..end, block: self.block });
+            self.units.push(Unit { kind, range: start..end, block: self.block, head: None });
         }
     }
 
     fn add(&mut self, kind: UnitKind, range: Range<usize>) {
         self.push(kind, range);
         self.block += 1;
+    }
+
+    /// Blocks of lines that begin without indent; long ones in pieces of whole lines.
+    fn lines(&mut self) {
+        let mut open: Option<Range<usize>> = None;
+        let mut at = 0;
+        for line in self.text.split_inclusive('\n') {
+            let range = at..at + line.len();
+            at = range.end;
+            let begins = line.starts_with(|c: char| !c.is_whitespace() && !matches!(c, '}' | ')' | ']'));
+            match &mut open {
+                Some(open) if !begins && open.len() + line.len() <= LONGEST => open.end = range.end,
+                _ => {
+                    if let Some(whole) = open.replace(range) {
+                        self.pieces(UnitKind::Code, whole);
+                        self.block += 1;
+                    }
+                }
+            }
+        }
+        if let Some(whole) = open {
+            self.pieces(UnitKind::Code, whole);
+        }
+    }
+
+    /// One unit, or several if it is long.
+    fn pieces(&mut self, kind: UnitKind, range: Range<usize>) {
+        let mut at = range.start;
+        for piece in cut(&self.text[range]) {
+            self.push(kind, at..at + piece);
+            at += piece;
+        }
     }
 
     fn close(&mut self) {
@@ -110,10 +191,7 @@ impl Builder<'_> {
         let mut at = range.start;
         for sentence in whole_sentences(&paragraph) {
             let end = at + sentence.len();
-            for piece in cut(sentence) {
-                self.push(UnitKind::Sentence, at..at + piece);
-                at += piece;
-            }
+            self.pieces(UnitKind::Sentence, at..end);
             at = end;
         }
         self.block += 1;
@@ -131,6 +209,11 @@ fn whole_sentences(paragraph: &str) -> Vec<&str> {
         let closing = sentence.len()
             - sentence.trim_start_matches(['*', '_', '`', '"', '\'', '”', '’', ')', ']']).len();
         let closes = closing > 0 && sentence[closing..].starts_with([' ', '\t']);
+        if ends_in_abbreviation(&paragraph[..start])
+            && let Some(end) = ends.last().copied().filter(|end| *end == start)
+        {
+            ends.retain(|known| *known != end);
+        }
         if closes
             && paragraph[..start].ends_with(['.', '!', '?', '。'])
             && let Some(end) = ends.last_mut().filter(|end| **end == start)
@@ -151,6 +234,23 @@ fn whole_sentences(paragraph: &str) -> Vec<&str> {
         .map(|end| (std::mem::replace(&mut from, end), end))
         .map(|(from, end)| &paragraph[from..end])
         .collect()
+}
+
+/// Words that end in a stop without ending a sentence when a capital follows.
+const ABBREVIATIONS: &[&str] = &[
+    "al", "approx", "bzw", "ca", "cf", "ch", "dr", "e.g", "ed", "eds", "eq", "esp", "est", "fig", "figs",
+    "gen", "hon", "i.e", "incl", "jr", "lt", "mr", "mrs", "ms", "mt", "no", "nos", "nr", "op", "p", "pp",
+    "prof", "rev", "sec", "sen", "sr", "st", "usw", "v", "vol", "vs", "z.b",
+];
+
+/// Whether a text ends in an abbreviation or in the initial of a name.
+fn ends_in_abbreviation(text: &str) -> bool {
+    let Some(text) = text.trim_end().strip_suffix('.') else { return false };
+    let word =
+        text.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '“')).next().unwrap_or("");
+    let initial =
+        word.chars().count() == 1 && word.chars().all(char::is_uppercase) && text.len() > word.len();
+    initial || ABBREVIATIONS.contains(&word.to_lowercase().as_str())
 }
 
 /// The lengths of the pieces of a sentence, none longer than [`LONGEST`].
@@ -177,7 +277,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let found: Vec<&str> = units(text).into_iter().map(|unit| &text[unit.range]).collect();
+        let found: Vec<&str> =
+            units(Format::Markdown, text).into_iter().map(|unit| &text[unit.range]).collect();
         assert_eq!(found, expected);
     }
 
@@ -211,9 +312,48 @@ mod tests {
     }
 
     #[test]
+    fn abbreviations_and_initials_end_no_sentence() {
+        check(
+            "Dr. Smith met J. Doe in St. Ives. They left.",
+            &["Dr. Smith met J. Doe in St. Ives.", "They left."],
+        );
+        check(
+            "See Fig. 3 and e.g. Bath. Plan B. Then go.",
+            &["See Fig. 3 and e.g. Bath.", "Plan B. Then go."],
+        );
+        check("彼は来た。彼女は去った！なぜ？", &["彼は来た。", "彼女は去った！", "なぜ？"]);
+    }
+
+    #[test]
+    fn rows_and_items_know_what_they_stand_under() {
+        let heads = |text: &str| -> Vec<Option<usize>> {
+            units(Format::Markdown, text).into_iter().map(|unit| unit.head).collect()
+        };
+        // Head, line, two rows: the rows bring the line, the line brings the head.
+        assert_eq!(heads("| x |\n| - |\n| a |\n| b |\n"), [None, Some(0), Some(1), Some(1)]);
+        assert_eq!(
+            heads("Take with you:\n\n- a. Or b.\n- c\n\nDone.\n"),
+            [None, Some(0), Some(0), Some(0), None]
+        );
+        assert_eq!(heads("Words.\n\n- a\n- b\n"), [None; 3]);
+    }
+
+    #[test]
+    fn headings_are_those_of_the_format() {
+        let kinds = |format, text: &str| -> Vec<UnitKind> {
+            units(format, text).into_iter().map(|unit| unit.kind).collect()
+        };
+        let expected = [UnitKind::Heading(1), UnitKind::Sentence];
+        assert_eq!(kinds(Format::ReStructuredText, "Top\n===\n\nWords.\n"), expected);
+        assert_eq!(kinds(Format::Markdown, "Top\n===\n\nWords.\n"), expected);
+        assert_eq!(kinds(Format::AsciiDoc, "= Top\n\nWords.\n"), expected);
+        assert_eq!(kinds(Format::Code, "fn a() {\n    b();\n}\n\nfn c() {}\n"), [UnitKind::Code; 2]);
+    }
+
+    #[test]
     fn a_text_without_borders_is_cut() {
         let text = "x".repeat(2000);
-        let all = units(&text);
+        let all = units(Format::Markdown, &text);
         assert!(all.len() > 3 && all.iter().all(|unit| unit.range.len() <= LONGEST));
         assert_eq!(all.iter().map(|unit| unit.range.len()).sum::<usize>(), 2000);
     }
@@ -227,7 +367,7 @@ mod tests {
         #[test]
         fn units_lie_in_order_within_the_text(text in "([a-zé。 .\n#`|-]|```|\r\n){0,300}") {
             let mut end = 0;
-            for unit in units(&text) {
+            for unit in units(Format::Markdown, &text) {
                 proptest::prop_assert!(unit.range.start >= end && unit.range.end <= text.len());
                 proptest::prop_assert!(text.get(unit.range.clone()).is_some_and(|piece| !piece.trim().is_empty()));
                 end = unit.range.end;

@@ -61,7 +61,7 @@ impl Format {
     }
 
     /// Its headings in a text, in order. Data have keys or rows instead.
-    fn headings(self, text: &str) -> Vec<Heading> {
+    pub fn headings(self, text: &str) -> Vec<Heading> {
         match self {
             Format::Markdown => headings(text),
             Format::AsciiDoc => markup::asciidoc(text),

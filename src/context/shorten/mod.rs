@@ -1,9 +1,12 @@
-//! Shortening: the sentences and headings most relevant to the prompt, in their order, with a mark
-//! at each gap.
+//! Shortening: the sentences most relevant to title and prompt with their headings, in their order, with
+//! a mark at each gap. JSON and CSV stay JSON and CSV.
 
-use std::collections::{HashMap, HashSet};
+mod data;
+mod rank;
 
-use crate::text::{Language, Unit, UnitKind, terms, units};
+use crate::text::{Format, Unit, UnitKind, units};
+
+use rank::rank;
 
 /// The mark of a cut. It has no figures, so that a change of what is left out changes nothing.
 pub const MARK: &str = "[… left out …]";
@@ -28,19 +31,35 @@ pub fn excerpt(text: &str, query: &str) -> String {
     let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let query = Query::new(query);
     let fits = |short: &str| short.chars().count() <= room;
-    let short = if fits(text) { Some(text.to_owned()) } else { shorten(text, &query, room, &fits) };
+    let short =
+        if fits(text) { Some(text.to_owned()) } else { shorten(Format::Markdown, text, &query, room, &fits) };
     match short {
         Some(short) => line(&short),
         None => line(text).chars().take(room).collect(),
     }
 }
 
+/// The units of a text that can be chosen, the best first: ranges of bytes.
+pub fn ranked(format: Format, text: &str, query: &Query) -> Vec<std::ops::Range<usize>> {
+    let units = units(format, text);
+    rank(text, &units, &query.0).into_iter().map(|at| units[at].range.clone()).collect()
+}
+
 /// Shortens a text until `fits` accepts it; `None` if not even one unit fits.
 ///
 /// `room` is the number of tokens that may fit, to bound the work; `query` the words that matter.
-pub fn shorten(text: &str, query: &Query, room: usize, fits: &dyn Fn(&str) -> bool) -> Option<String> {
-    let units = units(text);
-    let ranked = rank(text, &units, query);
+pub fn shorten(
+    format: Format,
+    text: &str,
+    query: &Query,
+    room: usize,
+    fits: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    if let Some(data) = data::Data::read(format, text) {
+        return data.shorten(fits);
+    }
+    let units = units(format, text);
+    let ranked = rank(text, &units, &query.0);
     let mut bytes = 0;
     let most = ranked
         .iter()
@@ -71,62 +90,14 @@ pub fn shorten(text: &str, query: &Query, room: usize, fits: &dyn Fn(&str) -> bo
     if kept.is_empty() { None } else { Some(render(text, &units, &kept)) }
 }
 
-/// The units by relevance, headings left out: they come with what stands under them.
-fn rank(text: &str, units: &[Unit], query: &Query) -> Vec<usize> {
-    let language = Language::of(text);
-    let query: HashSet<String> = terms(&query.0, language).into_iter().collect();
-    let bags: Vec<Vec<String>> = units
-        .iter()
-        .map(|unit| {
-            terms(&text[unit.range.clone()], language)
-                .into_iter()
-                .filter(|word| query.contains(word))
-                .collect()
-        })
-        .collect();
-    let mut frequency: HashMap<&str, usize> = HashMap::new();
-    for bag in &bags {
-        for word in bag.iter().collect::<HashSet<_>>() {
-            *frequency.entry(word).or_default() += 1;
-        }
-    }
-    let weight = |word: &str| {
-        let count = frequency.get(word).copied().unwrap_or(0) as f64;
-        (1.0 + units.len() as f64 / (1.0 + count)).ln()
-    };
-    let mut under: Vec<f64> = Vec::with_capacity(units.len());
-    let mut headings: Vec<(usize, f64)> = Vec::new();
-    let mut scored: Vec<(i64, usize)> = Vec::new();
-    for (at, (unit, bag)) in units.iter().zip(&bags).enumerate() {
-        let mut distinct: Vec<&str> = bag.iter().map(String::as_str).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let own: f64 = distinct.iter().map(|word| weight(word)).sum();
-        if let UnitKind::Heading(level) = unit.kind {
-            headings.retain(|(above, _)| *above < level);
-            headings.push((level, own));
-            under.push(0.0);
-            continue;
-        }
-        let section: f64 = headings.iter().map(|(_, own)| own).sum();
-        let length = (unit.range.len() as f64 / 80.0).max(1.0).sqrt();
-        // The beginning of a text and of its paragraphs says most where nothing else decides.
-        let first = if at == 0 || units[at - 1].block != unit.block { 0.3 } else { 0.0 };
-        let early = 1.0 / (1.0 + at as f64 / 4.0);
-        let score = own / length + 0.3 * section + first + early;
-        under.push(score);
-        // Compared as whole numbers: the order is the same on every machine.
-        scored.push(((score * 1e6).round() as i64, at));
-    }
-    scored.sort_by_key(|(score, at)| (std::cmp::Reverse(*score), *at));
-    scored.into_iter().map(|(_, at)| at).collect()
-}
-
 /// The kept units with their headings, in order, and a mark at each gap.
 fn render(text: &str, units: &[Unit], kept: &[usize]) -> String {
     let mut keep = vec![false; units.len()];
     for at in kept {
-        keep[*at] = true;
+        let mut next = Some(*at);
+        while let Some(at) = next.filter(|at| !std::mem::replace(&mut keep[*at], true)) {
+            next = units[at].head;
+        }
     }
     let mut below = [false; 7];
     for at in (0..units.len()).rev() {
@@ -174,7 +145,7 @@ mod tests {
 
     fn check(text: &str, query: &str, limit: usize, expected: Option<&str>) {
         let query = Query::new(query);
-        let short = shorten(text, &query, limit, &|short| short.chars().count() <= limit);
+        let short = shorten(Format::Markdown, text, &query, limit, &|short| short.chars().count() <= limit);
         assert_eq!(short.as_deref(), expected);
     }
 
@@ -199,7 +170,8 @@ mod tests {
     #[test]
     fn a_change_of_what_is_left_out_changes_nothing() {
         let query = Query::new("meter");
-        let short = |text: &str| shorten(text, &query, 58, &|short| short.chars().count() <= 58);
+        let short =
+            |text: &str| shorten(Format::Markdown, text, &query, 58, &|short| short.chars().count() <= 58);
         let one = short("The meter is blue. Wood floats well on it. Sand sinks in it.");
         let other = short("The meter is blue. Wood floats well on it. Salt melts in it!");
         assert_eq!(one, other);
