@@ -1,6 +1,7 @@
 //! From candidates to a bundle: read the texts, search, leave out what the prompt takes in place, fill.
 
 use crate::graph::{Graph, Ix};
+use crate::spec::{ItemRef, Subject};
 use crate::text::portion;
 
 use super::prompt::no_heading;
@@ -54,7 +55,13 @@ pub fn assemble(
         }
     }
     let query = Query::new(&title_and_prompt);
-    let mut bundle = budget::fill(&node.policy, found, &query, shelf)?;
+    // Of a required output that cannot be shortened at least its task's card is there.
+    let card = |item: &ItemRef| {
+        let is_it = |id: &str| item.subject == Subject::Task(id.to_owned());
+        let dep = node.requires.iter().find(|dep| is_it(graph.node(dep.task).id()))?;
+        Some(super::card(graph, dep.task))
+    };
+    let mut bundle = budget::fill(&node.policy, found, &query, &card, shelf)?;
     dropped.append(&mut bundle.dropped);
     bundle.dropped = dropped;
     bundle.hits = hits;

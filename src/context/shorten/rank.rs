@@ -13,14 +13,14 @@ use crate::text::{Language, Unit, UnitKind, terms};
 const K1: f64 = 1.5;
 const B: f64 = 0.7;
 /// How far, in terms, a hit lends its weight to what stands around it.
-const REACH: f64 = 120.0;
+const REACH: f64 = 200.0;
 /// What the neighbourhood counts beside the unit's own words, and what a heading lends to its section.
 const AROUND: f64 = 2.0;
 const HEADING: f64 = 0.5;
 /// What centrality and place count beside relevance.
 const CENTRAL: f64 = 1.0;
 const PLACE: f64 = 0.3;
-const RELEVANT: f64 = 3.0;
+const RELEVANT: f64 = 4.0;
 /// What a word counts that was said already.
 const AGAIN: f64 = 0.5;
 
