@@ -93,7 +93,13 @@ pub fn search(
         None => first,
     };
     let place = |entry: usize| (search.owner[entry] as usize - 1, corpus.entries[entry].nth);
+    // What only shares words with other hits is no hit: nobody could tell why it is there.
+    let asked = |entry: usize| {
+        let has = &corpus.entries[entry].terms;
+        weights.values().any(|(term, _)| has.binary_search_by_key(term, |(known, _)| *known).is_ok())
+    };
     last.into_iter()
+        .filter(|(entry, _)| asked(*entry))
         .filter(|(entry, _)| accept(place(*entry).0, place(*entry).1))
         .take(limit)
         .map(|(entry, score)| Found {

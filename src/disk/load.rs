@@ -390,12 +390,16 @@ fn walk_documents(store: &Store, bases: &[String], sink: &Sink) -> Vec<RelPath> 
 /// A document that only a glob brought in and that gives no text is left out, with a word about it.
 fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     let mut told = std::collections::BTreeSet::new();
+    let mut lists = std::collections::BTreeSet::new();
     for (_, node) in graph.nodes() {
-        for input in node.inputs.iter().filter(|input| !input.literal) {
-            if let Err(error) = shelf.digest(&input.path)
-                && told.insert(&input.path)
+        let inputs = node.inputs.iter().filter(|input| !input.literal).map(|input| &input.path);
+        // Tasks of one list of globs share the documents that are searched.
+        let searched = lists.insert(std::sync::Arc::as_ptr(&node.searched)).then_some(&*node.searched);
+        for path in inputs.chain(searched.into_iter().flatten()) {
+            if let Err(error) = shelf.digest(path)
+                && told.insert(path)
             {
-                sink.push(Diagnostic::warning(format!("`{}` is left out: {error}", input.path)));
+                sink.push(Diagnostic::warning(format!("`{path}` is left out: {error}")));
             }
         }
     }

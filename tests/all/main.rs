@@ -12,5 +12,6 @@ mod house;
 mod laws;
 mod network;
 mod refactor;
+mod retrieval;
 mod staleness;
 mod words;
