@@ -92,8 +92,7 @@ fn outputs_of_upstream_tasks_are_searched_and_of_others_not() {
 
 #[test]
 fn the_choice_is_explained_and_so_is_what_nearly_made_it() {
-    let house =
-        pages().file("tasks/a.toml", asking("Calibrate a meter before you leave in boots", RETRIEVE));
+    let house = pages().file("tasks/a.toml", asking("Calibrate a meter before you leave in boots", RETRIEVE));
     let said = house.meu(&["context", "show", "a", "--candidates"]).ok();
     assert!(said.out.contains("retrieved doc:docs/kit.md#Meters"), "{}", said.out);
     assert!(said.out.contains("rank 1, score "), "{}", said.out);
