@@ -18,7 +18,7 @@ use std::sync::Arc;
 use meu::context::{Candidate, Corpus, Shelf, Source, Unreadable, look_up};
 use meu::digest::Digest;
 use meu::path::RelPath;
-use meu::spec::{ItemRef, Ranking, Subject, Tier};
+use meu::spec::{ItemRef, Retrieve, Subject, Tier};
 use meu::text::{headings, portion};
 
 const K: usize = 3;
@@ -57,7 +57,7 @@ impl State {
     /// What a task takes: the references of its sections with their texts, by reference.
     fn chosen(&self, query: &str) -> BTreeMap<ItemRef, String> {
         let searched = self.searched();
-        let hits = look_up(&searched, query, Ranking::Bm25, K, |_| false, self);
+        let hits = look_up(&searched, query, &Retrieve::default(), K, |_| false, self).unwrap();
         hits.into_iter().map(|(_, hit, text)| (hit.item, text)).collect()
     }
 

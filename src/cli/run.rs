@@ -1,13 +1,16 @@
 //! `meu run`
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
+use crate::context::Trouble;
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Cache, Trust, Workspace};
 use crate::graph::Ix;
+use crate::model::Refusal;
 use crate::plan::{State, Verdict};
 use crate::provider::Providers;
 use crate::request::{Scene, build};
@@ -112,7 +115,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
         refused: Default::default(),
     };
-    let providers = Providers::new(&graph.config);
+    let providers = Arc::new(Providers::new(&graph.config));
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
     if arguments.dry_run {
         return dry_run(env, &workspace, &providers, &options, chosen);
@@ -122,6 +125,13 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     }
     options.refused = refuse_early(&workspace, &providers, &options, &chosen)?;
 
+    if !options.frozen {
+        let embedders = providers.clone();
+        workspace.shelf.embed_with(move |embed, texts| {
+            let refused = |refusal: Refusal| Trouble { message: refusal.message, help: refusal.help };
+            embedders.embed(&embed.provider, &embed.model, texts).map_err(refused)
+        });
+    }
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
     let width =
@@ -153,6 +163,7 @@ fn refuse_early(
         Runner::Model => graph.provider(ix).is_some_and(|provider| provider.api != ProviderApi::Offline),
         _ => false,
     };
+    let asks = |ix: Ix| asks(ix) || graph.embedder(ix).is_some();
     let is_model = |ix: Ix| graph.node(ix).task.run == Runner::Model;
     let could: Vec<Ix> = graph.nodes().map(|(ix, _)| ix).filter(|ix| chosen[ix.0] && asks(*ix)).collect();
     for ix in could.iter().copied().filter(|ix| options.limits.cost.is_some() && is_model(*ix)) {
@@ -170,9 +181,10 @@ fn refuse_early(
         return Ok(HashMap::new());
     }
     let missing = |tasks: &[Ix]| Trust::wanted(graph, tasks.iter().copied(), &workspace.store).missing();
-    let keyless = |ix: Ix| match is_model(ix) {
-        true => providers.check(&graph.node(ix).model.provider).err(),
-        false => None,
+    let keyless = |ix: Ix| {
+        let model = is_model(ix).then_some(graph.node(ix).model.provider.as_str());
+        let embedder = graph.embedder(ix).map(|provider| provider.name.as_str());
+        model.into_iter().chain(embedder).find_map(|name| providers.check(name).err())
     };
     // All that will be asked for is refused at once; what only may be, when it comes to it.
     let verdicts = Survey::with_options(workspace, chosen.to_vec(), &options.force, &options.assume_fresh);

@@ -16,11 +16,17 @@ pub(super) struct Arguments {
     /// How many passages at most
     #[arg(short, default_value_t = 10)]
     k: usize,
+    /// By words alone, whatever `retrieve.embed` says
+    #[arg(long)]
+    lexical: bool,
 }
 
 pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
     let workspace = env.load()?;
-    let retrieve = &workspace.graph.config.policy.retrieve;
+    let mut retrieve = workspace.graph.config.policy.retrieve.clone();
+    if arguments.lexical {
+        retrieve.embed = None;
+    }
     let documents = workspace.documents(&retrieve.documents)?;
     let searched = searchable(&workspace.graph, &documents);
     if searched.is_empty() {
@@ -28,7 +34,8 @@ pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
     let query = arguments.query.join(" ");
-    let hits = look_up(&searched, &query, retrieve.ranking, arguments.k, |_| false, &workspace.shelf);
+    let hits = look_up(&searched, &query, &retrieve, arguments.k, |_| false, &workspace.shelf)
+        .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
     let hits: Vec<_> = hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect();
     workspace.shelf.save();
     show::hits(&env.shell, &hits);

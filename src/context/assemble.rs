@@ -43,7 +43,7 @@ pub fn assemble(
         let is_earlier = |candidate: &Candidate| earlier.iter().any(|known| known.item == candidate.item);
         let place = found.iter().take_while(|(candidate, _)| is_earlier(candidate)).count();
         let taken = prompt.in_place.iter().chain(&found[..place]);
-        let (chosen, told) = retrieve(node, &gathered.searched, &title_and_prompt, taken.collect(), shelf);
+        let (chosen, told) = retrieve(node, &gathered.searched, &title_and_prompt, taken.collect(), shelf)?;
         hits = told;
         // What is in by this tier is not in again by a later one.
         let later = found.split_off(place);

@@ -29,7 +29,7 @@ pub use shorten::{MARK, Query, excerpt, ranked};
 
 use crate::digest::Digest;
 use crate::path::RelPath;
-use crate::spec::{ItemRef, Tier, TokenizerName};
+use crate::spec::{Embed, ItemRef, Tier, TokenizerName};
 use crate::text::Format;
 
 /// The largest document that may be read, in bytes: far over any model's context.
@@ -52,6 +52,15 @@ pub trait Shelf {
 
     /// The corpus that searches use; texts that it lacks are put in.
     fn corpus(&self) -> RefMut<'_, Corpus>;
+
+    /// The vectors of texts by a model, one for each; all of one length.
+    fn vectors(&self, embed: &Embed, texts: &[String]) -> Result<Vec<Vec<f32>>, Trouble> {
+        let _ = texts;
+        Err(Trouble::new(
+            format!("no vectors of `{}` are here", embed.model),
+            "leave `retrieve.embed` out to search by words alone",
+        ))
+    }
 }
 
 /// Why a file gives no text.

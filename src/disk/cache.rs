@@ -57,6 +57,23 @@ impl Cache<'_> {
         self.0.meu().join("cache").join(kind).join(&hex[..2]).join(&hex[2..])
     }
 
+    /// The vector that a model made of a text.
+    pub fn vector(&self, key: Digest) -> Option<Vec<f32>> {
+        let bytes = fs::read(self.place("vectors", key)).ok()?;
+        let (sum, body) = bytes.split_first_chunk::<32>()?;
+        let (numbers, rest) = body.as_chunks::<4>();
+        let whole = Digest::of(body).as_bytes() == sum && rest.is_empty() && !numbers.is_empty();
+        whole.then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Keeps the vector that a model made of a text.
+    pub fn put_vector(&self, key: Digest, vector: &[f32]) -> io::Result<()> {
+        let body: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let mut bytes = Digest::of(&body).as_bytes().to_vec();
+        bytes.extend(body);
+        self.put("vectors", key, &bytes)
+    }
+
     fn put(&self, kind: &str, digest: Digest, bytes: &[u8]) -> io::Result<()> {
         let place = self.place(kind, digest);
         // What is there may be damaged; only the same bytes need no writing.

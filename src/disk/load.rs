@@ -394,7 +394,7 @@ fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     for (_, node) in graph.nodes() {
         let inputs = node.inputs.iter().filter(|input| !input.literal).map(|input| &input.path);
         // Tasks of one list of globs share the documents that are searched.
-        let searched = lists.insert(std::sync::Arc::as_ptr(&node.searched)).then_some(&*node.searched);
+        let searched = lists.insert(Arc::as_ptr(&node.searched)).then_some(&*node.searched);
         for path in inputs.chain(searched.into_iter().flatten()) {
             if let Err(error) = shelf.digest(path)
                 && told.insert(path)

@@ -1,21 +1,21 @@
 //! The shelf on disk: texts by path, read once a process and only where the stat cache does not know
 //! them.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{OnceCell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::context::{Corpus, LARGEST_DOCUMENT, Shelf, Unreadable};
-use crate::digest::Digest;
+use crate::context::{Corpus, LARGEST_DOCUMENT, Shelf, Trouble, Unreadable};
+use crate::digest::{Digest, Framer};
 use crate::path::RelPath;
-use crate::spec::TokenizerName;
+use crate::spec::{Embed, TokenizerName};
 use crate::text;
 
 use super::state::{Recalled, Stat, State};
-use super::{Durability, Store};
+use super::{Cache, Durability, Store};
 
 /// The most bytes of texts that are kept in memory.
 const KEPT: usize = 64 * 1024 * 1024;
@@ -34,6 +34,18 @@ pub struct DiskShelf {
     inner: RefCell<Inner>,
     /// Terms of texts, for searches; read when somebody searches.
     corpus: RefCell<Option<Corpus>>,
+    embedder: OnceCell<Embedder>,
+}
+
+/// Whoever makes vectors of texts, given a model.
+type Ask = dyn Fn(&Embed, &[String]) -> Result<Vec<Vec<f32>>, Trouble>;
+
+struct Embedder(Box<Ask>);
+
+impl std::fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Embedder")
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +70,14 @@ impl DiskShelf {
             made,
             inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
             corpus: RefCell::default(),
+            embedder: OnceCell::new(),
         }
+    }
+
+    /// Lets vectors that are not in the cache be asked for. Without this they are only told to be missing.
+    pub fn embed_with(&self, ask: impl Fn(&Embed, &[String]) -> Result<Vec<Vec<f32>>, Trouble> + 'static) {
+        // Set once a process: a second one would be the same.
+        let _ = self.embedder.set(Embedder(Box::new(ask)));
     }
 
     /// Keeps what was learned for the next process.
@@ -245,6 +264,36 @@ impl Shelf for DiskShelf {
                     None => Ok(None),
                 }
             }
+        }
+    }
+
+    fn vectors(&self, embed: &Embed, texts: &[String]) -> Result<Vec<Vec<f32>>, Trouble> {
+        let cache = Cache(&self.store);
+        let key = |text: &String| Framer::new("meu vector v1").field(&embed.model).field(text).finish();
+        let mut vectors: Vec<Option<Vec<f32>>> = texts.iter().map(|text| cache.vector(key(text))).collect();
+        let missing: Vec<usize> = (0..texts.len()).filter(|at| vectors[*at].is_none()).collect();
+        if !missing.is_empty() {
+            let Some(Embedder(ask)) = self.embedder.get() else {
+                return Err(Trouble::new(
+                    format!("vectors of {} texts by `{}` are not here", missing.len(), embed.model),
+                    format!("`meu run` asks the provider `{}` for them", embed.provider),
+                ));
+            };
+            let wanted: Vec<String> = missing.iter().map(|at| texts[*at].clone()).collect();
+            for (at, vector) in missing.into_iter().zip(ask(embed, &wanted)?) {
+                // Without it the vector is asked for again, and nothing else.
+                drop(cache.put_vector(key(&texts[at]), &vector));
+                vectors[at] = Some(vector);
+            }
+        }
+        let vectors: Vec<Vec<f32>> = vectors.into_iter().flatten().collect();
+        let length = vectors.first().map_or(0, Vec::len);
+        match vectors.len() == texts.len() && vectors.iter().all(|vector| vector.len() == length) {
+            true => Ok(vectors),
+            false => Err(Trouble::new(
+                format!("the vectors of `{}` are not all of one length", embed.model),
+                "remove .meu/cache/vectors, and see whether the server changed its model",
+            )),
         }
     }
 

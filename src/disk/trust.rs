@@ -30,6 +30,9 @@ impl Trust {
         let mut wants = Vec::new();
         for ix in tasks {
             let node = graph.node(ix);
+            if let Some(provider) = graph.embedder(ix) {
+                wants.extend(of_provider(provider, store));
+            }
             match (&node.task.run, graph.provider(ix)) {
                 (Runner::Program(argv), _) => {
                     let line = format!("task {} runs {}", node.id(), shown(argv));

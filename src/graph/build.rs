@@ -8,7 +8,7 @@ use super::{Dep, Graph, Input, Ix, Node, Target, order};
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::path::RelPath;
 use crate::spec::{At, Config, ItemRef, LinkKind, Policy, Project, RetrieveFrom, Subject, Task, Tier, Vars};
-use crate::spec::{reserved_place, split_heading};
+use crate::spec::{ProviderApi, reserved_place, split_heading};
 
 /// Builds the graph of a project.
 ///
@@ -287,6 +287,20 @@ impl Searched<'_> {
             problem.place = place.clone();
             self.sink.push(problem);
         };
+        if let Some(embed) = &retrieve.embed {
+            match self.config.providers.get(&embed.provider).map(|provider| provider.api) {
+                Some(ProviderApi::OpenAi) => {}
+                Some(_) => tell(
+                    Diagnostic::error(format!("the provider `{}` gives no embeddings", embed.provider)).help(
+                        "take one with `api = \"openai\"`: any server with an /embeddings of that kind",
+                    ),
+                ),
+                None => tell(
+                    Diagnostic::error(format!("no provider `{}` for `embed`", embed.provider))
+                        .help(format!("declare it as `[providers.{}]`", embed.provider)),
+                ),
+            }
+        }
         let mut found: Vec<RelPath> = Vec::new();
         for pattern in &retrieve.documents {
             match self.documents.glob(pattern) {

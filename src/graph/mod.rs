@@ -203,6 +203,13 @@ impl Graph {
         self.config.providers.get(&self.node(ix).model.provider)
     }
 
+    /// The provider that makes vectors for a task's search, if one does.
+    pub fn embedder(&self, ix: Ix) -> Option<&Provider> {
+        let node = self.node(ix);
+        let embed = node.policy.retrieve.embed.as_ref().filter(|_| node.retrieves())?;
+        self.config.providers.get(&embed.provider)
+    }
+
     /// Lets every task ask one provider, whatever it says itself.
     pub fn use_provider(&mut self, name: &str) -> Result<(), crate::diag::Error> {
         if !self.config.providers.contains_key(name) {

@@ -65,6 +65,23 @@ impl Providers {
         self.known.get(name).and_then(|gate| gate.provider.price)
     }
 
+    /// The vectors that a model makes of some texts, one for each.
+    pub fn embed(&self, name: &str, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
+        match self.known.get(name).map(|gate| &gate.provider) {
+            #[cfg(feature = "http")]
+            Some(provider) if provider.api == ProviderApi::OpenAi => {
+                openai::OpenAi(provider).embed(model, texts)
+            }
+            _ => {
+                let _ = (model, texts);
+                Err(Refusal::new(
+                    format!("the provider `{name}` gives no embeddings"),
+                    "take one with `api = \"openai\"`, and a meu that is built with HTTP",
+                ))
+            }
+        }
+    }
+
     /// Asks a provider; waits while it has as many calls under way as it may have.
     pub fn ask(&self, name: &str, request: &Request, folder: &std::path::Path) -> Result<Answer, Refusal> {
         let Some(gate) = self.known.get(name) else {

@@ -1,4 +1,4 @@
-//! Chat completions, as OpenAI and many servers speak it: one call, one JSON answer.
+//! Chat completions and embeddings, as OpenAI and many servers speak them: one call, one JSON answer.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,9 @@ use crate::diag::Error;
 use crate::model::{Answer, Model, Refusal};
 use crate::request::Request;
 use crate::spec::Provider;
+
+/// How many texts are sent at once for their vectors.
+const BATCH: usize = 64;
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -64,6 +67,24 @@ enum Fault {
 impl Model for OpenAi<'_> {
     fn ask(&self, request: &Request) -> Result<Answer, Refusal> {
         let began = Instant::now();
+        let text = self.post("chat/completions", &body(request))?;
+        answer(&text, began).map_err(|refusal| Refusal { message: self.clean(refusal.message), ..refusal })
+    }
+}
+
+impl OpenAi<'_> {
+    /// The vectors of some texts, one for each, in their order.
+    pub(super) fn embed(&self, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for batch in texts.chunks(BATCH) {
+            let text = self.post("embeddings", &json!({"model": model, "input": batch}))?;
+            vectors.extend(embeddings(&text, batch.len())?);
+        }
+        Ok(vectors)
+    }
+
+    /// Sends a body and gives the answer's text; what may pass is tried again.
+    fn post(&self, path: &str, body: &Value) -> Result<String, Refusal> {
         let agent = ureq::Agent::new_with_config(
             ureq::Agent::config_builder()
                 .timeout_global(Some(self.0.timeout))
@@ -71,11 +92,10 @@ impl Model for OpenAi<'_> {
                 .http_status_as_error(false)
                 .build(),
         );
-        let body = body(request);
         let mut tries = 0;
         loop {
-            match self.once(&agent, &body, began) {
-                Ok(answer) => return Ok(answer),
+            match self.once(&agent, path, body) {
+                Ok(text) => return Ok(text),
                 Err(Fault::Lasting(refusal)) => return Err(refusal),
                 Err(Fault::Passing(refusal, _)) if tries >= self.0.retries => {
                     let message = format!("{}, {} times", refusal.message, tries + 1);
@@ -89,22 +109,23 @@ impl Model for OpenAi<'_> {
             }
         }
     }
-}
 
-impl OpenAi<'_> {
-    fn once(&self, agent: &ureq::Agent, body: &Value, began: Instant) -> Result<Answer, Fault> {
-        let url = format!("{}/chat/completions", self.0.base_url);
-        let key = key(self.0);
-        let mut call = agent.post(&url).header("accept", "application/json");
-        if let Some(key) = &key {
-            call = call.header("authorization", format!("Bearer {key}"));
-        }
-        let clean = |text: String| match &key {
+    /// A text without the key, should a server send it back.
+    fn clean(&self, text: String) -> String {
+        match key(self.0) {
             Some(key) => text.replace(key.as_str(), "[key]"),
             None => text,
-        };
+        }
+    }
+
+    fn once(&self, agent: &ureq::Agent, path: &str, body: &Value) -> Result<String, Fault> {
+        let url = format!("{}/{path}", self.0.base_url);
+        let mut call = agent.post(&url).header("accept", "application/json");
+        if let Some(key) = key(self.0) {
+            call = call.header("authorization", format!("Bearer {key}"));
+        }
         let mut response = call.send_json(body).map_err(|error| {
-            let message = clean(format!("{} did not answer: {error}", self.0.base_url));
+            let message = self.clean(format!("{} did not answer: {error}", self.0.base_url));
             Fault::Passing(Refusal::new(message, "is the server up, and `base_url` right?"), None)
         })?;
         let status = response.status().as_u16();
@@ -115,14 +136,13 @@ impl OpenAi<'_> {
             .and_then(|text| text.parse::<f64>().ok());
         let text =
             response.body_mut().with_config().limit(64 * 1024 * 1024).read_to_string().map_err(|error| {
-                let message = clean(format!("the answer of {} broke off: {error}", self.0.base_url));
+                let message = self.clean(format!("the answer of {} broke off: {error}", self.0.base_url));
                 Fault::Passing(Refusal::new(message, "run it again"), None)
             })?;
         if status != 200 {
-            return Err(self.refused(status, after, &clean(text)));
+            return Err(self.refused(status, after, &self.clean(text)));
         }
-        answer(&text, began)
-            .map_err(|refusal| Fault::Lasting(Refusal { message: clean(refusal.message), ..refusal }))
+        Ok(text)
     }
 
     fn refused(&self, status: u16, after: Option<f64>, text: &str) -> Fault {
@@ -148,6 +168,28 @@ impl OpenAi<'_> {
             Fault::Lasting(refusal)
         }
     }
+}
+
+/// Reads vectors: as many as were asked for, each at its place.
+fn embeddings(text: &str, wanted: usize) -> Result<Vec<Vec<f32>>, Refusal> {
+    let wrong = |what: &str| Refusal::new(format!("the embeddings {what}"), "is `base_url` right?");
+    let value: Value = serde_json::from_str(text).map_err(|_| wrong("are no JSON"))?;
+    let data = value["data"].as_array().ok_or_else(|| wrong("have no `data`"))?;
+    let mut vectors = vec![Vec::new(); wanted];
+    for (at, entry) in data.iter().enumerate() {
+        let place = entry["index"].as_u64().map_or(at, |index| index as usize);
+        let numbers = entry["embedding"].as_array().ok_or_else(|| wrong("are no lists of numbers"))?;
+        let vector: Option<Vec<f32>> = numbers
+            .iter()
+            .map(|number| number.as_f64().map(|number| number as f32).filter(|number| number.is_finite()))
+            .collect();
+        *vectors.get_mut(place).ok_or_else(|| wrong("are more than were asked for"))? =
+            vector.ok_or_else(|| wrong("are no lists of numbers"))?;
+    }
+    if vectors.iter().any(Vec::is_empty) {
+        return Err(wrong("are fewer than were asked for"));
+    }
+    Ok(vectors)
 }
 
 /// Reads an answer; one that was cut, refused or filtered is none.
@@ -205,5 +247,27 @@ mod tests {
             Err("the model refused: no"),
         );
         check(r#"{"choices":[]}"#, Err("the answer has no text"));
+    }
+
+    #[test]
+    fn vectors_come_at_their_places_or_not_at_all() {
+        let check = |text: &str, expected: Result<Vec<Vec<f32>>, &str>| {
+            let found = embeddings(text, 2);
+            assert_eq!(
+                found.as_ref().map_err(|refusal| refusal.message.as_str()),
+                expected.as_ref().map_err(|e| *e)
+            );
+        };
+        check(
+            r#"{"data":[{"index":1,"embedding":[3,4]},{"index":0,"embedding":[1,2.5]}]}"#,
+            Ok(vec![vec![1.0, 2.5], vec![3.0, 4.0]]),
+        );
+        check(r#"{"data":[{"embedding":[1]}]}"#, Err("the embeddings are fewer than were asked for"));
+        check(
+            r#"{"data":[{"index":7,"embedding":[1]}]}"#,
+            Err("the embeddings are more than were asked for"),
+        );
+        check(r#"{"data":[{"embedding":["x"]}]}"#, Err("the embeddings are no lists of numbers"));
+        check("<html>", Err("the embeddings are no JSON"));
     }
 }

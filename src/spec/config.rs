@@ -152,6 +152,17 @@ pub struct Retrieve {
     pub min_score: f64,
     /// By which formula.
     pub ranking: Ranking,
+    /// Whose embeddings take part in the ranking, if any.
+    pub embed: Option<Embed>,
+}
+
+/// The `embed` table of `retrieve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Embed {
+    /// The provider that makes vectors of texts.
+    pub provider: String,
+    /// The model's name, as the provider knows it.
+    pub model: String,
 }
 
 /// How passages are scored.
@@ -172,6 +183,7 @@ impl Default for Retrieve {
             documents: vec!["docs/**/*.md".into()],
             min_score: 0.0,
             ranking: Ranking::default(),
+            embed: None,
         }
     }
 }
@@ -203,6 +215,7 @@ pub struct PolicyPatch {
     pub documents: Option<Vec<String>>,
     pub min_score: Option<f64>,
     pub ranking: Option<Ranking>,
+    pub embed: Option<Embed>,
     /// Where the `retrieve` table stands.
     pub retrieve_at: Option<At<()>>,
 }
@@ -245,6 +258,18 @@ impl PolicyPatch {
             if let Some(text) = retrieve.string("ranking") {
                 patch.ranking = retrieve.choose(&text, &[("bm25", Ranking::Bm25), ("tfidf", Ranking::TfIdf)]);
             }
+            patch.embed = retrieve.table("embed").and_then(|mut embed| {
+                let (provider, model) = (embed.string("provider"), embed.string("model"));
+                if provider.is_none() || model.is_none() {
+                    keys.sink().push(
+                        Diagnostic::error("`embed` needs a provider and a model")
+                            .at(keys.source().place(embed.span.clone()))
+                            .help("write `embed = { provider = \"openai\", model = \"text-embedding-3-small\" }`"),
+                    );
+                }
+                embed.finish();
+                Some(Embed { provider: provider?.value, model: model?.value })
+            });
             if patch.min_score.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
                 keys.sink().push(
                     Diagnostic::error("`min_score` is a part of the best hit's score: from 0 to 1")
@@ -274,6 +299,7 @@ impl PolicyPatch {
                 documents: self.documents.clone().unwrap_or_else(|| base.retrieve.documents.clone()),
                 min_score: self.min_score.unwrap_or(base.retrieve.min_score),
                 ranking: self.ranking.unwrap_or(base.retrieve.ranking),
+                embed: self.embed.clone().or_else(|| base.retrieve.embed.clone()),
             },
         }
     }

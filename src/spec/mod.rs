@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use config::{
-    Config, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
+    Config, Embed, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
 };
 pub use config::{Ranking, RetrieveFrom, parse_config, reserved_place};
 pub use edit::TaskText;

@@ -160,3 +160,99 @@ fn a_foreign_address_wants_a_yes() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("provider far sends requests, and the key in OPENAI_API_KEY if it is set, to https://models.example.org/v1"));
 }
+
+/// Two pages that have no word of the prompt; vectors tell which is meant.
+fn embedding_project(server: &Server) -> House {
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            format!(
+                "[context]\ntokenizer = \"chars\"\nretrieve = {{ k = 1, embed = {{ provider = \"local\", model = \"small\" }} }}\n[providers.local]\napi = \"openai\"\nbase_url = \"http://{}/v1\"\napi_key_env = \"TEST_KEY\"\nretries = 0\n",
+                server.address
+            ),
+        )
+        .file("docs/net.md", "A net in the river.\n")
+        .file("docs/tea.md", "Green leaves steep.\n")
+        .file("tasks/a.toml", "prompt = \"Which beverage?\"\n");
+    house.env("TEST_KEY", "sk-very-secret");
+    house
+}
+
+fn vectors(numbers: &[[f64; 2]]) -> (u16, &'static str, String) {
+    let data: Vec<_> = numbers
+        .iter()
+        .enumerate()
+        .map(|(at, vector)| serde_json::json!({"object": "embedding", "index": at, "embedding": vector}))
+        .collect();
+    (200, "", serde_json::json!({"object": "list", "data": data, "model": "small"}).to_string())
+}
+
+#[test]
+fn vectors_choose_and_are_asked_for_once() {
+    // The query, the net, the tea; then only the page that changed.
+    let server = server(vec![vectors(&[[1.0, 0.0], [0.0, 1.0], [0.9, 0.1]]), vectors(&[[1.0, 0.0]])]);
+    let house = embedding_project(&server);
+    let refs = |house: &House| -> Vec<String> {
+        let json = house.meu(&["context", "show", "a", "--json"]).ok().json();
+        let items = json["items"].as_array().expect("items").iter();
+        items.map(|item| item["ref"].as_str().expect("a ref").to_owned()).collect()
+    };
+    let said = house.meu(&["status"]).ok();
+    assert!(
+        said.out.contains(
+            "vectors of 3 texts by `small` are not here (`meu run` asks the provider `local` for them)"
+        ),
+        "{}",
+        said.out
+    );
+    house.meu(&["run"]).ok();
+    assert_eq!(refs(&house), ["doc:docs/tea.md"]);
+    {
+        let seen = server.seen.lock().expect("seen");
+        let (head, body) = &seen[0];
+        assert!(head.starts_with("POST /v1/embeddings HTTP/1.1\r\n"), "{head}");
+        assert_eq!(body["model"], "small");
+        assert_eq!(body["input"][0], "A\nWhich beverage?");
+        assert_eq!(body["input"].as_array().map(Vec::len), Some(3));
+    }
+    // Settled without the server.
+    house.meu(&["run"]).ok();
+    assert_eq!(server.seen.lock().expect("seen").len(), 1);
+    house.put("docs/net.md", "A net in the rapid river.\n");
+    house.meu(&["run"]).ok();
+    assert_eq!(refs(&house), ["doc:docs/net.md"]);
+    assert_eq!(
+        server.seen.lock().expect("seen")[1].1["input"],
+        serde_json::json!(["\nA net in the rapid river."])
+    );
+}
+
+#[test]
+fn without_its_server_a_search_by_vectors_fails_and_is_never_one_by_words() {
+    let server = server(vec![(500, "", "{}".into())]);
+    let house = embedding_project(&server);
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("/v1 answered 500"), "{}", said.out);
+    assert!(!house.exists("out/a.md"));
+    let said = house.meu(&["search", "net"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("help: say --lexical to search by words alone"), "{}", said.err);
+    assert!(house.meu(&["search", "--lexical", "net"]).ok().out.contains("doc:docs/net.md"));
+}
+
+#[test]
+fn a_key_for_vectors_goes_nowhere_unasked() {
+    let mut house = embedding_project(&server(Vec::new()));
+    house.without_env("MEU_TRUST");
+    house.put("meu.toml", house.read("meu.toml").replace("http://127.0.0.1", "http://elsewhere.example"));
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains(
+            "provider local sends requests, and the key in TEST_KEY if it is set, to http://elsewhere.example"
+        ),
+        "{}",
+        said.err
+    );
+}
