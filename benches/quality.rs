@@ -5,6 +5,7 @@
 //! cargo bench --bench quality -- retrieval FOLDER > run.tsv
 //! cargo bench --bench quality -- summaries FILE.jsonl WORDS > summaries.jsonl
 //! cargo bench --bench quality -- turns FOLDER > turns.jsonl
+//! cargo bench --bench quality -- tokens FILE... > tokens.tsv   # beside: node benches/tokens.mjs FILE...
 //! ```
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 
 use meu::context::{Corpus, Query, ranked, search};
 use meu::digest::Digest;
-use meu::spec::Ranking;
+use meu::spec::{Ranking, TokenizerName};
 use meu::text::Format;
 use serde_json::{Value, json};
 
@@ -109,6 +110,15 @@ fn turns(folder: &str) {
     }
 }
 
+/// The tokens of files by both vocabularies.
+fn tokens(files: &[&str]) {
+    for file in files {
+        let Ok(text) = std::fs::read_to_string(file) else { continue };
+        let count = |tokenizer| meu::text::count(tokenizer, &text);
+        println!("{}\t{}\t{file}", count(TokenizerName::O200k), count(TokenizerName::Cl100k));
+    }
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -116,6 +126,7 @@ fn main() {
         ["retrieval-tfidf", folder] => retrieval(folder, Ranking::TfIdf),
         ["summaries", file, words] => summaries(file, words.parse().unwrap()),
         ["turns", folder] => turns(folder),
-        _ => eprintln!("say `retrieval FOLDER`, `summaries FILE WORDS` or `turns FOLDER`"),
+        ["tokens", files @ ..] => tokens(files),
+        _ => eprintln!("say `retrieval FOLDER`, `summaries FILE WORDS`, `turns FOLDER` or `tokens FILE...`"),
     }
 }
