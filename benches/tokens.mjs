@@ -1,5 +1,6 @@
 // The tokens of files by gpt-tokenizer, in the form of `cargo bench --bench quality -- tokens FILE...`.
 // Needs: npm install gpt-tokenizer. Two equal outputs are two tokenizers that agree.
+// They differ at U+FEFF inside a text: JavaScript's \s has it, the white space of the published patterns not.
 import { readFileSync } from "node:fs";
 import * as o200k from "gpt-tokenizer/encoding/o200k_base";
 import * as cl100k from "gpt-tokenizer/encoding/cl100k_base";

@@ -4,6 +4,7 @@ use crate::graph::{Graph, Ix};
 use crate::spec::{ItemRef, Subject};
 use crate::text::portion;
 
+use super::gather::searched;
 use super::prompt::no_heading;
 use super::retrieve::retrieve;
 use super::shorten::Query;
@@ -38,12 +39,12 @@ pub fn assemble(
     }
     let title_and_prompt = format!("{}\n{}", node.task.title, prompt.own);
     let mut hits = Vec::new();
-    if !gathered.searched.is_empty() {
-        let earlier = &gathered.candidates[..gathered.retrieved_at];
+    if let Some(at) = gathered.retrieved_at {
+        let earlier = &gathered.candidates[..at];
         let is_earlier = |candidate: &Candidate| earlier.iter().any(|known| known.item == candidate.item);
         let place = found.iter().take_while(|(candidate, _)| is_earlier(candidate)).count();
         let taken = prompt.in_place.iter().chain(&found[..place]);
-        let (chosen, told) = retrieve(node, &gathered.searched, &title_and_prompt, taken.collect(), shelf)?;
+        let (chosen, told) = retrieve(node, &searched(graph, ix), &title_and_prompt, taken.collect(), shelf)?;
         hits = told;
         // What is in by this tier is not in again by a later one.
         let later = found.split_off(place);

@@ -51,11 +51,9 @@ pub struct Gathered {
     pub dropped: Vec<Dropped>,
     /// Everything that the task declares: what its prompt may take in place.
     pub declared: Vec<Candidate>,
-    /// The texts that the retriever may look into, by reference; its hits come at this place among the
-    /// candidates.
-    pub searched: Vec<Candidate>,
-    /// See `searched`.
-    pub retrieved_at: usize,
+    /// The place among the candidates at which the retriever's hits come; `None` where nothing is
+    /// searched. What is searched is [`searched`].
+    pub retrieved_at: Option<usize>,
 }
 
 /// The card of a task: its title and the first paragraph of its prompt, unrendered.
@@ -120,7 +118,9 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
     for tier in tiers {
         match tier {
             Tier::Index => {}
-            Tier::Retrieved => gatherer.searched(ix),
+            Tier::Retrieved => {
+                gatherer.found.retrieved_at = node.retrieves().then_some(gatherer.found.candidates.len());
+            }
             Tier::Requires | Tier::Input | Tier::Refers => {
                 for candidate in declared.iter().filter(|candidate| candidate.tier == *tier) {
                     gatherer.add(candidate.clone());
@@ -203,25 +203,6 @@ impl Gatherer<'_> {
         }
     }
 
-    /// What the retriever may look into.
-    fn searched(&mut self, ix: Ix) {
-        self.found.retrieved_at = self.found.candidates.len();
-        let graph = self.graph;
-        let documents = graph.node(ix).searched.iter();
-        let documents = documents.map(|path| document(path.clone(), None, false, Tier::Retrieved));
-        let outputs = graph.searched_tasks(ix).into_iter().map(|other| Candidate {
-            source: Source::File {
-                path: graph.node(other).output.clone(),
-                output_of: Some(other),
-                literal: false,
-            },
-            ..output(graph, other, None, Tier::Retrieved)
-        });
-        let wanted = documents.chain(outputs);
-        let excluded = |item: &ItemRef| self.excluded.iter().any(|excluded| excluded.covers(item));
-        self.found.searched = wanted.filter(|candidate| !excluded(&candidate.item)).collect();
-    }
-
     fn card(&mut self, ix: Ix) {
         let ix = self.graph.canonical(ix);
         self.add(Candidate {
@@ -276,6 +257,17 @@ fn document(path: RelPath, heading: Option<String>, literal: bool, tier: Tier) -
     }
 }
 
+/// The texts that a task's retriever may look into, by reference: documents, then outputs.
+pub fn searched(graph: &Graph, ix: Ix) -> Vec<Candidate> {
+    let node = graph.node(ix);
+    let documents = node.searched.iter();
+    let documents = documents.map(|path| document(path.clone(), None, false, Tier::Retrieved));
+    let outputs = graph.searched_tasks(ix).into_iter();
+    let wanted = documents.chain(outputs.map(|other| output(graph, other, None, Tier::Retrieved)));
+    let excluded = |item: &ItemRef| node.exclude.iter().any(|excluded| excluded.covers(item));
+    wanted.filter(|candidate| !excluded(&candidate.item)).collect()
+}
+
 /// Some documents and all outputs, by reference, for a search of the whole project.
 pub fn searchable(graph: &Graph, documents: &[RelPath]) -> Vec<Candidate> {
     let documents = documents.iter().map(|path| document(path.clone(), None, false, Tier::Retrieved));
@@ -319,8 +311,19 @@ pub fn recipe(
     framer.field(format!("{:?}{:?}{:?}{:?}", task.tags, task.revisions, task.run, node.model));
     framer.field(format!("{:?}{:?}", node.policy, node.vars));
     framer.maybe(graph.provider(ix).map(|provider| provider.api.word()));
-    framer.count(gathered.retrieved_at);
-    for list in [&gathered.candidates, &gathered.declared, &gathered.searched] {
+    if let Some(at) = gathered.retrieved_at {
+        framer.count(at).field(shelf.digest_of_all(&node.searched).as_bytes());
+        for other in graph.searched_tasks(ix) {
+            let other = graph.node(other);
+            let digest = shelf.digest(&other.output)?;
+            framer
+                .field(other.id())
+                .field(other.output.as_str())
+                .maybe(digest.as_ref().map(Digest::as_bytes));
+        }
+        framer.field(format!("{:?}", node.exclude));
+    }
+    for list in [&gathered.candidates, &gathered.declared] {
         framer.count(list.len());
         for candidate in list {
             framer.field(candidate.item.to_string()).field(candidate.tier.word());

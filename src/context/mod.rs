@@ -27,7 +27,7 @@ pub use retrieve::look_up;
 pub use search::{Found, search};
 pub use shorten::{MARK, Query, excerpt, ranked};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Framer};
 use crate::path::RelPath;
 use crate::spec::{Embed, ItemRef, Tier, TokenizerName};
 use crate::text::Format;
@@ -45,6 +45,11 @@ pub trait Shelf {
     /// A text, `None` if there is no such file.
     fn text(&self, path: &RelPath) -> Result<Option<Arc<str>>, Unreadable>;
 
+    /// One digest over some texts with their names; an implementation may remember it.
+    fn digest_of_all(&self, paths: &Arc<Vec<RelPath>>) -> Digest {
+        digest_of_all(self, paths)
+    }
+
     /// The tokens of a text; an implementation may remember them.
     fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {
         crate::text::count(tokenizer, text)
@@ -61,6 +66,16 @@ pub trait Shelf {
             "leave `retrieve.embed` out to search by words alone",
         ))
     }
+}
+
+/// One digest over some texts with their names; what gives no text counts as absent.
+pub fn digest_of_all(shelf: &(impl Shelf + ?Sized), paths: &[RelPath]) -> Digest {
+    let mut framer = Framer::new("meu texts v1");
+    for path in paths {
+        let digest = shelf.digest(path).ok().flatten();
+        framer.field(path.as_str()).maybe(digest.as_ref().map(Digest::as_bytes));
+    }
+    framer.finish()
 }
 
 /// Why a file gives no text.

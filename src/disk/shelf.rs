@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::context::{Corpus, LARGEST_DOCUMENT, Shelf, Trouble, Unreadable};
+use crate::context::{Corpus, LARGEST_DOCUMENT, Shelf, Trouble, Unreadable, digest_of_all};
 use crate::digest::{Digest, Framer};
 use crate::path::RelPath;
 use crate::spec::{Embed, TokenizerName};
@@ -35,7 +35,11 @@ pub struct DiskShelf {
     /// Terms of texts, for searches; read when somebody searches.
     corpus: RefCell<Option<Corpus>>,
     embedder: OnceCell<Embedder>,
+    /// Digests over many texts, by the address of their sorted list; the list is kept, so that the address stays its.
+    lists: RefCell<HashMap<usize, (PathList, Digest)>>,
 }
+
+type PathList = Arc<Vec<RelPath>>;
 
 /// Whoever makes vectors of texts, given a model.
 type Ask = dyn Fn(&Embed, &[String]) -> Result<Vec<Vec<f32>>, Trouble>;
@@ -71,6 +75,7 @@ impl DiskShelf {
             inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
             corpus: RefCell::default(),
             embedder: OnceCell::new(),
+            lists: RefCell::default(),
         }
     }
 
@@ -90,6 +95,7 @@ impl DiskShelf {
 
     /// Looks at a path again: what this process knew of it is forgotten.
     pub fn look_again(&self, path: &RelPath) {
+        self.lists.borrow_mut().retain(|_, (list, _)| list.binary_search(path).is_err());
         let inner = &mut *self.inner.borrow_mut();
         inner.seen.remove(path);
         inner.texts.remove(path);
@@ -265,6 +271,16 @@ impl Shelf for DiskShelf {
                 }
             }
         }
+    }
+
+    fn digest_of_all(&self, paths: &PathList) -> Digest {
+        let address = Arc::as_ptr(paths) as usize;
+        if let Some((_, known)) = self.lists.borrow().get(&address) {
+            return *known;
+        }
+        let digest = digest_of_all(self, paths);
+        self.lists.borrow_mut().insert(address, (paths.clone(), digest));
+        digest
     }
 
     fn vectors(&self, embed: &Embed, texts: &[String]) -> Result<Vec<Vec<f32>>, Trouble> {
