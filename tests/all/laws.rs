@@ -57,7 +57,11 @@ struct TaskSpec {
     siblings: usize,
     priority: i64,
     item_max: usize,
+    /// How many passages are searched for, and out of whose outputs.
+    retrieve: (usize, usize),
 }
+
+const SEARCHED: [&str; 3] = ["upstream", "earlier", "documents"];
 
 #[derive(Clone, Debug)]
 struct Plan {
@@ -85,6 +89,7 @@ enum Edit {
     Unread,
     StateGone,
     StateDamaged,
+    CorpusGone,
 }
 
 fn subset(n: usize, most: usize) -> impl Strategy<Value = BTreeSet<usize>> {
@@ -100,19 +105,23 @@ fn task() -> impl Strategy<Value = TaskSpec> {
         0usize..3,
         -1i64..3,
         prop_oneof![Just(90usize), Just(400), Just(4000)],
+        prop_oneof![2 => Just((0usize, 0usize)), 1 => (1usize..4, 0..SEARCHED.len())],
     );
     (kind, 0..PROMPTS.len(), links, rest).prop_map(
-        |(kind, prompt, (requires, refers, inputs), (glob, pin, siblings, priority, item_max))| TaskSpec {
-            kind,
-            prompt,
-            requires,
-            refers,
-            inputs,
-            glob,
-            pin,
-            siblings,
-            priority,
-            item_max,
+        |(kind, prompt, (requires, refers, inputs), (glob, pin, siblings, priority, item_max, retrieve))| {
+            TaskSpec {
+                kind,
+                prompt,
+                requires,
+                refers,
+                inputs,
+                glob,
+                pin,
+                siblings,
+                priority,
+                item_max,
+                retrieve,
+            }
         },
     )
 }
@@ -147,6 +156,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         1 => Just(Edit::Unread),
         1 => Just(Edit::StateGone),
         1 => Just(Edit::StateDamaged),
+        1 => Just(Edit::CorpusGone),
     ]
 }
 
@@ -168,6 +178,7 @@ impl Plan {
             Edit::OutputGone(id) => drop(fs::remove_file(root.join("out").join(format!("{}.md", IDS[*id])))),
             Edit::StateGone => drop(fs::remove_file(root.join(".meu/state"))),
             Edit::StateDamaged => drop(fs::write(root.join(".meu/state"), "meu state 1\nx")),
+            Edit::CorpusGone => drop(fs::remove_file(root.join(".meu/corpus"))),
             Edit::Unread => fs::write(root.join("unread.txt"), "nobody reads this").expect("a file"),
             Edit::Touch(_) | Edit::Crlf(_) => {}
         }
@@ -251,11 +262,13 @@ impl Plan {
             None => String::new(),
         };
         format!(
-            "run = {kind:?}\nprompt = {:?}\nrequires = {requires:?}\nrefers = {refers:?}\ninputs = {inputs:?}\npriority = {}\n[context]\nitem_max = {}\nsiblings = {}\n{pin}",
+            "run = {kind:?}\nprompt = {:?}\nrequires = {requires:?}\nrefers = {refers:?}\ninputs = {inputs:?}\npriority = {}\n[context]\nitem_max = {}\nsiblings = {}\nretrieve = {{ k = {}, from = {:?}, documents = [\"**/*.md\", \"four.txt\"] }}\n{pin}",
             format!("{}{in_place}", PROMPTS[task.prompt]),
             task.priority,
             task.item_max,
             task.siblings,
+            task.retrieve.0,
+            SEARCHED[task.retrieve.1],
         )
     }
 }
@@ -281,6 +294,7 @@ fn quiet() -> TaskSpec {
         siblings: 0,
         priority: 100,
         item_max: 400,
+        retrieve: (0, 0),
     }
 }
 
