@@ -2,6 +2,7 @@
 
 mod check;
 mod context;
+mod doctor;
 mod edit;
 mod graph;
 mod index;
@@ -97,6 +98,7 @@ enum Command {
     Diff(person::Diff),
     Cat(person::Cat),
     Trust(trust::Arguments),
+    Doctor(doctor::Arguments),
 }
 
 /// What a command is given.
@@ -182,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Diff(arguments) => person::diff(&env, arguments),
         Command::Cat(arguments) => person::cat(&env, arguments),
         Command::Trust(arguments) => trust::trust(&env, arguments),
+        Command::Doctor(arguments) => doctor::doctor(&env, arguments),
     };
     match done {
         Ok(None) => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{Done, Env, select};
 use crate::context::Trouble;
 use crate::diag::{Error, ErrorKind};
-use crate::disk::{self, Cache, Trust, Workspace};
+use crate::disk::{self, Cache, Trust, Usage, Workspace};
 use crate::graph::Ix;
 use crate::model::Refusal;
 use crate::plan::{State, Verdict};
@@ -214,6 +214,7 @@ fn dry_run(
     let graph = &workspace.graph;
     let verdicts = Survey::with_options(workspace, chosen, &options.force, &options.assume_fresh);
     let scene = Scene { graph, templates: &workspace.templates };
+    let usage = Usage::load(&workspace.store);
     let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
     for ix in graph.order() {
         let Some(verdict) = &verdicts[ix.0] else { continue };
@@ -241,6 +242,7 @@ fn dry_run(
                 .flat_map(|built| &built.request.messages)
                 .map(|message| count(&message.content))
                 .sum();
+            let tokens_in = usage.worst(&node.model.provider, node.policy.tokenizer, tokens_in);
             let cost = match providers.price(&node.model.provider) {
                 _ if !is_model || cached => Some(0.0),
                 Some(price) => Some(

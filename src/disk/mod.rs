@@ -18,6 +18,7 @@ mod records;
 mod shelf;
 mod state;
 mod trust;
+mod usage;
 mod write;
 
 pub use cache::{Cache, SentItem, Stored, sent_items, write_scratch};
@@ -32,6 +33,7 @@ pub use records::{RunLog, read_failures, run_events, write_failures};
 pub use shelf::DiskShelf;
 pub use state::Recalled;
 pub use trust::{Trust, trust_everything};
+pub use usage::{Counted, Usage};
 pub use write::{Durability, Store};
 
 use std::path::PathBuf;

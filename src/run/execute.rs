@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::context::Shelf;
 use crate::diag::Error;
-use crate::disk::{Cache, Durability, Journal, RunLog, Workspace, interrupted, run_name, write_failures};
+use crate::disk::{Cache, Counted, Durability, Journal, RunLog, Usage, Workspace};
+use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Sums};
 use crate::graph::{Graph, Ix};
 use crate::plan::Verdict;
@@ -129,6 +130,7 @@ pub fn run(
             reached: 0,
             kept,
             refusal: None,
+            usage: Usage::load(&workspace.store),
             emit: &mut emit,
         };
         executor.main_loop(scope, &jobs_to, &jobs_from, &done_to, &done_from)?;
@@ -171,6 +173,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) kept: bool,
     /// What ends the run as a whole.
     pub(super) refusal: Option<Error>,
+    pub(super) usage: Usage,
     pub(super) emit: &'e mut dyn FnMut(Event),
 }
 
@@ -302,7 +305,8 @@ impl<'a> Executor<'a, '_> {
             return Ok((0.0, 0));
         }
         let node = self.graph.node(job.ix);
-        let tokens_in = self.tokens_of(job.ix, &job.request);
+        let ours = self.tokens_of(job.ix, &job.request);
+        let tokens_in = self.usage.worst(&job.provider, node.policy.tokenizer, ours);
         let tokens = tokens_in + node.model.max_output_tokens as u64;
         let price = self.providers.price(&job.provider).unwrap_or_default();
         let cost =
@@ -327,6 +331,12 @@ impl<'a> Executor<'a, '_> {
         self.reserved.0 += cost;
         self.reserved.1 += tokens;
         Ok((cost, tokens))
+    }
+
+    /// What a provider counted for a request, beside what we count.
+    pub(super) fn learn(&mut self, job: &Job, theirs: u64) {
+        let counted = Counted { ours: self.tokens_of(job.ix, &job.request), theirs };
+        self.usage.learn(&job.provider, self.graph.node(job.ix).policy.tokenizer, counted);
     }
 
     pub(super) fn tokens_of(&self, ix: Ix, request: &Request) -> u64 {
@@ -370,6 +380,7 @@ impl<'a> Executor<'a, '_> {
             if self.kept {
                 self.books.journal.end()?;
             }
+            self.usage.save(store)?;
             write_failures(store, &self.books.failures)
         };
         let trouble = close().err().map(|error| {

@@ -271,6 +271,9 @@ impl Executor<'_, '_> {
             Ok(Got { stored, text, ms, counted, kept }) => {
                 self.kept &= kept;
                 let is_model = self.graph.node(job.ix).task.run == Runner::Model;
+                if is_model && counted {
+                    self.learn(&job, stored.tokens_in);
+                }
                 let stored = match (is_model, counted) {
                     (true, false) => {
                         let tokenizer = self.graph.node(job.ix).policy.tokenizer;

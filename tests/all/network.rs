@@ -256,3 +256,32 @@ fn a_key_for_vectors_goes_nowhere_unasked() {
         said.err
     );
 }
+
+#[test]
+fn what_a_provider_counts_is_learned_and_makes_worst_costs_true() {
+    let body = serde_json::json!({
+        "model": "m", "choices": [{"message": {"content": "Text."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 50_000, "completion_tokens": 7}
+    });
+    let server = server(vec![(200, "", body.to_string())]);
+    let house = project(&server);
+    house.meu(&["run"]).ok();
+    // Characters are tokens here.
+    let ours: usize = {
+        let seen = server.seen.lock().expect("seen");
+        let messages = seen[0].1["messages"].as_array().expect("messages").clone();
+        messages.iter().map(|message| message["content"].as_str().expect("content").chars().count()).sum()
+    };
+    let json = house.meu(&["doctor", "--json"]).ok().json();
+    let providers = json["providers"].as_array().expect("providers").clone();
+    let local = providers.iter().find(|provider| provider["name"] == "local").expect("local");
+    let factor = local["tokens_factor"]["chars"].as_f64().expect("a factor");
+    assert!((factor - 50_000.0 / ours as f64).abs() < 1e-9, "{factor} of {ours}");
+    assert_eq!(local["key_set"], true);
+    assert!(house.meu(&["doctor"]).ok().out.contains("tokens for one of chars"));
+    // The same task again would cost what the provider counts: one token in is a millionth, out two.
+    let planned = house.meu(&["run", "-n", "--force", "a", "--json"]).ok().json();
+    let cost = planned["cost_max"].as_f64().expect("a cost");
+    assert!((cost - (50_000.0 + 2.0 * 2000.0) / 1e6).abs() < 1e-9, "{cost}");
+    assert_eq!(planned["would_run"][0]["task"], "a");
+}
