@@ -264,7 +264,8 @@ fn what_a_provider_counts_is_learned_and_makes_worst_costs_true() {
         "usage": {"prompt_tokens": 50_000, "completion_tokens": 7}
     });
     let server = server(vec![(200, "", body.to_string())]);
-    let house = project(&server);
+    let house =
+        project(&server).file("tasks/a.toml", format!("prompt = \"{}\"\n", "many words ".repeat(200)));
     house.meu(&["run"]).ok();
     // Characters are tokens here.
     let ours: usize = {
