@@ -2,7 +2,7 @@
 
 Prints Markdown tables: meu and its peers, collection by collection. meu's answers come from
 `benches/quality.rs`; every number comes from the scorers named on the command line, none is computed here.
-meu has one setting; of a peer's usual settings the one with the best nDCG@10 is shown, chosen by hindsight.
+meu has one setting; of a peer's usual settings the best by the first column is shown, chosen in hindsight.
 
     python -m venv venv
     venv/bin/pip install bm25s jieba PyStemmer rank-bm25 rouge-score scikit-learn sumy tantivy
@@ -25,6 +25,7 @@ A set whose name ends in `-zh` is Chinese; any other is read as English.
 import argparse
 import importlib.util
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -42,6 +43,7 @@ from rank_bm25 import BM25Plus
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sumy.models.dom import ObjectDocumentModel, Paragraph, Sentence
 from sumy.nlp.stemmers import Stemmer as SumyStemmer
+from sumy.nlp.stemmers import null_stemmer
 from sumy.summarizers.lex_rank import LexRankSummarizer
 from sumy.summarizers.luhn import LuhnSummarizer
 from sumy.summarizers.sum_basic import SumBasicSummarizer
@@ -53,7 +55,12 @@ DEPTH = 100
 BM25S_METHODS = ["lucene", "bm25l", "bm25+", "robertson"]
 BM25S_PARAMETERS = [(1.5, 0.75), (1.2, 0.75), (0.9, 0.4)]
 SUMMARY_BUDGETS = {"scitldr-a": 25, "csl-zh": 30, "bbc": 100, "scisummnet": 150}
-SUMMARIZERS = [LexRankSummarizer, TextRankSummarizer, LuhnSummarizer, SumBasicSummarizer]
+SUMMARIZERS = {
+    "sumy LexRank": LexRankSummarizer,
+    "sumy TextRank": TextRankSummarizer,
+    "sumy Luhn": LuhnSummarizer,
+    "sumy SumBasic": SumBasicSummarizer,
+}
 MEETING_BUDGETS = (500, 1000, 2000)
 STEMMER = Stemmer.Stemmer("english")
 
@@ -85,6 +92,11 @@ def print_table(title, columns, lines):
     for line in lines:
         print("| " + " | ".join(f"{cell:.4f}" if isinstance(cell, float) else cell for cell in line) + " |")
     print(flush=True)
+
+
+def best_line(name, settings, score):
+    """The line of the (setting, result) that scores best."""
+    return name, *max((*score(result), setting) for setting, result in settings)
 
 
 # Terms of a text.
@@ -176,23 +188,18 @@ def bm25s_runs(collection):
                 yield f"{method}, k1 {k1}, b {b}, {name}", collection.run(score)
 
 
-def tantivy_analyzer(tokenizer, *filters):
-    builder = tantivy.TextAnalyzerBuilder(tokenizer).filter(tantivy.Filter.lowercase())
-    for each in filters:
-        builder = builder.filter(each)
-    return builder.build()
-
-
 def tantivy_runs(collection):
-    tokenizer = tantivy.Tokenizer
-    stop_words, stemmer = tantivy.Filter.stopword("english"), tantivy.Filter.stemmer("english")
+    words, stop_words = tantivy.Tokenizer.simple(), tantivy.Filter.stopword("english")
+    stemmer = tantivy.Filter.stemmer("english")
     if collection.chinese:
-        yield "characters 1-2", tantivy_run(collection, tantivy_analyzer(tokenizer.ngram(1, 2)))
-        yield "characters 2-2", tantivy_run(collection, tantivy_analyzer(tokenizer.ngram(2, 2)))
+        settings = {f"characters {low}-2": [tantivy.Tokenizer.ngram(low, 2)] for low in (1, 2)}
     else:
-        yield "stems", tantivy_run(collection, tantivy_analyzer(tokenizer.simple(), stemmer))
-        analyzer = tantivy_analyzer(tokenizer.simple(), stop_words, stemmer)
-        yield "stems, its stop list", tantivy_run(collection, analyzer)
+        settings = {"stems": [words, stemmer], "stems, its stop list": [words, stop_words, stemmer]}
+    for name, (tokenizer, *filters) in settings.items():
+        builder = tantivy.TextAnalyzerBuilder(tokenizer).filter(tantivy.Filter.lowercase())
+        for each in filters:
+            builder = builder.filter(each)
+        yield name, tantivy_run(collection, builder.build())
 
 
 def tantivy_run(collection, analyzer):
@@ -240,17 +247,16 @@ PEERS = {
 def compare_retrieval(folder, scorer, program):
     collection = Collection(folder)
     qrels = scorer.load_qrels(folder / "qrels.tsv")
+    systems = {
+        "meu, bm25": [("", meu_run(program, "retrieval", collection))],
+        "meu, tfidf": [("", meu_run(program, "retrieval-tfidf", collection))],
+    }
+    systems |= {name: peer(collection) for name, peer in PEERS.items()}
 
-    def scores(run):
-        ndcg_10, recall_5, *_ = scorer.mean(scorer.per_query(qrels, run))
-        return ndcg_10, recall_5
+    def score(run):
+        return scorer.mean(scorer.per_query(qrels, run))[:2]
 
-    lines = [
-        ("meu, bm25", *scores(meu_run(program, "retrieval", collection)), ""),
-        ("meu, tfidf", *scores(meu_run(program, "retrieval-tfidf", collection)), ""),
-    ]
-    for name, peer in PEERS.items():
-        lines.append((name, *max((*scores(run), setting) for setting, run in peer(collection))))
+    lines = [best_line(name, settings, score) for name, settings in systems.items()]
     print_table(folder.name, ["nDCG@10", "Recall@5", "best setting"], lines)
 
 
@@ -276,33 +282,39 @@ def sumy_summary(summarizer, row, budget):
     return summary
 
 
+def sumy_settings(kind, docs, budget):
+    for name, stemmer in {"stop list": null_stemmer, "stop list, stems": SumyStemmer("english")}.items():
+        summarizer = kind(stemmer)
+        summarizer.stop_words = get_stop_words("english")
+        yield name, {row["id"]: sumy_summary(summarizer, row, budget) for row in docs}
+
+
 def compare_summaries(path, budget, scorer, program):
     docs = scorer.docs(path.stem)
     chinese = path.stem.endswith("-zh")
-    summaries = {
-        "meu": {row["id"]: row["summary"] for row in json_lines(meu(program, "summaries", path, budget))},
-        "lead": {row["id"]: row["text"] for row in docs},
-    }
-    for kind in [] if chinese else SUMMARIZERS:
-        summarizer = kind(SumyStemmer("english"))
-        summarizer.stop_words = get_stop_words("english")
-        name = "sumy " + kind.__name__.removesuffix("Summarizer")
-        summaries[name] = {row["id"]: sumy_summary(summarizer, row, budget) for row in docs}
-    lines = [(name, *scorer.mean(scorer.score(path.stem, found, budget))) for name, found in summaries.items()]
-    unit = "characters" if chinese else "words"
-    print_table(f"{path.stem}, {budget} {unit}", ["ROUGE-1", "ROUGE-2", "ROUGE-L", f"{unit} used"], lines)
+    by_meu = {row["id"]: row["summary"] for row in json_lines(meu(program, "summaries", path, budget))}
+    systems = {"meu": [("", by_meu)], "lead": [("", {row["id"]: row["text"] for row in docs})]}
+    if not chinese:
+        systems |= {name: sumy_settings(kind, docs, budget) for name, kind in SUMMARIZERS.items()}
+
+    def score(summaries):
+        return scorer.mean(scorer.score(path.stem, summaries, budget))[:3]
+
+    lines = [best_line(name, settings, score) for name, settings in systems.items()]
+    title = f"{path.stem}, {budget} {'characters' if chinese else 'words'}"
+    print_table(title, ["ROUGE-1", "ROUGE-2", "ROUGE-L", "best setting"], lines)
 
 
 # Meetings. A run is {question: turns in the order of choice}.
 
 
-def turns_by_bm25s(questions, meetings, window):
+def turns_by_bm25s(questions, meetings, terms, window):
     """The turns of the best stretch of `window` turns first."""
     run = {}
     for number, turns in meetings.items():
         starts = range(max(1, len(turns) - window + 1))
         stretches = [" ".join(turns[start : start + window]) for start in starts]
-        score = bm25s_scores(stretches, ENGLISH_TERMS["stems, short stop list"])
+        score = bm25s_scores(stretches, terms)
         for question in questions:
             if question["meeting"] == number:
                 best = np.argsort(-score(question["query"]), kind="stable").tolist()
@@ -318,9 +330,10 @@ def compare_meetings(folder, scorer, program):
     runs = {
         "meu": {row["id"]: row["turns"] for row in json_lines(meu(program, "turns", folder))},
         "from the top": {row["id"]: range(len(meetings[row["meeting"]])) for row in questions},
-        "bm25s, turns": turns_by_bm25s(questions, meetings, 1),
-        "bm25s, windows of 5 turns": turns_by_bm25s(questions, meetings, 5),
     }
+    for unit, window in {"turns": 1, "windows of 5 turns": 5}.items():
+        for setting, terms in ENGLISH_TERMS.items():
+            runs[f"bm25s, {unit}, {setting}"] = turns_by_bm25s(questions, meetings, terms, window)
     scores = {name: scorer.score(run, MEETING_BUDGETS) for name, run in runs.items()}
     lines = [(name, *(found[budget][0] for budget in MEETING_BUDGETS)) for name, found in scores.items()]
     print_table("qmsum-dev, evidence recall", [f"{budget} words" for budget in MEETING_BUDGETS], lines)
@@ -328,19 +341,25 @@ def compare_meetings(folder, scorer, program):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, help="the built bench, instead of `cargo bench --bench quality`")
     parser.add_argument("--sets", help="names of sets of --retrieval, with commas; all without it")
-    for name in ("retrieval", "summaries", "scorer-retrieval", "scorer-summaries", "scorer-meetings"):
-        parser.add_argument(f"--{name}", type=lambda path: Path(path).resolve(), metavar="PATH")
+    paths = {
+        "program": "the built bench, instead of `cargo bench --bench quality`",
+        "retrieval": "a folder of judged collections",
+        "scorer-retrieval": "its scorer",
+        "summaries": "a folder of texts with summaries, and of meetings",
+        "scorer-summaries": "its scorer",
+        "scorer-meetings": "the scorer of its meetings",
+    }
+    for name, meaning in paths.items():
+        parser.add_argument(f"--{name}", type=lambda path: Path(path).resolve(), metavar="PATH", help=meaning)
     options = parser.parse_args()
-    program = options.program and options.program.resolve()
-    folder = options.summaries
+    program, folder = options.program, options.summaries
     if options.retrieval and not options.scorer_retrieval:
         parser.error("--retrieval needs --scorer-retrieval")
     if folder and not (options.scorer_summaries or options.scorer_meetings):
         parser.error("--summaries needs --scorer-summaries or --scorer-meetings")
 
-    jieba.setLogLevel("WARNING")
+    logging.disable(logging.INFO)
     if options.retrieval:
         scorer = load_scorer(options.scorer_retrieval)
         found = sorted(qrels.parent.name for qrels in options.retrieval.glob("*/qrels.tsv"))

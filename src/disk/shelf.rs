@@ -291,7 +291,12 @@ impl Shelf for DiskShelf {
         if !missing.is_empty() {
             let Some(Embedder(ask)) = self.embedder.get() else {
                 return Err(Trouble::new(
-                    format!("vectors of {} texts by `{}` are not here", missing.len(), embed.model),
+                    format!(
+                        "vectors of {} {} by `{}` are not here",
+                        missing.len(),
+                        if missing.len() == 1 { "text" } else { "texts" },
+                        embed.model
+                    ),
                     format!("`meu run` asks the provider `{}` for them", embed.provider),
                 ));
             };

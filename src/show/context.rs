@@ -123,7 +123,7 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
         if item.tier == crate::spec::Tier::Retrieved
             && let Some(hit) = hit_of(&item.item)
         {
-            let why = format!("            rank {}, score {:.2}: {}", hit.rank, hit.score, matched(hit));
+            let why = format!("            rank {}, score {}: {}", hit.rank, score(hit), matched(hit));
             shell.out(&shell.paint(Paint::Dim, &why));
         }
     }
@@ -148,8 +148,16 @@ fn bundle_hit<'a>(assembled: &'a Assembled, item: &crate::spec::ItemRef) -> Opti
     assembled.bundle.hits.iter().find(|hit| hit.item == *item)
 }
 
+/// A score: of words, or of fused ranks, which are small.
+fn score(hit: &Hit) -> String {
+    if hit.score < 1.0 { format!("{:.4}", hit.score) } else { format!("{:.2}", hit.score) }
+}
+
 /// The words that made a passage a hit, few of them.
 fn matched(hit: &Hit) -> String {
+    if hit.matched.is_empty() {
+        return "near in meaning, no word in common".into();
+    }
     let few: Vec<String> = hit.matched.iter().take(8).map(|word| plain(word)).collect();
     let more = if hit.matched.len() > few.len() { ", …" } else { "" };
     format!("{}{more}", few.join(", "))
@@ -171,7 +179,7 @@ fn candidates(shell: &Shell, hits: &[Hit]) {
             Some(reason) => format!("not in: {}", plain(reason)),
         };
         let line =
-            format!("  {:>3}  {:>6.2}  {}  {verdict}", hit.rank, hit.score, plain(&hit.item.to_string()));
+            format!("  {:>3}  {:>6}  {}  {verdict}", hit.rank, score(hit), plain(&hit.item.to_string()));
         shell.out(&line);
         shell.out(&shell.paint(Paint::Dim, &format!("               {}", matched(hit))));
     }
@@ -196,7 +204,7 @@ pub fn hits(shell: &Shell, hits: &[(Hit, String)]) {
     }
     for (hit, snippet) in hits {
         let item = shell.paint(Paint::Name, &plain(&hit.item.to_string()));
-        shell.out(&format!("{:>6.2}  {item}", hit.score));
+        shell.out(&format!("{:>6}  {item}", score(hit)));
         shell.out(&format!("        {}", plain(snippet)));
     }
     if hits.is_empty() {
