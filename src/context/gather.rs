@@ -9,7 +9,7 @@ use crate::digest::{Digest, Framer};
 use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
 use crate::spec::{IndexPick, ItemRef, Subject, Tier};
-use crate::text::first_paragraph;
+use crate::text::{Format, first_paragraph};
 
 use super::{Dropped, Shelf, Unreadable};
 
@@ -94,11 +94,12 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
                 gatherer.add(Candidate { tier: Tier::Plan, source: Source::Card(big), ..wanted });
                 continue;
             }
-            // An approved item keeps the tier that it had by its links.
+            // An approved item keeps the tier that it had by its links, or by a search.
             let tier = declared
                 .iter()
                 .find(|known| known.item == wanted.item)
-                .map_or(wanted.tier, |known| known.tier);
+                .map_or(if node.searches() { Tier::Retrieved } else { wanted.tier }, |known| known.tier);
+            let tier = if wanted.item.subject == Subject::Index { wanted.tier } else { tier };
             gatherer.add(Candidate { tier, ..wanted });
         }
         gatherer.found.declared = declared;
@@ -338,6 +339,7 @@ pub fn recipe(
                     };
                     framer
                         .field([u8::from(*literal)])
+                        .field(format!("{:?}", Format::of(path.as_str())))
                         .maybe(title)
                         .maybe(digest.as_ref().map(Digest::as_bytes))
                 }

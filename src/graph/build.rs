@@ -7,7 +7,7 @@ use super::resolve::{Documents, Ids};
 use super::{Dep, Graph, Input, Ix, Node, Target, order};
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::path::RelPath;
-use crate::spec::{At, Config, ItemRef, LinkKind, Policy, Project, RetrieveFrom, Subject, Task, Tier, Vars};
+use crate::spec::{At, Config, ItemRef, LinkKind, Policy, Project, RetrieveFrom, Subject, Task, Vars};
 use crate::spec::{ProviderApi, reserved_place, split_heading};
 
 /// Builds the graph of a project.
@@ -58,10 +58,7 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
             exclude: linker.exclude(),
             manual: linker.targets(&task.manual),
             items: task.items.as_ref().map(|items| linker.targets(items)),
-            searched: match duplicates[at].is_none() && task.items.is_none() {
-                true => searched.of(task, &policy),
-                false => Arc::default(),
-            },
+            searched: Arc::default(),
             after: Arc::default(),
             level: 0,
             model,
@@ -69,6 +66,9 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
             vars: merged(&vars, &task.vars),
             task: task.clone(),
         });
+        if let Some(node) = nodes.last_mut().filter(|node: &&mut Node| node.retrieves()) {
+            node.searched = searched.of(task, &node.policy);
+        }
     }
     let mut graph =
         Graph { config: project.config, nodes, by_id, root, order: Vec::new(), plans: HashMap::new() };
@@ -276,12 +276,6 @@ struct Searched<'a> {
 impl Searched<'_> {
     fn of(&mut self, task: &Task, policy: &Policy) -> Arc<Vec<RelPath>> {
         let retrieve = &policy.retrieve;
-        if retrieve.k == 0 || !policy.tiers.contains(&Tier::Retrieved) {
-            return Arc::default();
-        }
-        if let Some(known) = self.known.get(&retrieve.documents) {
-            return known.clone();
-        }
         let place = task.policy.retrieve_at.as_ref().or(self.config.retrieve_at.as_ref()).map(At::place);
         let tell = |mut problem: Diagnostic| {
             problem.place = place.clone();
@@ -301,6 +295,15 @@ impl Searched<'_> {
                 ),
             }
         }
+        if retrieve.documents.is_empty() && retrieve.from == RetrieveFrom::Documents {
+            tell(
+                Diagnostic::error(format!("`retrieve.k` is {} and there is nothing to search", retrieve.k))
+                    .help("name documents, `documents = [\"docs/**/*.md\"]`, or set `from = \"upstream\"`"),
+            );
+        }
+        if let Some(known) = self.known.get(&retrieve.documents) {
+            return known.clone();
+        }
         let mut found: Vec<RelPath> = Vec::new();
         for pattern in &retrieve.documents {
             match self.documents.glob(pattern) {
@@ -310,12 +313,7 @@ impl Searched<'_> {
         }
         found.sort();
         found.dedup();
-        if retrieve.documents.is_empty() && retrieve.from == RetrieveFrom::Documents {
-            tell(
-                Diagnostic::error(format!("`retrieve.k` is {} and there is nothing to search", retrieve.k))
-                    .help("name documents, `documents = [\"docs/**/*.md\"]`, or set `from = \"upstream\"`"),
-            );
-        } else if found.is_empty() && !retrieve.documents.is_empty() {
+        if found.is_empty() && !retrieve.documents.is_empty() {
             tell(
                 Diagnostic::warning(format!(
                     "`retrieve.documents` matches no document: {}",

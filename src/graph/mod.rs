@@ -21,7 +21,9 @@ pub use resolve::{base_of, glob_bases, outermost};
 pub use select::{Facts, select};
 
 use crate::path::RelPath;
-use crate::spec::{At, Config, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Task, Tier, Vars};
+use crate::spec::{
+    At, Config, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Runner, Task, Tier, Vars,
+};
 
 /// The number of a task in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,11 +118,16 @@ impl Node {
         self.id().rsplit_once('/').map_or("", |(plan, _)| plan)
     }
 
-    /// Whether its context has a tier of what is searched for.
+    /// Whether something is searched for when its context is gathered.
     pub fn retrieves(&self) -> bool {
+        self.items.is_none() && self.searches()
+    }
+
+    /// Whether its context has a tier of what is searched for, were it not approved already.
+    pub fn searches(&self) -> bool {
         self.policy.retrieve.k > 0
             && self.policy.tiers.contains(&Tier::Retrieved)
-            && self.items.is_none()
+            && !matches!(self.task.run, Runner::Template | Runner::Assemble)
             && self.duplicate_of.is_none()
     }
 

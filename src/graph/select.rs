@@ -144,10 +144,11 @@ fn some<'a>(
     ))
 }
 
-/// Whether a task reads a path: as a document, or as the output of a task that its links name.
+/// Whether a task reads a path: as a document, as one that it searches, or as the output of a task that its links name.
 fn reads(graph: &Graph, ix: Ix, is: &dyn Fn(&str) -> bool) -> bool {
     let node = graph.node(ix);
     node.documents().any(|doc| is(doc.path.as_str()))
+        || node.searched.iter().any(|path| is(path.as_str()))
         || graph.ordering(ix).any(|other| is(graph.node(other).output.as_str()))
 }
 

@@ -22,12 +22,15 @@ pub enum UnitKind {
 pub struct Unit {
     /// What it is.
     pub kind: UnitKind,
-    /// Its bytes, without white space around it.
+    /// Its bytes, without white space around it; code keeps the indent of its first line.
     pub range: Range<usize>,
     /// The number of its block: units of one block stand in one paragraph or line.
     pub block: usize,
-    /// The unit that must stay where this one stays: a table's head, the line that leads a list in.
+    /// The unit before it that must stay where this one stays: a table's head, the line that leads a list
+    /// in, the beginning of a long block of code.
     pub head: Option<usize>,
+    /// The unit after it that must stay where this one stays: the end of a long block of code.
+    pub tail: Option<usize>,
 }
 
 /// The longest unit in bytes; longer ones are cut at spaces, or at characters where there are none.
@@ -50,7 +53,7 @@ pub fn units(format: Format, text: &str) -> Vec<Unit> {
         let trimmed = line.trim();
         if let Some((mark, start)) = fence {
             if trimmed.starts_with(mark) && trimmed.trim_start_matches(&mark[..1]).is_empty() {
-                builder.add(UnitKind::Code, start..range.end);
+                builder.fenced(start..range.end, true);
                 fence = None;
             }
             continue;
@@ -62,10 +65,9 @@ pub fn units(format: Format, text: &str) -> Vec<Unit> {
                 builder.close();
                 builder.add(UnitKind::Heading(heading.level), heading.head.clone());
             }
-        } else if trimmed.starts_with("```") || trimmed.starts_with("~~~") {
+        } else if let Some(mark) = opening_fence(trimmed) {
             builder.close();
-            let len = trimmed.bytes().take_while(|b| *b == trimmed.as_bytes()[0]).count();
-            fence = Some((&trimmed[..len], range.start));
+            fence = Some((mark, range.start));
         } else if trimmed.is_empty() {
             builder.close();
         } else if starts_block(trimmed) {
@@ -79,11 +81,19 @@ pub fn units(format: Format, text: &str) -> Vec<Unit> {
         }
     }
     if let Some((_, start)) = fence {
-        builder.add(UnitKind::Code, start..text.len());
+        builder.fenced(start..text.len(), false);
     }
     builder.close();
     lead_in(text, &mut builder.units);
     builder.units
+}
+
+/// The mark of a fence that a line opens. What is code inside a line is none (CommonMark 4.5).
+fn opening_fence(line: &str) -> Option<&str> {
+    let sign = line.chars().next().filter(|sign| matches!(sign, '`' | '~'))?;
+    let rest = line.trim_start_matches(sign);
+    let mark = &line[..line.len() - rest.len()];
+    (mark.len() >= 3 && !(sign == '`' && rest.contains('`'))).then_some(mark)
 }
 
 /// Fills in what tables and lists stand under.
@@ -94,7 +104,10 @@ fn lead_in(text: &str, units: &mut [Unit]) {
         let before = at.checked_sub(1).map(|before| (before, &text[units[before].range.clone()]));
         let is_row = own.starts_with('|');
         head = match before {
-            _ if units[at].kind != UnitKind::Sentence => None,
+            _ if units[at].kind != UnitKind::Sentence => {
+                head = None;
+                continue;
+            }
             // The second row of a table is the line under its head; the others stand under both.
             Some((before, row)) if is_row && row.starts_with('|') => {
                 Some(head.filter(|_| units[before].head.is_some()).unwrap_or(before))
@@ -140,11 +153,49 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn push(&mut self, kind: UnitKind, range: Range<usize>) {
         let piece = &self.text[range.clone()];
-        let start = range.start + (piece.len() - piece.trim_start().len());
-        let end = start + piece.trim().len();
-        if start < end {
-            self.units.push(Unit { kind, range: start..end, block: self.block, head: None });
+        let blank = piece.len() - piece.trim_start().len();
+        let skipped = match kind {
+            UnitKind::Code => piece[..blank].rfind('\n').map_or(0, |line| line + 1),
+            _ => blank,
+        };
+        if blank < piece.len() {
+            let range = range.start + skipped..range.start + piece.trim_end().len();
+            self.units.push(Unit { kind, range, block: self.block, head: None, tail: None });
         }
+    }
+
+    /// A block between fences: whole, or if it is long its first line, pieces of whole lines, its last line.
+    fn fenced(&mut self, range: Range<usize>, closed: bool) {
+        if range.len() <= 2 * LONGEST {
+            return self.add(UnitKind::Code, range);
+        }
+        let text = &self.text[range.clone()];
+        let first = text.find('\n').map_or(text.len(), |end| end + 1);
+        let last = match closed {
+            true => text.trim_end().rfind('\n').map_or(text.len(), |start| start + 1),
+            false => text.len(),
+        };
+        let open = self.units.len();
+        self.push(UnitKind::Code, range.start..range.start + first);
+        let mut piece = range.start + first..range.start + first;
+        for line in self.text[range.start + first..range.start + last.max(first)].split_inclusive('\n') {
+            if !piece.is_empty() && piece.len() + line.len() > LONGEST {
+                self.pieces(UnitKind::Code, piece.clone());
+                piece.start = piece.end;
+            }
+            piece.end += line.len();
+        }
+        self.pieces(UnitKind::Code, piece);
+        let close = self.units.len();
+        self.push(UnitKind::Code, range.start + last.max(first)..range.end);
+        let close = Some(close).filter(|close| *close < self.units.len());
+        for unit in &mut self.units[open..] {
+            unit.head = Some(open);
+            unit.tail = close;
+        }
+        self.units[open].head = None;
+        self.units.last_mut().filter(|_| close.is_some()).into_iter().for_each(|last| last.tail = None);
+        self.block += 1;
     }
 
     fn add(&mut self, kind: UnitKind, range: Range<usize>) {
@@ -155,6 +206,7 @@ impl Builder<'_> {
     /// Blocks of lines that begin without indent; long ones in pieces of whole lines.
     fn lines(&mut self) {
         let mut open: Option<Range<usize>> = None;
+        let mut first = 0;
         let mut at = 0;
         for line in self.text.split_inclusive('\n') {
             let range = at..at + line.len();
@@ -165,7 +217,9 @@ impl Builder<'_> {
                 _ => {
                     if let Some(whole) = open.replace(range) {
                         self.pieces(UnitKind::Code, whole);
-                        self.block += 1;
+                    }
+                    if begins {
+                        self.end_lines(&mut first);
                     }
                 }
             }
@@ -173,6 +227,16 @@ impl Builder<'_> {
         if let Some(whole) = open {
             self.pieces(UnitKind::Code, whole);
         }
+        self.end_lines(&mut first);
+    }
+
+    /// The pieces of a block stand under its first one, which says whose they are.
+    fn end_lines(&mut self, first: &mut usize) {
+        for unit in self.units.iter_mut().skip(*first + 1) {
+            unit.head = Some(*first);
+        }
+        *first = self.units.len();
+        self.block += 1;
     }
 
     /// One unit, or several if it is long.
@@ -186,6 +250,12 @@ impl Builder<'_> {
 
     fn close(&mut self) {
         let Some(range) = self.open.take() else { return };
+        if self.text[range.clone()].trim_start().starts_with('|') {
+            // A row of a table is one.
+            self.pieces(UnitKind::Sentence, range);
+            self.block += 1;
+            return;
+        }
         // UAX 29 ends a sentence at each line end; inside a paragraph that is only a space.
         let paragraph = self.text[range.clone()].replace(['\n', '\r'], " ");
         let mut at = range.start;
@@ -209,10 +279,8 @@ fn whole_sentences(paragraph: &str) -> Vec<&str> {
         let closing = sentence.len()
             - sentence.trim_start_matches(['*', '_', '`', '"', '\'', '”', '’', ')', ']']).len();
         let closes = closing > 0 && sentence[closing..].starts_with([' ', '\t']);
-        if ends_in_abbreviation(&paragraph[..start])
-            && let Some(end) = ends.last().copied().filter(|end| *end == start)
-        {
-            ends.retain(|known| *known != end);
+        if ends_in_abbreviation(&paragraph[..start]) && ends.last() == Some(&start) {
+            ends.pop();
         }
         if closes
             && paragraph[..start].ends_with(['.', '!', '?', '。'])
@@ -246,6 +314,9 @@ const ABBREVIATIONS: &[&str] = &[
 /// Whether a text ends in an abbreviation or in the initial of a name.
 fn ends_in_abbreviation(text: &str) -> bool {
     let Some(text) = text.trim_end().strip_suffix('.') else { return false };
+    // No abbreviation is longer, and texts without spaces are not to be walked through at each border.
+    let near = text.char_indices().rev().nth(8).map_or(0, |(at, _)| at);
+    let text = &text[near..];
     let word =
         text.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '“')).next().unwrap_or("");
     let initial =
@@ -336,6 +407,29 @@ mod tests {
             [None, Some(0), Some(0), Some(0), None]
         );
         assert_eq!(heads("Words.\n\n- a\n- b\n"), [None; 3]);
+    }
+
+    #[test]
+    fn code_is_what_a_fence_opens_and_long_code_comes_apart_between_its_fences() {
+        check("```npm i``` installs. Then run.", &["```npm i``` installs.", "Then run."]);
+        check("| a. b | c |\n", &["| a. b | c |"]);
+        let text = format!("```sh\n{}```\n", "    echo one two three\n".repeat(60));
+        let all = units(Format::Markdown, &text);
+        let last = all.len() - 1;
+        assert!(all.len() > 3, "{}", all.len());
+        assert_eq!((&text[all[0].range.clone()], &text[all[last].range.clone()]), ("```sh", "```"));
+        assert!(text[all[1].range.clone()].starts_with("    echo"));
+        assert!(all[1..last].iter().all(|unit| (unit.head, unit.tail) == (Some(0), Some(last))));
+        assert_eq!((all[0].tail, all[last].head), (Some(last), Some(0)));
+    }
+
+    #[test]
+    fn long_blocks_of_lines_stand_under_their_first() {
+        let text = format!("server:\n{}log: all\n", "  key: value of some length\n".repeat(60));
+        let all = units(Format::Yaml, &text);
+        assert_eq!(all.first().and_then(|unit| unit.head), None);
+        assert_eq!(all[1].head, Some(0));
+        assert_eq!(all.last().map(|unit| (&text[unit.range.clone()], unit.head)), Some(("log: all", None)));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::sync::OnceLock;
 
 use snowball_stemmers_rs::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// A language that can be stemmed, by its number among the known ones.
@@ -85,6 +84,12 @@ pub fn is_unspaced(c: char) -> bool {
         | '\u{20000}'..='\u{3ffff}')
 }
 
+/// Marks that people leave out when they look for a word: accents, Hebrew points, Arabic vowel signs.
+/// In other scripts marks are letters.
+fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{65f}' | '\u{670}')
+}
+
 /// The terms of a text, in order, with repetitions.
 pub fn terms(text: &str, language: Language) -> Vec<String> {
     let folded: String = text.nfkc().collect();
@@ -129,7 +134,7 @@ impl Builder {
         let stem = self.stemmer.stem(word);
         self.terms.push(match stem.is_ascii() {
             true => stem.into_owned(),
-            false => stem.nfd().filter(|c| !is_combining_mark(*c)).collect(),
+            false => stem.nfd().filter(|c| !is_accent(*c)).nfc().collect(),
         });
     }
 
@@ -197,6 +202,11 @@ mod tests {
         check("用Rust写", &["用", "rust", "写"]);
         // Full-width letters are letters.
         check("ＡＢ１", &["ab1"]);
+    }
+
+    #[test]
+    fn marks_that_are_letters_stay() {
+        check("काम कम", &["काम", "कम"]);
     }
 
     #[test]

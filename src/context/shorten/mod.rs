@@ -94,9 +94,11 @@ pub fn shorten(
 fn render(text: &str, units: &[Unit], kept: &[usize]) -> String {
     let mut keep = vec![false; units.len()];
     for at in kept {
-        let mut next = Some(*at);
-        while let Some(at) = next.filter(|at| !std::mem::replace(&mut keep[*at], true)) {
-            next = units[at].head;
+        let mut todo = vec![*at];
+        while let Some(at) = todo.pop() {
+            if !std::mem::replace(&mut keep[at], true) {
+                todo.extend(units[at].head.iter().chain(&units[at].tail));
+            }
         }
     }
     let mut below = [false; 7];
@@ -116,19 +118,21 @@ fn render(text: &str, units: &[Unit], kept: &[usize]) -> String {
     let mut shown = String::new();
     let mut last: Option<usize> = None;
     for at in (0..units.len()).filter(|at| keep[*at]) {
-        let gap = last.map_or(at > 0, |last| at > last + 1);
-        let same_block = last.is_some_and(|last| units[last].block == units[at].block);
-        let apart = if same_block { " " } else { "\n" };
-        let tight = last.is_some_and(|last| {
-            at == last + 1 && !text[units[last].range.end..units[at].range.start].contains("\n\n")
-        });
-        match (last.is_some(), gap) {
-            (true, true) => shown.push_str(&format!("{apart}{MARK}{apart}")),
-            (false, true) => shown.push_str(&format!("{MARK}\n")),
-            (true, false) if same_block => shown.push(' '),
-            (true, false) if tight => shown.push('\n'),
-            (true, false) => shown.push_str("\n\n"),
-            (false, false) => {}
+        let start = units[at].range.start;
+        let line = text[..start].rfind('\n').map_or(0, |end| end + 1);
+        let begins_line = text[line..start].trim().is_empty();
+        match last {
+            // Neighbours stand as they stood.
+            Some(last) if at == last + 1 => shown.push_str(&text[units[last].range.end..start]),
+            Some(last) if units[last].block == units[at].block && !begins_line => {
+                shown.push_str(&format!(" {MARK} "));
+            }
+            Some(_) => shown.push_str(&format!("\n{MARK}\n")),
+            None if at > 0 => shown.push_str(&format!("{MARK}\n")),
+            None => {}
+        }
+        if last.is_none_or(|last| at > last + 1) && begins_line {
+            shown.push_str(&text[line..start]);
         }
         shown.push_str(&text[units[at].range.clone()]);
         last = Some(at);

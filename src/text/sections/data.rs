@@ -7,10 +7,13 @@ pub(super) fn json<'a>(text: &'a str, address: &str) -> Option<&'a str> {
     let mut value: &'a RawValue = serde_json::from_str(text).ok()?;
     for step in steps(address) {
         value = match value.get().trim_start().as_bytes().first()? {
-            b'{' => object(value.get())?.into_iter().find(|(key, _)| *key == step)?.1,
+            b'{' => {
+                // Of two equal keys the last one counts, as for parsers.
+                object(value.get())?.into_iter().rev().find(|(key, _)| *key == step)?.1
+            }
             b'[' => {
                 let items: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
-                items.get(step.parse::<usize>().ok()?).copied()?
+                items.get(index(&step)?).copied()?
             }
             _ => return None,
         };
@@ -20,12 +23,16 @@ pub(super) fn json<'a>(text: &'a str, address: &str) -> Option<&'a str> {
 
 /// The keys of the top with their values as they stand in the text, in order.
 pub(super) fn json_keys(text: &str) -> Vec<(String, String)> {
-    let pairs = object(text).unwrap_or_default();
+    let mut pairs = object(text).unwrap_or_default();
+    let mut seen = std::collections::HashSet::new();
+    pairs.reverse();
+    pairs.retain(|(key, _)| seen.insert(key.clone()));
+    pairs.reverse();
     pairs.into_iter().map(|(key, value)| (key, value.get().to_owned())).collect()
 }
 
 /// The keys of an object in their order, values unread.
-fn object(text: &str) -> Option<Vec<(String, &RawValue)>> {
+pub fn object(text: &str) -> Option<Vec<(String, &RawValue)>> {
     struct Pairs;
     impl<'de> serde::de::Visitor<'de> for Pairs {
         type Value = Vec<(String, &'de RawValue)>;
@@ -53,7 +60,7 @@ pub(super) fn yaml(text: &str, address: &str) -> Option<String> {
                 let key = map.keys().find(|key| scalar(key).as_deref() == Some(&step))?.clone();
                 map.remove(&key)?
             }
-            serde_yaml::Value::Sequence(items) => items.into_iter().nth(step.parse().ok()?)?,
+            serde_yaml::Value::Sequence(items) => items.into_iter().nth(index(&step)?)?,
             _ => return None,
         };
     }
@@ -81,6 +88,13 @@ fn steps(address: &str) -> Vec<String> {
         None => vec![address.to_owned()],
         Some(rest) => rest.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect(),
     }
+}
+
+/// A place in a list, as RFC 6901 writes it.
+fn index(step: &str) -> Option<usize> {
+    let digits = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = step == "0" || !step.starts_with('0');
+    step.parse().ok().filter(|_| digits && plain)
 }
 
 /// The pointer to a key of the top.

@@ -42,7 +42,10 @@ pub fn headings(text: &str) -> Vec<Heading> {
                 }
             }
             Event::End(TagEnd::Heading(_)) => {
-                if let Some((level, head, title)) = open.take() {
+                // A heading without words names nothing.
+                if let Some((level, head, title)) =
+                    open.take().filter(|(_, _, title)| !title.trim().is_empty())
+                {
                     found.push(Heading {
                         level,
                         text: title.trim().to_owned(),
@@ -64,7 +67,9 @@ pub(super) fn nest(mut found: Vec<Heading>, end: usize) -> Vec<Heading> {
         heading.section = heading.head.start..end;
     }
     let mut enclosing: Vec<usize> = Vec::new();
-    for at in 0..found.len() {
+    // A heading in a quotation or a list ends no section of the document around it.
+    let real: Vec<usize> = (0..found.len()).filter(|at| !found[*at].nested).collect();
+    for at in real {
         while let Some(&last) = enclosing.last() {
             if found[last].level < found[at].level {
                 break;
@@ -73,6 +78,10 @@ pub(super) fn nest(mut found: Vec<Heading>, end: usize) -> Vec<Heading> {
             enclosing.pop();
         }
         enclosing.push(at);
+    }
+    for at in (0..found.len()).filter(|at| found[*at].nested).collect::<Vec<_>>() {
+        let next = found[at + 1..].iter().find(|next| !next.nested || next.level <= found[at].level);
+        found[at].section.end = next.map_or(end, |next| next.head.start);
     }
     found
 }

@@ -27,17 +27,33 @@ fn heading(level: usize, title: &str, head: Range<usize>) -> Heading {
 
 /// Section titles: one to six `=` (or `#`), a space, the title; none inside a delimited block.
 pub(super) fn asciidoc(text: &str) -> Vec<Heading> {
+    let lines = lines(text);
     let mut found = Vec::new();
     let mut open: Option<&str> = None;
-    for line in lines(text) {
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        at += 1;
         if let Some(mark) = open {
             if line.text == mark {
                 open = None;
             }
             continue;
         }
+        // The old style: a title over a line of one sign that is as long, give or take one.
+        let under = lines.get(at).and_then(|under| Some((adornment(under.text)?, under)));
+        let blank_before = at == 1 || lines[at - 2].text.is_empty();
+        if let Some((sign, under)) = under
+            && let Some(level) = "=-~^+".find(sign)
+            && blank_before
+            && line.text.starts_with(char::is_alphanumeric)
+            && line.text.chars().count().abs_diff(under.text.len()) <= 1
+        {
+            found.push(heading(level + 1, line.text, line.range.start..under.range.end));
+            at += 1;
+            continue;
+        }
         if is_delimiter(line.text) {
-            open = Some(line.text);
+            open = Some(if line.text.starts_with("```") { "```" } else { line.text });
             continue;
         }
         let sign = if line.text.starts_with('#') { '#' } else { '=' };
@@ -45,7 +61,7 @@ pub(super) fn asciidoc(text: &str) -> Vec<Heading> {
         if (1..=6).contains(&level)
             && let Some(title) = line.text[level..].strip_prefix(' ').filter(|title| !title.trim().is_empty())
         {
-            found.push(heading(level, title, line.range));
+            found.push(heading(level, title, line.range.clone()));
         }
     }
     nest(found, text.len())
@@ -121,6 +137,12 @@ mod tests {
         assert_eq!(names(&found), [(1, "Guide"), (2, "Set up"), (3, "Deep"), (2, "Errors")]);
         assert_eq!(&text[found[2].section.clone()], "=== Deep\n\na\n\n");
         assert_eq!(found[0].section, 0..text.len());
+    }
+
+    #[test]
+    fn asciidoc_knows_the_old_titles_and_fences_with_a_language() {
+        let text = "git-x(1)\n========\n\nNAME\n----\ngit-x\n\n```ruby\n== no\n```\n\n== Last\n";
+        assert_eq!(names(&asciidoc(text)), [(1, "git-x(1)"), (2, "NAME"), (2, "Last")]);
     }
 
     #[test]

@@ -16,9 +16,10 @@ mod markup;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+pub use data::object;
 pub use markdown::{Heading, headings, slug};
 pub use table::{Table, table};
 
@@ -79,27 +80,27 @@ impl Format {
 
 /// The bytes of the front matter, its marks included; empty if there is none.
 pub fn front_matter(text: &str) -> Range<usize> {
-    let Some(rest) = text.strip_prefix("---\n") else { return 0..0 };
+    front(text).map_or(0..0, |(end, _)| 0..end)
+}
+
+/// Where the front matter ends, and what it says. A rule with a paragraph under it is none.
+fn front(text: &str) -> Option<(usize, serde_yaml::Value)> {
+    let rest = text.strip_prefix("---\n")?;
     let mut at = text.len() - rest.len();
     for line in rest.split_inclusive('\n') {
         let end = at + line.len();
         if matches!(line.trim_end(), "---" | "...") {
-            let inside = &text[4..at];
-            // A rule with a paragraph under it is no front matter.
-            let data = serde_yaml::from_str::<serde_yaml::Value>(inside);
-            return if data.is_ok_and(|data| data.is_mapping()) { 0..end } else { 0..0 };
+            let data: serde_yaml::Value = serde_yaml::from_str(&text[4..at]).ok()?;
+            return data.is_mapping().then_some((end, data));
         }
         at = end;
     }
-    0..0
+    None
 }
 
 /// The title that the front matter gives.
 fn front_title(text: &str) -> Option<String> {
-    let range = front_matter(text);
-    let inside = text[range].strip_prefix("---\n")?.trim_end().trim_end_matches(['-', '.']);
-    let data: serde_yaml::Value = serde_yaml::from_str(inside).ok()?;
-    Some(data.get("title")?.as_str()?.to_owned())
+    Some(front(text)?.1.get("title")?.as_str()?.to_owned())
 }
 
 /// What a request takes of a document: the section of an address, or all but the front matter.
@@ -167,8 +168,20 @@ fn find(all: &[Heading], text: &str, address: &str) -> Option<Range<usize>> {
 type Alike = dyn Fn(&Heading, &str) -> bool;
 
 fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Option<Range<usize>> {
+    // Headings of the document first, those of what it quotes after.
+    resolve_among(all, within, address, false).or_else(|| resolve_among(all, within, address, true))
+}
+
+fn resolve_among(
+    all: &[Heading],
+    within: Option<&Range<usize>>,
+    address: &str,
+    nested: bool,
+) -> Option<Range<usize>> {
     let inside = |heading: &&Heading| {
-        within.is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
+        heading.nested == nested
+            && within
+                .is_none_or(|outer| heading.section.start > outer.start && heading.section.end <= outer.end)
     };
     // The very words first; what only reads alike comes after.
     let alike: [&Alike; 3] = [
@@ -185,18 +198,18 @@ fn resolve(all: &[Heading], within: Option<&Range<usize>>, address: &str) -> Opt
     if let Some(heading) = find(address) {
         return Some(heading.section.clone());
     }
-    let nested = address.match_indices('/').find_map(|(at, _)| {
+    let deeper = address.match_indices('/').find_map(|(at, _)| {
         let (first, rest) = (&address[..at], &address[at + 1..]);
         alike.iter().find_map(|alike| {
             let outer = all.iter().filter(inside).filter(|heading| alike(heading, first));
             outer.into_iter().find_map(|heading| resolve(all, Some(&heading.section), rest))
         })
     });
-    nested.or_else(|| {
+    deeper.or_else(|| {
         // `errors-1` is the second of two headings `Errors`.
         let wanted = slug(address);
         let (base, number) = wanted.rsplit_once('-')?;
-        let nth: usize = number.parse().ok().filter(|nth| *nth > 0)?;
+        let nth: usize = number.parse().ok().filter(|nth| *nth > 0 && !base.is_empty())?;
         let mut same = all.iter().filter(inside).filter(|heading| slug(&heading.text) == base);
         same.nth(nth).map(|heading| heading.section.clone())
     })
@@ -237,9 +250,12 @@ pub fn passages(path: &str, text: &str) -> Vec<Passage> {
         Format::Csv(separator) => table::chunks(text, separator, ROWS),
         _ => sections(format, text),
     };
-    // Of two equal keys only the first can be named.
+    // An address stands at a line's end, without white space around it, and names one passage.
     let mut named = HashSet::new();
-    found.retain(|passage| named.insert(passage.address.clone()));
+    found.retain(|passage| {
+        let address = passage.address.as_deref().unwrap_or_default();
+        address.trim() == address && !address.contains('\n') && named.insert(address.to_owned())
+    });
     if found.is_empty() {
         let titles = format.headings(text).into_iter().filter(|heading| !heading.nested);
         let headings: Vec<String> =
@@ -252,8 +268,13 @@ pub fn passages(path: &str, text: &str) -> Vec<Passage> {
 }
 
 fn sections(format: Format, text: &str) -> Vec<Passage> {
-    let all: Vec<Heading> = format.headings(text).into_iter().filter(|heading| !heading.nested).collect();
+    let everything = format.headings(text);
+    let all: Vec<&Heading> = everything.iter().filter(|heading| !heading.nested).collect();
     let title = front_title(text);
+    // Where each heading stands first, and how many of its slug stand before: walking to and fro for
+    // each of them would be quadratic.
+    let mut first_of: HashMap<&str, usize> = HashMap::new();
+    let mut of_slug: HashMap<String, usize> = HashMap::new();
     let mut found = Vec::new();
     let start = if format == Format::Markdown { front_matter(text).end } else { 0 };
     let first = all.first().map_or(text.len(), |heading| heading.head.start);
@@ -266,7 +287,10 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
     }
     let mut above: Vec<&Heading> = Vec::new();
     let mut covered = 0;
-    for (at, heading) in all.iter().enumerate() {
+    for (at, heading) in all.iter().copied().enumerate() {
+        let is_first = *first_of.entry(&heading.text).or_insert(at) == at;
+        let same = of_slug.entry(slug(&heading.text)).or_default();
+        let before = std::mem::replace(same, *same + 1);
         above.retain(|outer| outer.section.end > heading.head.start && outer.level < heading.level);
         above.push(heading);
         if heading.head.start < covered {
@@ -287,14 +311,15 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
         let own = if whole { "" } else { "/" };
         let range = heading.head.start..end;
         // The shortest address that means this section: its own name, the names on the way, a number.
-        let numbered = {
-            let same = all[..at].iter().filter(|other| slug(&other.text) == slug(&heading.text)).count();
-            format!("{}-{same}", slug(&heading.text))
+        let own_name = names.last().copied().unwrap_or("");
+        let address = if is_first && !own_name.ends_with('/') {
+            Some(format!("{own_name}{own}"))
+        } else {
+            let on_the_way = format!("{}{own}", names.join("/"));
+            let numbered = || format!("{}-{before}{own}", slug(own_name));
+            let means = |address: &String| find(&everything, text, address) == Some(range.clone());
+            Some(on_the_way).filter(means).or_else(|| Some(numbered()).filter(means))
         };
-        let address = [names.last().copied().unwrap_or("").to_owned(), names.join("/"), numbered]
-            .into_iter()
-            .map(|name| format!("{name}{own}"))
-            .find(|address| find(&all, text, address) == Some(range.clone()));
         let headings = title.iter().cloned().chain(names.into_iter().map(str::to_owned)).collect();
         if let Some(address) = address {
             found.push(Passage { address: Some(address), headings, text: text[range].to_owned() });

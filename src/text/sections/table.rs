@@ -41,14 +41,14 @@ pub(super) fn rows(text: &str, separator: u8, address: &str) -> Option<String> {
     let last = table.rows.len() + 1;
     let from: usize = from.trim().parse().ok().filter(|from| (1..=last).contains(from))?;
     let to = if to.trim() == "*" { last } else { to.trim().parse::<usize>().ok()?.min(last) };
-    if to < from {
-        return None;
+    (to >= from).then(|| table.part(from.max(2) - 2, to.max(1) - 1))
+}
+
+impl Table<'_> {
+    /// The head and the rows from one to before another, counted from 0, each with one line end.
+    pub fn part(&self, from: usize, to: usize) -> String {
+        std::iter::once(&self.head).chain(&self.rows[from..to]).map(|record| ended(record)).collect()
     }
-    let mut shown = ended(table.head);
-    for row in &table.rows[from.max(2) - 2..to.max(1) - 1] {
-        shown.push_str(&ended(row));
-    }
-    Some(shown)
 }
 
 fn ended(record: &str) -> String {
@@ -61,10 +61,10 @@ pub(super) fn chunks(text: &str, separator: u8, size: usize) -> Vec<Passage> {
     let last = table.rows.len() + 1;
     (2..=last)
         .step_by(size)
-        .filter_map(|from| {
-            let address = format!("row={from}-{}", (from + size - 1).min(last));
-            let text = rows(text, separator, &address)?;
-            Some(Passage { address: Some(address), headings: Vec::new(), text })
+        .map(|from| {
+            let to = (from + size - 1).min(last);
+            let text = table.part(from - 2, to - 1);
+            Passage { address: Some(format!("row={from}-{to}")), headings: Vec::new(), text }
         })
         .collect()
 }
