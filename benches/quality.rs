@@ -45,7 +45,7 @@ fn retrieval(folder: &str, ranking: Ranking) {
     for query in rows(&format!("{folder}/queries.jsonl")) {
         let mut rank = 0;
         let mut seen = std::collections::HashSet::new();
-        for hit in search(&corpus, &texts, text(&query, "text"), ranking, 200, |_, _| true) {
+        for hit in search(&corpus, &texts, text(&query, "text"), ranking) {
             if seen.insert(hit.text) && rank < 100 {
                 rank += 1;
                 println!("{}\t{}\t{rank}\t{:.6}", text(&query, "id"), ids[hit.text], hit.score);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Done, Env};
-use crate::context::{excerpt, look_up, searchable};
+use crate::context::{Judged, excerpt, look_up, searchable};
 use crate::diag::Error;
 use crate::show;
 
@@ -14,11 +14,15 @@ pub(super) struct Arguments {
     #[arg(required = true)]
     query: Vec<String>,
     /// How many passages at most
-    #[arg(short, default_value_t = 10)]
+    #[arg(short, default_value_t = 10, value_parser = at_least_one)]
     k: usize,
     /// By words alone, whatever `retrieve.embed` says
     #[arg(long)]
     lexical: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|k| *k > 0).ok_or_else(|| "write a number of at least 1".to_owned())
 }
 
 pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
@@ -34,7 +38,15 @@ pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
     let query = arguments.query.join(" ");
-    let hits = look_up(&searched, &query, &retrieve, arguments.k, |_| false, &workspace.shelf)
+    let mut left = arguments.k;
+    let judge = |_: &[_], _: f64, _: &str| match left.checked_sub(1) {
+        Some(less) => {
+            left = less;
+            Judged::In(0)
+        }
+        None => Judged::Enough,
+    };
+    let hits = look_up(&searched, &query, &retrieve, &workspace.shelf, judge)
         .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
     let hits: Vec<_> = hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect();
     workspace.shelf.save();

@@ -1,14 +1,14 @@
 //! From candidates to a bundle: read the texts, search, leave out what the prompt takes in place, fill.
 
 use crate::graph::{Graph, Ix};
-use crate::spec::{ItemRef, Subject};
+use crate::spec::{ItemRef, Subject, Tier};
 use crate::text::portion;
 
 use super::gather::searched;
 use super::prompt::no_heading;
 use super::retrieve::retrieve;
 use super::shorten::Query;
-use super::{Bundle, Candidate, Dropped, Gathered, Prompt, Shelf, Source, Trouble, budget};
+use super::{Bundle, Candidate, Dropped, Gathered, Item, Prompt, Shelf, Source, Trouble, budget};
 
 /// Puts the bundle of a task together.
 pub fn assemble(
@@ -43,14 +43,14 @@ pub fn assemble(
         let earlier = &gathered.candidates[..at];
         let is_earlier = |candidate: &Candidate| earlier.iter().any(|known| known.item == candidate.item);
         let place = found.iter().take_while(|(candidate, _)| is_earlier(candidate)).count();
-        let taken = prompt.in_place.iter().chain(&found[..place]);
-        let (chosen, told) = retrieve(node, &searched(graph, ix), &title_and_prompt, taken.collect(), shelf)?;
+        let taken: Vec<_> = prompt.in_place.iter().chain(&found[..place]).collect();
+        let (chosen, told) = retrieve(node, &searched(graph, ix), &title_and_prompt, &taken, shelf)?;
         hits = told;
         // What is in by this tier is not in again by a later one.
         let later = found.split_off(place);
         found.extend(chosen);
         for (candidate, text) in later {
-            if !found[place..].iter().any(|(known, _)| known.item == candidate.item) {
+            if !found[place..].iter().any(|(known, _)| known.item.covers(&candidate.item)) {
                 found.push((candidate, text));
             }
         }
@@ -63,10 +63,24 @@ pub fn assemble(
         Some(super::card(graph, dep.task))
     };
     let mut bundle = budget::fill(&node.policy, found, &query, &card, shelf)?;
+    // Filled in by rank, but sent by reference: which of them is a little more relevant than another
+    // changes no request.
+    if let Some(first) = bundle.items.iter().position(is_retrieved) {
+        let count = bundle.items[first..].iter().take_while(|item| is_retrieved(item)).count();
+        bundle.items[first..first + count].sort_by_cached_key(|item| item.item.to_string());
+    }
+    for hit in hits.iter_mut().filter(|hit| hit.passed_over.is_none()) {
+        let lost = bundle.dropped.iter().find(|dropped| dropped.item == hit.item);
+        hit.passed_over = lost.map(|dropped| dropped.reason.clone());
+    }
     dropped.append(&mut bundle.dropped);
     bundle.dropped = dropped;
     bundle.hits = hits;
     Ok(bundle)
+}
+
+fn is_retrieved(item: &Item) -> bool {
+    item.tier == Tier::Retrieved && !item.pinned
 }
 
 /// A candidate's text, or the reason why it is left out.

@@ -107,17 +107,25 @@ impl Cutter<'_> {
             left -= cut.as_ref().map_or(0, |item| item.tokens);
             kept.push((item, cut));
         }
-        // Sentences do not fill a share to the last token: what is over goes to the first who can use it.
+        // Sentences do not fill a share to the last token. What is over goes first to those who have
+        // nothing yet, as much as they can use or else their card; then evenly to those who were cut.
+        for (whole, cut) in kept.iter_mut().filter(|(_, cut)| cut.is_err()) {
+            let room = left.min(self.policy.item_max);
+            let card = || self.as_card(whole).filter(|card| card.tokens <= room);
+            if let Some(found) = self.cut(whole.clone(), room).ok().or_else(card) {
+                left -= found.tokens;
+                *cut = Ok(found);
+            }
+        }
+        let is_cut =
+            |cut: &Result<Item, Dropped>| cut.as_ref().is_ok_and(|item| item.form == Form::Shortened);
+        let mut others = kept.iter().filter(|(_, cut)| is_cut(cut)).count();
         for (whole, cut) in &mut kept {
-            let before = cut.as_ref().map_or(0, |item| item.tokens);
-            let better = match cut {
-                Ok(item) if item.form == Form::Shortened => {
-                    self.cut(whole.clone(), (item.tokens + left).min(self.policy.item_max)).ok()
-                }
-                Ok(_) => None,
-                Err(_) => self.as_card(whole).filter(|card| card.tokens <= left.min(self.policy.item_max)),
-            };
-            if let Some(better) = better.filter(|better| better.tokens > before) {
+            let Some(item) = cut.as_ref().ok().filter(|_| is_cut(cut)) else { continue };
+            let before = item.tokens;
+            let room = (before + left / others).min(self.policy.item_max);
+            others -= 1;
+            if let Some(better) = self.cut(whole.clone(), room).ok().filter(|better| better.tokens > before) {
                 left -= better.tokens - before;
                 *cut = Ok(better);
             }

@@ -4,7 +4,8 @@
 //! A search names the texts that it means; statistics are over those alone. Kept as bytes
 //! ([`Corpus::to_bytes`]) by whoever owns a disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::text::{Format, Language, Passage, is_unspaced, passages, terms};
@@ -56,7 +57,13 @@ pub struct Corpus {
     pub(super) vocabulary: Vec<Term>,
     by_term: HashMap<Box<str>, TermIx>,
     grown: bool,
+    /// The passages of texts that somebody asked for, and how many bytes of text they are of.
+    taken_apart: HashMap<TextIx, Arc<Vec<Passage>>>,
+    bytes_apart: usize,
 }
+
+/// The most bytes of text whose passages are kept in memory.
+const KEPT: usize = 64 * 1024 * 1024;
 
 impl Corpus {
     /// The text of a digest, if it is in.
@@ -128,14 +135,24 @@ impl Corpus {
         self.texts[text.0].entries.clone()
     }
 
-    /// The language of most of some texts; of equally many the first in the list of languages.
-    pub(super) fn language_of(&self, texts: impl Iterator<Item = TextIx>) -> Language {
-        let mut count: BTreeMap<Language, usize> = BTreeMap::new();
-        for text in texts {
-            *count.entry(self.texts[text.0].language).or_default() += 1;
+    /// The languages of some texts.
+    pub(super) fn languages_of(&self, texts: &[TextIx]) -> BTreeSet<Language> {
+        texts.iter().map(|text| self.texts[text.0].language).collect()
+    }
+
+    /// The passages of a text that is in, given where it is and what it says.
+    pub fn passages(&mut self, ix: TextIx, path: &str, text: &str) -> Arc<Vec<Passage>> {
+        if let Some(known) = self.taken_apart.get(&ix) {
+            return known.clone();
         }
-        let most = count.iter().max_by_key(|(language, count)| (**count, std::cmp::Reverse(**language)));
-        most.map(|(language, _)| *language).unwrap_or_default()
+        if self.bytes_apart + text.len() > KEPT {
+            self.taken_apart.clear();
+            self.bytes_apart = 0;
+        }
+        self.bytes_apart += text.len();
+        let found = Arc::new(passages(path, text));
+        self.taken_apart.insert(ix, found.clone());
+        found
     }
 
     /// Whether there is something that the kept bytes do not have.
@@ -143,20 +160,26 @@ impl Corpus {
         self.grown
     }
 
-    /// The corpus as bytes. Texts that nothing asked for are left out once they are most of it.
+    /// The corpus as bytes. Texts that nobody asked for are left out once they are half of it.
     pub fn to_bytes(&mut self) -> Vec<u8> {
         self.grown = false;
         let used = self.texts.iter().filter(|text| text.used).count();
         let all = self.texts.len() - used < used + SPARE;
+        let kept = |ix: &TextIx| all || self.texts[ix.0].used;
+        let mut texts: Vec<_> = self.by_content.iter().filter(|(_, ix)| kept(ix)).collect();
+        texts.sort();
+        // Terms that only texts have that are left out go with them.
+        let mut numbers: Vec<Option<TermIx>> = vec![None; self.vocabulary.len()];
+        let entries = texts.iter().flat_map(|(_, ix)| &self.entries[self.texts[ix.0].entries.clone()]);
+        entries.flat_map(|entry| &entry.terms).for_each(|(term, _)| numbers[*term as usize] = Some(0));
+        let left = (0..).zip(numbers.iter_mut().filter(|number| number.is_some()));
+        left.for_each(|(next, number)| *number = Some(next));
         let mut bytes = Vec::new();
-        put(&mut bytes, self.vocabulary.len() as u64);
-        for term in &self.vocabulary {
+        put(&mut bytes, numbers.iter().flatten().count() as u64);
+        for (term, _) in self.vocabulary.iter().zip(&numbers).filter(|(_, number)| number.is_some()) {
             put(&mut bytes, term.text.len() as u64);
             bytes.extend(term.text.as_bytes());
         }
-        let mut texts: Vec<_> =
-            self.by_content.iter().filter(|(_, ix)| all || self.texts[ix.0].used).collect();
-        texts.sort();
         put(&mut bytes, texts.len() as u64);
         for ((digest, format), ix) in texts {
             let known = &self.texts[ix.0];
@@ -168,9 +191,11 @@ impl Corpus {
                 put(&mut bytes, entry.terms.len() as u64);
                 let mut before = 0;
                 for (term, count) in &entry.terms {
+                    // In the same order as before, so the steps stay small.
+                    let term = numbers[*term as usize].unwrap_or_default();
                     put(&mut bytes, u64::from(term - before));
                     put(&mut bytes, u64::from(*count));
-                    before = *term;
+                    before = term;
                 }
             }
         }
@@ -214,7 +239,7 @@ impl Corpus {
 }
 
 /// So many texts that nothing asked for are kept in any case.
-const SPARE: usize = 1000;
+const SPARE: usize = 64;
 
 fn weighted(passage: &Passage, language: Language) -> impl Iterator<Item = (String, u32)> {
     let heads: Vec<String> = passage.headings.iter().flat_map(|heading| terms(heading, language)).collect();

@@ -95,7 +95,8 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
                 continue;
             }
             // An approved item keeps the tier that it had by its links, or by a search.
-            let tier = declared
+            // The items themselves stand at the end of what is declared.
+            let tier = declared[..declared.len() - items.len()]
                 .iter()
                 .find(|known| known.item == wanted.item)
                 .map_or(if node.searches() { Tier::Retrieved } else { wanted.tier }, |known| known.tier);

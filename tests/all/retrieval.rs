@@ -234,3 +234,108 @@ fn an_approved_context_keeps_a_retrieved_section_and_searches_no_more() {
     house.put("docs/new.md", "# Calibrate a meter\n\nCalibrate a meter with the calibrated meter.\n");
     assert_eq!(refs(&house, "a"), ["doc:docs/kit.md#Meters"]);
 }
+
+#[test]
+fn excluding_a_hit_is_a_change_and_approving_it_is_none() {
+    let house = pages().file("tasks/a.toml", asking("How to calibrate a meter", RETRIEVE));
+    house.run_asks(&["A"]);
+    house.meu(&["context", "approve", "a"]).ok();
+    house.run_asks(&[]);
+    house.meu(&["context", "approve", "a", "--off"]).ok();
+    house.run_asks(&[]);
+    house.meu(&["context", "exclude", "a", "doc:docs/kit.md#Meters"]).ok();
+    assert_eq!(house.state("a"), "stale");
+    house.run_asks(&["A"]);
+    assert_eq!(refs(&house, "a"), [""; 0]);
+}
+
+#[test]
+fn what_other_tasks_search_changes_no_score() {
+    let house =
+        pages().file("other/z.md", "A zebra.\n").file("tasks/a.toml", asking("meter zebra", RETRIEVE)).file(
+            "tasks/b.toml",
+            asking("zebra", "[context]\nretrieve = { k = 1, documents = [\"other/*.md\"] }\n"),
+        );
+    let scores = |house: &House| house.meu(&["context", "show", "a", "--candidates", "--json"]).ok().out;
+    let alone = scores(&house);
+    house.meu(&["context", "show", "b"]).ok();
+    assert_eq!(scores(&house), alone);
+    house.run_asks(&["A", "B"]);
+    assert_eq!(scores(&house), alone);
+}
+
+#[test]
+fn hits_inside_what_is_in_use_up_no_place() {
+    let parts: String = (0..20)
+        .map(|at| format!("### Part {at}\n\nThe meter. {}\n\n", "Filler words here. ".repeat(20)))
+        .collect();
+    let house = House::new()
+        .file("docs/a.md", format!("# A\n\n## Big\n\n{parts}"))
+        .file("docs/b.md", "# B\n\nA meter, too.\n")
+        .file(
+            "tasks/a.toml",
+            asking("meter", "inputs = [\"docs/a.md#Big\"]\n[context]\nretrieve = { k = 1 }\n"),
+        );
+    assert_eq!(refs(&house, "a"), ["doc:docs/a.md#Big", "doc:docs/b.md"]);
+}
+
+#[test]
+fn a_short_budget_keeps_the_best_hit() {
+    let house = House::new()
+        .file("docs/z.md", "# Meter\n\nCalibrate the meter with the meter kit.\n")
+        .file("docs/a.md", format!("# A\n\nA meter. {}\n", "Filler words that fill. ".repeat(40)))
+        .file("tasks/a.toml", asking("calibrate meter", "[context]\nbudget = 200\nretrieve = { k = 2 }\n"));
+    assert_eq!(refs(&house, "a"), ["doc:docs/z.md"]);
+    let said = house.meu(&["context", "show", "a", "--candidates"]).ok();
+    assert!(said.out.contains("doc:docs/a.md  not in: no room"), "{}", said.out);
+}
+
+#[test]
+fn equal_documents_are_one_hit_and_the_other_stands_in() {
+    let text = "# Meter\n\nCalibrate the meter.\n";
+    let house = House::new()
+        .file("docs/a.md", text)
+        .file("docs/b.md", text)
+        .file("docs/c.md", "# Boots\n\nMeter boots.\n")
+        .file("tasks/a.toml", asking("calibrate meter", "[context]\nretrieve = { k = 3 }\n"));
+    assert_eq!(refs(&house, "a"), ["doc:docs/a.md", "doc:docs/c.md"]);
+    house.meu(&["context", "exclude", "a", "doc:docs/a.md#Meter"]).ok();
+    assert_eq!(refs(&house, "a"), ["doc:docs/b.md", "doc:docs/c.md"]);
+    let house = house.file(
+        "tasks/a.toml",
+        asking("calibrate meter", "inputs = [\"docs/b.md\"]\n[context]\nretrieve = { k = 3 }\n"),
+    );
+    assert_eq!(refs(&house, "a"), ["doc:docs/b.md", "doc:docs/c.md"]);
+}
+
+#[test]
+fn each_language_is_searched_in_its_own_way() {
+    let house = House::new()
+        .file("docs/de1.md", "Die Häuser und die Gärten sind nicht alt, und das ist gut.\n")
+        .file("docs/de2.md", "Der Fluss und die Brücke sind in der Stadt.\n")
+        .file("docs/en.md", "The calibration of the instruments is done in the morning.\n")
+        .task("a", "");
+    for (query, expected) in [("calibrations", "doc:docs/en.md"), ("Haus", "doc:docs/de1.md")] {
+        let json = house.meu(&["search", query, "--json"]).ok().json();
+        assert_eq!(json["hits"][0]["ref"], expected, "{query}");
+    }
+}
+
+#[test]
+fn tasks_without_a_context_wait_for_nothing() {
+    let house = House::new()
+        .file("meu.toml", "[context]\ntokenizer = \"chars\"\nretrieve = { k = 1, from = \"earlier\" }\n")
+        .file("docs/a.md", "Words.\n")
+        .file("tasks/one.toml", asking("one", ""))
+        .file("tasks/two.toml", asking("two", "requires = [\"one\"]\n"))
+        .file(
+            "tasks/joined.toml",
+            "run = \"template\"\nrequires = [\"one\"]\nprompt = \"{{ text('task:one') }}\"\n",
+        );
+    let json = house.meu(&["status", "--json"]).ok().json();
+    let joined = json["tasks"].as_array().expect("tasks").iter().find(|task| task["id"] == "joined").cloned();
+    assert!(!joined.expect("joined").to_string().contains("two"));
+    // A document that is searched is one that the task reads.
+    let json = house.meu(&["status", "path:docs/a.md", "--json"]).ok().json();
+    assert_eq!(json["tasks"].as_array().map(Vec::len), Some(2));
+}

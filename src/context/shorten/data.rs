@@ -3,30 +3,142 @@
 //!
 //! The number of what was left out is not told: a change of it changes nothing.
 
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 
 use super::MARK;
-use crate::text::{Format, Table, table};
+use crate::text::{Format, Table, object, table};
 
 /// Data that can be cut at a level.
 pub(super) enum Data<'a> {
-    Json(Value),
+    Json(Node<'a>),
     Csv(Table<'a>, u8),
 }
 
-/// How deep lists, texts and objects are cut: the most items of a list, characters of a text, levels.
+/// A value; what need not be taken apart as it stands in the text, numbers to the last digit.
+pub(super) enum Node<'a> {
+    Raw(&'a str),
+    Text(String),
+    List(Vec<Node<'a>>),
+    Object(Vec<(String, Node<'a>)>),
+}
+
+/// Deeper than this a value is not taken apart.
+const DEEPEST: usize = 64;
+
+impl<'a> Node<'a> {
+    fn read(raw: &'a RawValue, depth: usize) -> Option<Self> {
+        let text = raw.get();
+        Some(match text.as_bytes().first()? {
+            _ if depth >= DEEPEST => Node::Raw(text),
+            b'"' => Node::Text(serde_json::from_str(text).ok()?),
+            b'[' => {
+                let items: Vec<&'a RawValue> = serde_json::from_str(text).ok()?;
+                Node::List(items.into_iter().map(|item| Node::read(item, depth + 1)).collect::<Option<_>>()?)
+            }
+            b'{' => {
+                let pairs = object(text)?.into_iter();
+                let read = |(key, value): (String, &'a RawValue)| Some((key, Node::read(value, depth + 1)?));
+                Node::Object(pairs.map(read).collect::<Option<_>>()?)
+            }
+            _ => Node::Raw(text),
+        })
+    }
+
+    /// Writes the value, cut; what is no longer than the mark stays.
+    fn write(&self, to: Cut, depth: usize, out: &mut String) {
+        let deep = depth >= to.depth;
+        let room = if deep { 0 } else { to.items };
+        let is_cut = match self {
+            Node::List(items) => deep || items.len() > room,
+            Node::Object(_) => deep,
+            _ => false,
+        };
+        match (self, if is_cut { self.small() } else { None }) {
+            (_, Some(whole)) => out.push_str(&whole),
+            (Node::Raw(text), _) => out.push_str(text),
+            (Node::Text(text), _) => match text.char_indices().nth(to.chars) {
+                Some((end, _)) => quote(&format!("{}{MARK}", &text[..end]), out),
+                None => quote(text, out),
+            },
+            (Node::List(items), _) if is_cut => {
+                out.push('[');
+                for item in items.iter().take(room) {
+                    item.write(to, depth + 1, out);
+                    out.push(',');
+                }
+                quote(MARK, out);
+                out.push(']');
+            }
+            (Node::Object(_), _) if is_cut => quote(MARK, out),
+            _ => self.parts(to, depth, out),
+        }
+    }
+
+    /// Writes all parts of a list or an object, as many keys as the cut allows.
+    fn parts(&self, to: Cut, depth: usize, out: &mut String) {
+        match self {
+            Node::List(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    item.write(to, depth + 1, out);
+                }
+                out.push(']');
+            }
+            Node::Object(pairs) => {
+                out.push('{');
+                for (at, (key, value)) in pairs.iter().take(to.keys).enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    quote(key, out);
+                    out.push(':');
+                    value.write(to, depth + 1, out);
+                }
+                if pairs.len() > to.keys {
+                    out.push(',');
+                    quote(MARK, out);
+                    out.push(':');
+                    quote(MARK, out);
+                }
+                out.push('}');
+            }
+            other => other.write(to, depth, out),
+        }
+    }
+
+    /// A list or an object as it is, if that is no longer than the mark that would stand for it.
+    fn small(&self) -> Option<String> {
+        let parts = match self {
+            Node::List(items) => items.len(),
+            Node::Object(pairs) => pairs.len(),
+            _ => return None,
+        };
+        let all = Cut { items: usize::MAX, chars: MARK.len(), depth: usize::MAX, keys: usize::MAX };
+        let mut text = String::new();
+        if parts <= MARK.len() {
+            self.parts(all, 0, &mut text);
+        }
+        (1..=MARK.len() + 4).contains(&text.len()).then_some(text)
+    }
+}
+
+fn quote(text: &str, out: &mut String) {
+    out.push_str(&serde_json::Value::from(text).to_string());
+}
+
+/// How much stays: the most items of a list, characters of a text, levels, keys of an object.
 #[derive(Clone, Copy)]
 struct Cut {
     items: usize,
     chars: usize,
     depth: usize,
+    keys: usize,
 }
 
 impl<'a> Data<'a> {
     /// `None` if the text is no data of its format: then it is shortened as text.
     pub(super) fn read(format: Format, text: &'a str) -> Option<Self> {
         match format {
-            Format::Json => serde_json::from_str(text).ok().map(Data::Json),
+            Format::Json => Node::read(serde_json::from_str(text).ok()?, 0).map(Data::Json),
             Format::Csv(separator) => table(text, separator).map(|table| Data::Csv(table, separator)),
             _ => None,
         }
@@ -40,7 +152,11 @@ impl<'a> Data<'a> {
             }
             Data::Json(value) => {
                 let cuts = cuts();
-                let write = |at: usize| cut(value, cuts[at], 0).to_string();
+                let write = |at: usize| {
+                    let mut text = String::new();
+                    value.write(cuts[at], 0, &mut text);
+                    text
+                };
                 most(cuts.len() - 1, &write, fits)
             }
         }
@@ -69,47 +185,20 @@ fn most(last: usize, write: &dyn Fn(usize) -> String, fits: &dyn Fn(&str) -> boo
 /// From the hardest cut to none.
 fn cuts() -> Vec<Cut> {
     let mut cuts = Vec::new();
-    for depth in 1..=4 {
-        cuts.push(Cut { items: 0, chars: 24, depth });
-    }
+    // Only where not even all keys of the top fit some of them go.
+    cuts.extend([4, 16, 64, 256].map(|keys| Cut { items: 0, chars: 24, depth: 1, keys }));
+    cuts.extend((1..=4).map(|depth| Cut { items: 0, chars: 24, depth, keys: usize::MAX }));
     for step in 1..=40 {
         // Lists and texts grow together, each step by a quarter.
         let grow = |first: f64| (first * libm::pow(1.25, f64::from(step))) as usize;
-        cuts.push(Cut { items: grow(1.0), chars: grow(40.0), depth: 4 + step as usize });
+        cuts.push(Cut { items: grow(1.0), chars: grow(40.0), depth: 4 + step as usize, keys: usize::MAX });
     }
     cuts
 }
 
-/// Whether a value is no longer than the mark that would stand for it.
-fn is_small(value: &Value) -> bool {
-    value.to_string().len() <= MARK.len() + 4
-}
-
-fn cut(value: &Value, to: Cut, depth: usize) -> Value {
-    match value {
-        Value::String(text) if text.chars().count() > to.chars => {
-            json!(format!("{}{MARK}", text.chars().take(to.chars).collect::<String>()))
-        }
-        Value::Array(items) if (depth >= to.depth || items.len() > to.items) && !is_small(value) => {
-            let room = if depth >= to.depth { 0 } else { to.items };
-            let mut kept: Vec<Value> = items.iter().take(room).map(|item| cut(item, to, depth + 1)).collect();
-            kept.push(json!(MARK));
-            Value::Array(kept)
-        }
-        Value::Array(items) => items.iter().map(|item| cut(item, to, depth + 1)).collect(),
-        Value::Object(_) if depth >= to.depth && !is_small(value) => json!(MARK),
-        Value::Object(map) => {
-            Value::Object(map.iter().map(|(key, value)| (key.clone(), cut(value, to, depth + 1))).collect())
-        }
-        other => other.clone(),
-    }
-}
-
 /// The head and the first rows, and a row of the mark if there are more.
 fn rows_of(table: &Table<'_>, separator: u8, rows: usize) -> String {
-    let end = |record: &str| format!("{}\n", record.trim_end_matches(['\n', '\r']));
-    let mut text = end(table.head);
-    text.extend(table.rows.iter().take(rows).map(|row| end(row)));
+    let mut text = table.part(0, rows);
     if rows < table.rows.len() {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -126,6 +215,7 @@ fn rows_of(table: &Table<'_>, separator: u8, rows: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     fn check(format: Format, text: &str, limit: usize, expected: Option<&str>) {
         let short =
@@ -148,6 +238,14 @@ mod tests {
         check(Format::Json, text, 64, Some(short));
         check(Format::Json, text, 4, None);
         assert!(Data::read(Format::Json, "{ no json").is_none());
+        // Numbers stay to the last digit.
+        let text = r#"{"n": 12345678901234567890123, "m": 1.10, "t": "many words that do not all fit in here, nor elsewhere"}"#;
+        let short = r#"{"n":12345678901234567890123,"m":1.10,"t":"many words that do not a[… left out …]"}"#;
+        check(Format::Json, text, 84, Some(short));
+        let keys: Vec<String> = (0..300).map(|key| format!("\"key{key}\": 1")).collect();
+        let text = format!("{{{}}}", keys.join(", "));
+        let short = r#"{"key0":1,"key1":1,"key2":1,"key3":1,"[… left out …]":"[… left out …]"}"#;
+        check(Format::Json, &text, 80, Some(short));
     }
 
     proptest::proptest! {
