@@ -26,7 +26,7 @@ const SINGLE: f64 = 0.5;
 
 /// The expansion: from so many hits so many terms, together as heavy as this part of the query and never
 /// heavier than so many of its terms.
-const FEEDBACK_HITS: usize = 5;
+const FEEDBACK_HITS: usize = 3;
 const FEEDBACK_TERMS: usize = 50;
 const FEEDBACK_WEIGHT: f64 = 0.4;
 const FEEDBACK_MOST: f64 = 4.0;
@@ -238,7 +238,12 @@ impl<'a> Search<'a> {
         if sum <= 0.0 {
             return None;
         }
-        let own: f64 = query.values().map(|(_, weight)| weight).sum();
+        // Pairs of characters are no words: what a query of them shares with its hits says little.
+        let is_word = |term: TermIx| !self.corpus.vocabulary[term as usize].unspaced;
+        let own: f64 = query.values().filter(|(term, _)| is_word(*term)).map(|(_, weight)| weight).sum();
+        if own <= 0.0 {
+            return None;
+        }
         let total = (FEEDBACK_WEIGHT * own).min(FEEDBACK_MOST) * near;
         let mut expanded = query.clone();
         for (text, term, weight) in terms {
