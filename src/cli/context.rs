@@ -4,12 +4,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Done, Env, edit, select};
+use crate::context::Item as BundleItem;
 use crate::diag::Error;
 use crate::disk::{self, Cache, SentItem, Workspace};
 use crate::graph::Ix;
 use crate::request::{Assembled, Scene, build};
 use crate::show::{self, Depth, counted, plain};
-use crate::spec::{ItemRef, Subject, TaskText};
+use crate::spec::{ItemRef, Subject, TaskText, Tier};
 
 /// Look at what a task's request holds, and choose it
 #[derive(Debug, Subcommand)]
@@ -156,7 +157,18 @@ fn approve(env: &Env, arguments: Approve) -> Done {
     let ix = select::one(&workspace, &arguments.task)?;
     let items: Vec<String> = match arguments.off {
         true => Vec::new(),
-        false => today(&workspace, ix, &[])?.bundle.items.iter().map(|item| item.item.to_string()).collect(),
+        false => {
+            let bundle = today(&workspace, ix, &[])?.bundle;
+            // What was found stands by rank: so it got its room, and so it will again.
+            let rank =
+                |item: &BundleItem| bundle.hits.iter().position(|hit| hit.item == item.item).unwrap_or(0);
+            let found = |item: &&BundleItem| item.tier == Tier::Retrieved && !item.pinned;
+            let first = bundle.items.iter().take_while(|item| !found(item)).count();
+            let mut items: Vec<&BundleItem> = bundle.items.iter().collect();
+            let count = items[first..].iter().take_while(|item| found(item)).count();
+            items[first..first + count].sort_by_key(|item| rank(item));
+            items.into_iter().map(|item| item.item.to_string()).collect()
+        }
     };
     edit::edit(&workspace, ix, |text| {
         text.set_list("context.items", (!arguments.off).then_some(&items)).map(|()| true)

@@ -31,7 +31,7 @@ pub(super) fn doctor(env: &Env, _: Arguments) -> Done {
                 .collect();
             let used = graph.nodes().filter(|(_, node)| node.model.provider == provider.name).count();
             json!({
-                "name": provider.name, "api": provider.api.word(), "tasks": used, "key_variable": provider.api_key_env,
+                "name": provider.name, "api": provider.api.word(), "tasks": used, "key_variable": key.is_some().then_some(&provider.api_key_env),
                 "key_set": key, "priced": provider.price.is_some(), "tokens_factor": factors,
             })
         })

@@ -118,6 +118,7 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
                 let node = graph.node(ix);
                 changed.contains(&node.task.id.source.path)
                     || node.documents().any(|doc| changed.contains(doc.path.as_str()))
+                    || node.searched.iter().any(|path| changed.contains(path.as_str()))
             }))
         }
         Some((kind, _)) => Err(Error::invalid(format!(

@@ -176,6 +176,7 @@ fn candidates(shell: &Shell, hits: &[Hit]) {
     for hit in hits {
         let verdict = match &hit.passed_over {
             None => shell.paint(Paint::Good, "in"),
+            Some(reason) if reason.starts_with("in already") => plain(reason),
             Some(reason) => format!("not in: {}", plain(reason)),
         };
         let line =

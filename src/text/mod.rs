@@ -14,7 +14,7 @@ pub use sections::{
     table,
 };
 pub use sentences::{Unit, UnitKind, units};
-pub use terms::{Language, is_unspaced, terms};
+pub use terms::{Language, is_unspaced, query_terms, terms};
 pub use tokens::count;
 
 /// The normal form of a text, over which digests go: LF ends and no byte order mark.

@@ -4,7 +4,7 @@
 //! language (Snowball), without stop words. Scripts that put no spaces between words give overlapping
 //! characters and pairs of characters. Identifiers give themselves and their parts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::OnceLock;
 
 use snowball_stemmers_rs::{Algorithm, Stemmer};
@@ -92,10 +92,21 @@ fn is_accent(c: char) -> bool {
 
 /// The terms of a text, in order, with repetitions.
 pub fn terms(text: &str, language: Language) -> Vec<String> {
+    terms_without(text, language, vec![stop_words(usize::from(language.0))])
+}
+
+/// The terms of a query as each language has them. What is a stop word in one of them is none of its terms:
+/// a text may be taken for one of another language.
+pub fn query_terms(query: &str, languages: &BTreeSet<Language>) -> Vec<Vec<String>> {
+    let stop: Vec<_> = languages.iter().map(|language| stop_words(usize::from(language.0))).collect();
+    languages.iter().map(|language| terms_without(query, *language, stop.clone())).collect()
+}
+
+fn terms_without(text: &str, language: Language, stop: Vec<&'static HashSet<&'static str>>) -> Vec<String> {
     let folded: String = text.nfkc().collect();
     let mut builder = Builder {
         stemmer: Stemmer::create(LANGUAGES[usize::from(language.0)].1),
-        stop: stop_words(usize::from(language.0)),
+        stop,
         terms: Vec::new(),
         run: Vec::new(),
     };
@@ -118,7 +129,7 @@ pub fn terms(text: &str, language: Language) -> Vec<String> {
 
 struct Builder {
     stemmer: Stemmer,
-    stop: &'static HashSet<&'static str>,
+    stop: Vec<&'static HashSet<&'static str>>,
     terms: Vec<String>,
     /// Characters of an unspaced script that stand together.
     run: Vec<char>,
@@ -128,7 +139,7 @@ impl Builder {
     fn word(&mut self, word: &str) {
         let word = word.to_lowercase();
         let word = word.strip_suffix("'s").or(word.strip_suffix("’s")).unwrap_or(&word);
-        if word.is_empty() || self.stop.contains(word) {
+        if word.is_empty() || self.stop.iter().any(|stop| stop.contains(word)) {
             return;
         }
         let stem = self.stemmer.stem(word);
@@ -202,6 +213,13 @@ mod tests {
         check("用Rust写", &["用", "rust", "写"]);
         // Full-width letters are letters.
         check("ＡＢ１", &["ab1"]);
+    }
+
+    #[test]
+    fn a_query_has_no_stop_word_of_any_language() {
+        let languages = BTreeSet::from([Language(0), Language(1)]);
+        let words = query_terms("the calibrations und Häuser", &languages);
+        assert_eq!(words, [vec!["calibr", "hauser"], vec!["calibration", "haus"]]);
     }
 
     #[test]

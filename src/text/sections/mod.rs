@@ -7,7 +7,8 @@
 //! | CSV, TSV | rows | `row=5`, `row=5-7`, `row=5-*` (RFC 7111), the head counted as row 1 and always kept |
 //! | source code | blocks between blank lines that begin without indent | the block's first line or its slug |
 //!
-//! Of several headings of one slug the second is `-1`, the third `-2`, as on GitHub.
+//! Of several headings of one slug the second is `-1`, the third `-2`, as on GitHub. `@3` is the third
+//! heading, for one that no name means; `@0` what stands before the first.
 
 mod code;
 mod data;
@@ -78,6 +79,12 @@ impl Format {
     }
 }
 
+/// The address of the front matter.
+const FRONT: &str = "---";
+
+/// The mark of an address by place: `@3` is the third heading, for one that no name means.
+const PLACE: char = '@';
+
 /// The bytes of the front matter, its marks included; empty if there is none.
 pub fn front_matter(text: &str) -> Range<usize> {
     front(text).map_or(0..0, |(end, _)| 0..end)
@@ -109,9 +116,14 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
     let format = Format::of(path);
     let Some(address) = address else {
         let from = if format == Format::Markdown { front_matter(text).end } else { 0 };
-        return Some(Cow::Borrowed(text[from..].trim_start_matches('\n').trim_end()));
+        let body = text[from..].trim_start_matches('\n');
+        // Empty cells at a table's end are cells.
+        let body =
+            if matches!(format, Format::Csv(_)) { body.trim_end_matches('\n') } else { body.trim_end() };
+        return Some(Cow::Borrowed(body));
     };
     let address = address.trim();
+    let is_rows = matches!(format, Format::Csv(_));
     let found = match format {
         Format::Json => data::json(text, address).map(Cow::Borrowed),
         Format::Yaml => data::yaml(text, address).map(Cow::Owned),
@@ -121,9 +133,13 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
             .map(|range| Cow::Borrowed(&text[range])),
         _ => find(&format.headings(text), text, address).map(|range| Cow::Borrowed(&text[range])),
     };
+    let end = |found: &str| if is_rows { found.trim_end_matches('\n').len() } else { found.trim_end().len() };
     found.map(|found| match found {
-        Cow::Borrowed(found) => Cow::Borrowed(found.trim_end()),
-        Cow::Owned(found) => Cow::Owned(found.trim_end().to_owned()),
+        Cow::Borrowed(found) => Cow::Borrowed(&found[..end(found)]),
+        Cow::Owned(mut found) => {
+            found.truncate(end(&found));
+            Cow::Owned(found)
+        }
     })
 }
 
@@ -149,15 +165,17 @@ fn find(all: &[Heading], text: &str, address: &str) -> Option<Range<usize>> {
         return None;
     }
     // With a `/` at its end: only what stands before the first heading inside.
-    let Some(outer) = address.strip_suffix('/').filter(|_| all.iter().all(|heading| heading.text != address))
-    else {
-        return resolve(all, None, address);
+    let is_heading = all.iter().any(|heading| heading.text == address);
+    let outer = match address {
+        "@0" => Some(""),
+        address => address.strip_suffix('/'),
     };
+    let Some(outer) = outer.filter(|_| !is_heading) else { return resolve(all, None, address) };
     let range = match outer {
         "" => front_matter(text).end..text.len(),
         outer => resolve(all, None, outer)?,
     };
-    let inner = all.iter().find(|heading| {
+    let inner = all.iter().filter(|heading| !heading.nested).find(|heading| {
         heading.head.start > range.start || (outer.is_empty() && heading.head.start >= range.start)
     });
     let end = inner.map_or(range.end, |inner| inner.head.start.min(range.end));
@@ -205,7 +223,12 @@ fn resolve_among(
             outer.into_iter().find_map(|heading| resolve(all, Some(&heading.section), rest))
         })
     });
-    deeper.or_else(|| {
+    let place = || {
+        let nth: usize = address.strip_prefix(PLACE)?.parse().ok()?;
+        let heading = all.iter().filter(inside).nth(nth.checked_sub(1)?)?;
+        Some(heading.section.clone())
+    };
+    deeper.or_else(place).or_else(|| {
         // `errors-1` is the second of two headings `Errors`.
         let wanted = slug(address);
         let (base, number) = wanted.rsplit_once('-')?;
@@ -278,9 +301,11 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
     let mut found = Vec::new();
     let start = if format == Format::Markdown { front_matter(text).end } else { 0 };
     let first = all.first().map_or(text.len(), |heading| heading.head.start);
+    let texts: HashSet<&str> = everything.iter().map(|heading| heading.text.as_str()).collect();
+    let slugs: HashSet<String> = everything.iter().map(|heading| slug(&heading.text)).collect();
     if !text[start..first].trim().is_empty() && first < text.len() {
         found.push(Passage {
-            address: Some("/".into()),
+            address: Some(if texts.contains("/") { "@0" } else { "/" }.into()),
             headings: title.iter().cloned().collect(),
             text: text[start..first].to_owned(),
         });
@@ -310,20 +335,30 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
         let names: Vec<&str> = above.iter().map(|outer| outer.text.as_str()).collect();
         let own = if whole { "" } else { "/" };
         let range = heading.head.start..end;
-        // The shortest address that means this section: its own name, the names on the way, a number.
+        // The shortest address that means this section: its own name, a number after its slug, its place.
         let own_name = names.last().copied().unwrap_or("");
-        let address = if is_first && !own_name.ends_with('/') {
-            Some(format!("{own_name}{own}"))
+        let taken = |name: &str| texts.contains(name) || slugs.contains(&slug(name));
+        let numbered = format!("{}-{before}", slug(own_name));
+        let address = if is_first
+            && own_name != FRONT
+            && !texts.contains(&*format!("{own_name}{own}")) | own.is_empty()
+        {
+            own_name.to_owned()
+        } else if before > 0
+            && !slug(own_name).is_empty()
+            && !taken(&numbered)
+            && !taken(&format!("{numbered}{own}"))
+        {
+            numbered
         } else {
-            let on_the_way = format!("{}{own}", names.join("/"));
-            let numbered = || format!("{}-{before}{own}", slug(own_name));
-            let means = |address: &String| find(&everything, text, address) == Some(range.clone());
-            Some(on_the_way).filter(means).or_else(|| Some(numbered()).filter(means))
+            format!("{PLACE}{}", at + 1)
         };
         let headings = title.iter().cloned().chain(names.into_iter().map(str::to_owned)).collect();
-        if let Some(address) = address {
-            found.push(Passage { address: Some(address), headings, text: text[range].to_owned() });
-        }
+        found.push(Passage {
+            address: Some(format!("{address}{own}")),
+            headings,
+            text: text[range].to_owned(),
+        });
     }
     found
 }
@@ -386,6 +421,33 @@ mod tests {
             );
         }
         assert_eq!(found[3].headings, ["A", "C"]);
+    }
+
+    #[test]
+    fn passages_are_found_again_whatever_headings_say() {
+        let long = "Words that fill a section. ".repeat(200);
+        for text in [
+            format!("# 🚀\n\n{long}\n\n# 🚀\n\nunicorn\n"),
+            format!("# A\n\n{long}\n\n# A\n\ntwo\n\n# A-1\n\nthree\n"),
+            format!("# Pump\n\n> ## Q\n> quoted\n\nafter\n\n{long}\n\n## Inner\n\nx\n"),
+            format!("# Top\n\n## Pump\n\n{long}\n\n### In\n\nx\n\n## Pump/\n\ny\n"),
+            format!("Before.\n\n# /\n\n{long}\n"),
+            format!("# Top\n\nx\n\n## ---\n\n{long}\n"),
+            format!("# a/b\n\n{long}\n\n# a\n\n## b\n\n{long}\n\n# @1\n\nx\n\n## a/b\n\nz\n"),
+        ] {
+            let found = passages("a.md", &text);
+            for passage in &found {
+                let again = portion("a.md", &text, passage.address.as_deref());
+                assert_eq!(again.as_deref(), Some(passage.text.trim_end()), "{:?}", passage.address);
+            }
+            assert!(found.len() > 1, "{:?}", found[0].headings);
+        }
+    }
+
+    #[test]
+    fn empty_cells_at_the_end_of_a_table_stay() {
+        assert_eq!(portion("a.tsv", "a\tb\n1\t\n", None).as_deref(), Some("a\tb\n1\t"));
+        assert_eq!(portion("a.tsv", "a\tb\n1\t\n", Some("row=2")).as_deref(), Some("a\tb\n1\t"));
     }
 
     #[test]
