@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use super::{Durability, Store};
 
 /// Changed whenever terms or passages of a text would come out otherwise.
-const MAGIC: &[u8] = b"meu corpus 1\n";
+const MAGIC: &[u8] = b"meu corpus 2\n";
 
 pub(super) fn load(store: &Store) -> Corpus {
     let bytes = std::fs::read(store.meu().join("corpus")).unwrap_or_default();

@@ -39,7 +39,8 @@ const LANGUAGES: &[(&str, Algorithm)] = &[
 const TELLING_WORDS: usize = 400;
 
 impl Language {
-    /// The language whose stop words a text has most of; English where none has more.
+    /// The language whose stop words a text has most of; English unless another has clearly more, since a
+    /// word or two of a title belong to many languages.
     pub fn of(text: &str) -> Self {
         let mut found = [0usize; LANGUAGES.len()];
         for word in text.unicode_words().take(TELLING_WORDS) {
@@ -49,7 +50,8 @@ impl Language {
             }
         }
         let most = found.iter().copied().max().unwrap_or_default();
-        Language(found.iter().position(|count| *count == most).unwrap_or_default() as u8)
+        let clear = most >= 3 && 2 * most > 3 * found[0];
+        Language(found.iter().position(|count| *count == most && clear).unwrap_or_default() as u8)
     }
 
     /// The language of a number that was kept; `None` if it is not known.
