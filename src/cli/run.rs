@@ -127,7 +127,15 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
 
     if !options.frozen {
         let embedders = providers.clone();
+        let capped = options.limits.cost.is_some() || options.limits.tokens.is_some();
         workspace.shelf.embed_with(move |embed, texts| {
+            // A cap must never be passed, and what a call for vectors takes is not reserved.
+            if capped {
+                return Err(Trouble::new(
+                    format!("vectors by `{}` are missing, and under a cap none are asked for", embed.model),
+                    "run once without --max-cost and --max-tokens; vectors are kept",
+                ));
+            }
             let refused = |refusal: Refusal| Trouble { message: refusal.message, help: refusal.help };
             embedders.embed(&embed.provider, &embed.model, texts).map_err(refused)
         });

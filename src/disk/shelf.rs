@@ -20,6 +20,9 @@ use super::{Cache, Durability, Store};
 /// The most bytes of texts that are kept in memory.
 const KEPT: usize = 64 * 1024 * 1024;
 
+/// How many texts are sent at once for their vectors.
+const BATCH: usize = 64;
+
 type Found = Result<Option<Digest>, Unreadable>;
 
 /// Documents and outputs of one project, as this process sees them: each path is looked at once.
@@ -300,11 +303,20 @@ impl Shelf for DiskShelf {
                     format!("`meu run` asks the provider `{}` for them", embed.provider),
                 ));
             };
-            let wanted: Vec<String> = missing.iter().map(|at| texts[*at].clone()).collect();
-            for (at, vector) in missing.into_iter().zip(ask(embed, &wanted)?) {
-                // Without it the vector is asked for again, and nothing else.
-                drop(cache.put_vector(key(&texts[at]), &vector));
-                vectors[at] = Some(vector);
+            // Each batch is kept before the next is asked for: what was paid for is not lost with what fails.
+            for batch in missing.chunks(BATCH) {
+                if super::interrupted() {
+                    return Err(Trouble::new(
+                        "interrupted",
+                        "the next run goes on with the vectors that are left",
+                    ));
+                }
+                let wanted: Vec<String> = batch.iter().map(|at| texts[*at].clone()).collect();
+                for (at, vector) in batch.iter().zip(ask(embed, &wanted)?) {
+                    // Without it the vector is asked for again, and nothing else.
+                    drop(cache.put_vector(key(&texts[*at]), &vector));
+                    vectors[*at] = Some(vector);
+                }
             }
         }
         let vectors: Vec<Vec<f32>> = vectors.into_iter().flatten().collect();

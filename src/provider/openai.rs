@@ -9,9 +9,6 @@ use crate::model::{Answer, Model, Refusal};
 use crate::request::Request;
 use crate::spec::Provider;
 
-/// How many texts are sent at once for their vectors.
-const BATCH: usize = 64;
-
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -73,14 +70,10 @@ impl Model for OpenAi<'_> {
 }
 
 impl OpenAi<'_> {
-    /// The vectors of some texts, one for each, in their order.
+    /// The vectors of some texts, few enough for one call, in their order.
     pub(super) fn embed(&self, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for batch in texts.chunks(BATCH) {
-            let text = self.post("embeddings", &json!({"model": model, "input": batch}))?;
-            vectors.extend(embeddings(&text, batch.len())?);
-        }
-        Ok(vectors)
+        let text = self.post("embeddings", &json!({"model": model, "input": texts}))?;
+        embeddings(&text, texts.len())
     }
 
     /// Sends a body and gives the answer's text; what may pass is tried again.

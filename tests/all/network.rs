@@ -286,3 +286,34 @@ fn what_a_provider_counts_is_learned_and_makes_worst_costs_true() {
     assert!((cost - (50_000.0 + 2.0 * 2000.0) / 1e6).abs() < 1e-9, "{cost}");
     assert_eq!(planned["would_run"][0]["task"], "a");
 }
+
+#[test]
+fn vectors_that_were_paid_for_are_kept_when_a_later_batch_fails() {
+    let some = |count: usize| vectors(&vec![[1.0, 0.5]; count]);
+    let server = server(vec![some(64), (500, "", "{}".into()), some(7)]);
+    let mut house = embedding_project(&server);
+    for at in 0..68 {
+        house = house.file(&format!("docs/page{at}.md"), format!("Page {at}.\n"));
+    }
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.meu(&["run"]).ok();
+    // The query and 70 pages: 64, then 7 twice.
+    let seen = server.seen.lock().expect("seen");
+    let asked: Vec<usize> =
+        seen.iter().map(|(_, body)| body["input"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(asked, [64, 7, 7]);
+}
+
+#[test]
+fn under_a_cap_no_vectors_are_asked_for() {
+    let server = server(Vec::new());
+    let house = embedding_project(&server);
+    let said = house.meu(&["run", "--max-tokens", "100000"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains("vectors by `small` are missing, and under a cap none are asked for (run once without --max-cost and --max-tokens; vectors are kept)"),
+        "{}",
+        said.out
+    );
+    assert!(server.seen.lock().expect("seen").is_empty());
+}
