@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 
-use meu::context::{Candidate, Corpus, Judged, Shelf, Source, Unreadable, look_up};
+use meu::context::{Candidate, Corpus, Shelf, Source, Unreadable, first, look_up};
 use meu::digest::Digest;
 use meu::path::RelPath;
 use meu::spec::{ItemRef, Retrieve, Subject, Tier};
@@ -57,15 +57,8 @@ impl State {
     /// What a task takes: the references of its sections with their texts, by reference.
     fn chosen(&self, query: &str) -> BTreeMap<ItemRef, String> {
         let searched = self.searched();
-        let mut left = K;
-        let judge = |_: &[_], _: f64, _: &str| match left.checked_sub(1) {
-            Some(less) => {
-                left = less;
-                Judged::In(0)
-            }
-            None => Judged::Enough,
-        };
-        let hits = look_up(&searched, query, &Retrieve::default(), self, judge).unwrap();
+        let hits =
+            look_up(&searched, query, &Retrieve::default(), self, first(K)).expect("a search by words");
         hits.into_iter().map(|(_, hit, text)| (hit.item, text)).collect()
     }
 
@@ -78,7 +71,8 @@ impl State {
 }
 
 fn git(repository: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new("git").arg("-C").arg(repository).args(arguments).output().unwrap();
+    let output = Command::new("git").arg("-C").arg(repository).args(arguments).output().expect("git starts");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Done, Env};
-use crate::context::{Judged, excerpt, look_up, searchable};
+use crate::context::{excerpt, first, look_up, searchable};
 use crate::diag::Error;
 use crate::show;
 
@@ -38,15 +38,7 @@ pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
     let query = arguments.query.join(" ");
-    let mut left = arguments.k;
-    let judge = |_: &[_], _: f64, _: &str| match left.checked_sub(1) {
-        Some(less) => {
-            left = less;
-            Judged::In(0)
-        }
-        None => Judged::Enough,
-    };
-    let hits = look_up(&searched, &query, &retrieve, &workspace.shelf, judge)
+    let hits = look_up(&searched, &query, &retrieve, &workspace.shelf, first(arguments.k))
         .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
     let hits: Vec<_> = hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect();
     workspace.shelf.save();

@@ -21,14 +21,19 @@ pub fn assemble(
     let node = graph.node(ix);
     let mut dropped = gathered.dropped.clone();
     let mut found: Vec<(Candidate, String)> = Vec::new();
-    for candidate in &gathered.candidates {
+    // How many of what was found stand before the retriever's hits.
+    let mut before = 0;
+    for (at, candidate) in gathered.candidates.iter().enumerate() {
         let reason = if prompt.in_place.iter().any(|(taken, _)| taken.item == candidate.item) {
             Err("in the prompt already".to_owned())
         } else {
             text_of(graph, candidate, shelf)?
         };
         match reason {
-            Ok(text) => found.push((candidate.clone(), text)),
+            Ok(text) => {
+                before += usize::from(gathered.retrieved_at.is_some_and(|hits| at < hits));
+                found.push((candidate.clone(), text));
+            }
             Err(reason) => dropped.push(Dropped {
                 item: candidate.item.clone(),
                 tier: candidate.tier,
@@ -39,18 +44,15 @@ pub fn assemble(
     }
     let title_and_prompt = format!("{}\n{}", node.task.title, prompt.own);
     let mut hits = Vec::new();
-    if let Some(at) = gathered.retrieved_at {
-        let earlier = &gathered.candidates[..at];
-        let is_earlier = |candidate: &Candidate| earlier.iter().any(|known| known.item == candidate.item);
-        let place = found.iter().take_while(|(candidate, _)| is_earlier(candidate)).count();
-        let taken: Vec<_> = prompt.in_place.iter().chain(&found[..place]).collect();
+    if gathered.retrieved_at.is_some() {
+        let taken: Vec<_> = prompt.in_place.iter().chain(&found[..before]).collect();
         let (chosen, told) = retrieve(node, &searched(graph, ix), &title_and_prompt, &taken, shelf)?;
         hits = told;
         // What is in by this tier is not in again by a later one.
-        let later = found.split_off(place);
+        let later = found.split_off(before);
         found.extend(chosen);
         for (candidate, text) in later {
-            if !found[place..].iter().any(|(known, _)| known.item.covers(&candidate.item)) {
+            if !found[before..].iter().any(|(known, _)| known.item.covers(&candidate.item)) {
                 found.push((candidate, text));
             }
         }

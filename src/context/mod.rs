@@ -23,7 +23,7 @@ pub use corpus::{Corpus, TextIx};
 pub use fence::{Fenced, fenced, parse_fenced, safe};
 pub use gather::{Candidate, Gathered, Source, card, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};
-pub use retrieve::{Judged, look_up};
+pub use retrieve::{Judged, first, look_up};
 pub use search::{Found, search};
 pub use shorten::{MARK, Query, excerpt, ranked};
 

@@ -36,6 +36,15 @@ pub enum Judged {
     Enough,
 }
 
+/// The judge that takes the first `k`, whatever they are.
+pub fn first<'a>(k: usize) -> impl FnMut(&[(&'a Candidate, ItemRef)], f64, &str) -> Judged {
+    let mut taken = 0;
+    move |_, _, _| {
+        taken += 1;
+        if taken <= k { Judged::In(0) } else { Judged::Enough }
+    }
+}
+
 /// The searched texts, as far as they can be read.
 struct Texts<'a, 's> {
     candidates: Vec<&'a Candidate>,

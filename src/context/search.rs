@@ -17,10 +17,8 @@ use crate::text::query_terms;
 use super::corpus::{Corpus, TermIx, TextIx};
 
 /// BM25's saturation and length norm for words, and for pairs of characters, which repeat less.
-const K1: f64 = 1.5;
-const B: f64 = 0.7;
-const UNSPACED_K1: f64 = 0.9;
-const UNSPACED_B: f64 = 0.4;
+pub(super) const WORDS: (f64, f64) = (1.5, 0.7);
+const UNSPACED: (f64, f64) = (0.9, 0.4);
 /// What a single character of a script without spaces counts beside a pair.
 const SINGLE: f64 = 0.5;
 
@@ -33,6 +31,16 @@ const FEEDBACK_MOST: f64 = 4.0;
 
 /// To how small a part squares of weights are counted.
 const SQUARES: f64 = 1_048_576.0;
+
+/// How rare a term is that `found` of `n` texts have (Robertson and Spärck Jones, never below zero).
+pub(super) fn rarity(n: f64, found: f64) -> f64 {
+    libm::log(1.0 + (n - found + 0.5).max(0.5) / (found + 0.5))
+}
+
+/// What `count` occurrences say, saturated, in a text `length` times as long as the mean.
+pub(super) fn saturated(count: f64, length: f64, (k1, b): (f64, f64)) -> f64 {
+    (k1 + 1.0) * count / (count + k1 * (1.0 - b + b * length))
+}
 
 /// A passage that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,7 +155,7 @@ impl<'a> Search<'a> {
             let known = &self.corpus.vocabulary[term as usize];
             known.unspaced && known.text.chars().count() == 1
         };
-        libm::log(1.0 + (n - found + 0.5) / (found + 0.5)) * if single { SINGLE } else { 1.0 }
+        rarity(n, found) * if single { SINGLE } else { 1.0 }
     }
 
     /// All passages with a score above zero, the best first.
@@ -156,7 +164,7 @@ impl<'a> Search<'a> {
         for (term, weight) in weights.values() {
             let rarity = self.rarity(*term);
             let known = &self.corpus.vocabulary[*term as usize];
-            let (k1, b) = if known.unspaced { (UNSPACED_K1, UNSPACED_B) } else { (K1, B) };
+            let parameters = if known.unspaced { UNSPACED } else { WORDS };
             for (entry, count) in &known.postings {
                 let entry = *entry as usize;
                 if self.owner[entry] == 0 {
@@ -166,7 +174,7 @@ impl<'a> Search<'a> {
                 scores[entry] += match self.ranking {
                     Ranking::Bm25 => {
                         let length = f64::from(self.corpus.entries[entry].length) / self.mean_length;
-                        weight * rarity * (k1 + 1.0) * count / (count + k1 * (1.0 - b + b * length))
+                        weight * rarity * saturated(count, length, parameters)
                     }
                     Ranking::TfIdf => weight * rarity * rarity * (1.0 + libm::log(count)),
                 };

@@ -9,6 +9,7 @@
 mod context;
 mod diagnostics;
 mod diff;
+mod doctor;
 mod events;
 mod status;
 
@@ -16,6 +17,7 @@ use std::io::{IsTerminal, Write};
 
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
+pub use doctor::doctor;
 pub use events::{Reporter, would_run};
 pub use status::{state_paint, status, why};
 

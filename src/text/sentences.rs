@@ -194,7 +194,9 @@ impl Builder<'_> {
             unit.tail = close;
         }
         self.units[open].head = None;
-        self.units.last_mut().filter(|_| close.is_some()).into_iter().for_each(|last| last.tail = None);
+        if let Some(close) = close {
+            self.units[close].tail = None;
+        }
         self.block += 1;
     }
 

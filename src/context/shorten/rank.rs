@@ -9,9 +9,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use crate::text::{Language, Unit, UnitKind, terms};
 
-/// BM25's saturation and length norm.
-const K1: f64 = 1.5;
-const B: f64 = 0.7;
+use super::super::search::{WORDS, rarity, saturated};
+
 /// How far, in terms, a hit lends its weight to what stands around it.
 const REACH: f64 = 200.0;
 /// What the neighbourhood counts beside the unit's own words, and what a heading lends to its section.
@@ -78,8 +77,7 @@ fn relevance(units: &[Unit], bags: &[Vec<Term>], bodies: &[usize], wanted: &[f64
     }
     let found = frequencies(bags, bodies, wanted.len());
     let n = bodies.len() as f64;
-    let rarity =
-        |term: Term| wanted[term] * libm::log(1.0 + (n - found[term] + 0.5).max(0.5) / (found[term] + 0.5));
+    let weight = |term: Term| wanted[term] * rarity(n, found[term]);
     let mean = bodies.iter().map(|at| bags[*at].len()).sum::<usize>() as f64 / n.max(1.0);
     let own: Vec<f64> = bags
         .iter()
@@ -88,8 +86,8 @@ fn relevance(units: &[Unit], bags: &[Vec<Term>], bodies: &[usize], wanted: &[f64
             for term in bag.iter().filter(|term| wanted[**term] > 0.0) {
                 *counts.entry(*term).or_default() += 1.0;
             }
-            let norm = K1 * (1.0 - B + B * bag.len() as f64 / mean.max(1.0));
-            counts.iter().map(|(term, count)| rarity(*term) * (K1 + 1.0) * count / (count + norm)).sum()
+            let length = bag.len() as f64 / mean.max(1.0);
+            counts.iter().map(|(term, count)| weight(*term) * saturated(*count, length, WORDS)).sum()
         })
         .collect();
     // The middle of each unit, counted in terms.

@@ -72,11 +72,6 @@ impl Format {
             Format::Json | Format::Yaml | Format::Csv(_) => Vec::new(),
         }
     }
-
-    /// Whether shortening must keep it readable for programs.
-    pub fn is_data(self) -> bool {
-        matches!(self, Format::Json | Format::Csv(_))
-    }
 }
 
 /// The address of the front matter.
@@ -86,7 +81,7 @@ const FRONT: &str = "---";
 const PLACE: char = '@';
 
 /// The bytes of the front matter, its marks included; empty if there is none.
-pub fn front_matter(text: &str) -> Range<usize> {
+fn front_matter(text: &str) -> Range<usize> {
     front(text).map_or(0..0, |(end, _)| 0..end)
 }
 
@@ -116,31 +111,28 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
     let format = Format::of(path);
     let Some(address) = address else {
         let from = if format == Format::Markdown { front_matter(text).end } else { 0 };
-        let body = text[from..].trim_start_matches('\n');
-        // Empty cells at a table's end are cells.
-        let body =
-            if matches!(format, Format::Csv(_)) { body.trim_end_matches('\n') } else { body.trim_end() };
+        let body = trimmed(format, text[from..].trim_start_matches('\n'));
         return Some(Cow::Borrowed(body));
     };
     let address = address.trim();
-    let is_rows = matches!(format, Format::Csv(_));
     let found = match format {
         Format::Json => data::json(text, address).map(Cow::Borrowed),
         Format::Yaml => data::yaml(text, address).map(Cow::Owned),
         Format::Csv(separator) => table::rows(text, separator, address).map(Cow::Owned),
-        Format::Markdown if address == "---" => Some(front_matter(text))
+        Format::Markdown if address == FRONT => Some(front_matter(text))
             .filter(|range| !range.is_empty())
             .map(|range| Cow::Borrowed(&text[range])),
         _ => find(&format.headings(text), text, address).map(|range| Cow::Borrowed(&text[range])),
     };
-    let end = |found: &str| if is_rows { found.trim_end_matches('\n').len() } else { found.trim_end().len() };
     found.map(|found| match found {
-        Cow::Borrowed(found) => Cow::Borrowed(&found[..end(found)]),
-        Cow::Owned(mut found) => {
-            found.truncate(end(&found));
-            Cow::Owned(found)
-        }
+        Cow::Borrowed(found) => Cow::Borrowed(trimmed(format, found)),
+        Cow::Owned(found) => Cow::Owned(trimmed(format, &found).to_owned()),
     })
+}
+
+/// A text without the white space at its end. Empty cells at a table's end are cells.
+fn trimmed(format: Format, text: &str) -> &str {
+    if matches!(format, Format::Csv(_)) { text.trim_end_matches('\n') } else { text.trim_end() }
 }
 
 /// The addresses of a document's sections, for a message.
@@ -337,28 +329,20 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
         let range = heading.head.start..end;
         // The shortest address that means this section: its own name, a number after its slug, its place.
         let own_name = names.last().copied().unwrap_or("");
-        let taken = |name: &str| texts.contains(name) || slugs.contains(&slug(name));
-        let numbered = format!("{}-{before}", slug(own_name));
-        let address = if is_first
-            && own_name != FRONT
-            && !texts.contains(&*format!("{own_name}{own}")) | own.is_empty()
-        {
-            own_name.to_owned()
-        } else if before > 0
-            && !slug(own_name).is_empty()
-            && !taken(&numbered)
-            && !taken(&format!("{numbered}{own}"))
-        {
-            numbered
-        } else {
-            format!("{PLACE}{}", at + 1)
+        let addressed = |name: &str| format!("{name}{own}");
+        let slugged = slug(own_name);
+        let numbered = format!("{slugged}-{before}");
+        let by_name = is_first && own_name != FRONT && (whole || !texts.contains(&*addressed(own_name)));
+        let is_free = |name: &str| !texts.contains(name) && !slugs.contains(&slug(name));
+        let by_number =
+            before > 0 && !slugged.is_empty() && is_free(&numbered) && is_free(&addressed(&numbered));
+        let address = match (by_name, by_number) {
+            (true, _) => addressed(own_name),
+            (_, true) => addressed(&numbered),
+            _ => addressed(&format!("{PLACE}{}", at + 1)),
         };
         let headings = title.iter().cloned().chain(names.into_iter().map(str::to_owned)).collect();
-        found.push(Passage {
-            address: Some(format!("{address}{own}")),
-            headings,
-            text: text[range].to_owned(),
-        });
+        found.push(Passage { address: Some(address), headings, text: text[range].to_owned() });
     }
     found
 }

@@ -1,0 +1,45 @@
+//! What `meu doctor` found.
+
+use serde_json::Value;
+
+use super::{Shell, plain};
+
+/// The findings, as JSON or as lines.
+pub fn doctor(shell: &Shell, found: &Value) {
+    if shell.json {
+        return shell.json(found);
+    }
+    let word = |of: &Value, key: &str| plain(of[key].as_str().unwrap_or_default());
+    shell.out(&format!("meu       {}", word(found, "version")));
+    let (project, root) = (word(found, "project"), word(found, "root"));
+    shell.out(&format!("project   {project}, {} tasks, in {root}", found["tasks"]));
+    let git = if found["git"] == true { "yes" } else { "no: old texts come from .meu/cache alone" };
+    shell.out(&format!("git       {git}"));
+    for provider in found["providers"].as_array().into_iter().flatten() {
+        let (name, api) = (word(provider, "name"), word(provider, "api"));
+        let mut line = format!("provider  {name} ({api}), {} tasks", provider["tasks"]);
+        match provider["key_set"].as_bool() {
+            Some(true) => line.push_str(&format!(", key in {}", word(provider, "key_variable"))),
+            Some(false) => line.push_str(&format!(", {} is not set", word(provider, "key_variable"))),
+            None => {}
+        }
+        if provider["priced"] == false {
+            line.push_str(", unpriced");
+        }
+        for (tokenizer, factor) in provider["tokens_factor"].as_object().into_iter().flatten() {
+            let factor = factor.as_f64().unwrap_or(1.0);
+            line.push_str(&format!(", counts {factor:.3} tokens for one of {tokenizer}"));
+        }
+        shell.out(&line);
+    }
+    let untrusted = found["not_trusted"].as_array().map_or(&[][..], Vec::as_slice);
+    for want in untrusted {
+        shell.out(&format!(
+            "trust     not yet: {}; `meu trust` allows it",
+            plain(want.as_str().unwrap_or_default())
+        ));
+    }
+    if untrusted.is_empty() {
+        shell.out("trust     nothing waits for a yes");
+    }
+}
