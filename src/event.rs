@@ -66,6 +66,47 @@ pub struct Sums {
     pub tokens_out: u64,
     /// The cost; `None` once a call without a known price was made.
     pub cost: Option<f64>,
+    /// Calls of unknown outcome: sent, and broken off before a whole answer came.
+    pub unknown: usize,
+    /// What those cost at their worst.
+    pub cost_unknown: Option<f64>,
+}
+
+/// One provider that was asked for one request, with all retries.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tried {
+    /// The task's id.
+    pub task: String,
+    /// The request that was sent.
+    pub request: crate::digest::Digest,
+    /// The provider's name.
+    pub provider: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// The model that answered, as the provider names it; empty if none did.
+    pub answered_by: String,
+    /// Why the answer ended, as the provider says it.
+    pub finish_reason: Option<String>,
+    /// Why there is no answer, if there is none.
+    pub error: Option<String>,
+    /// An answer that could not be taken, where there was one.
+    pub text: Option<String>,
+    /// Tokens sent.
+    pub tokens_in: u64,
+    /// Those of them that came out of the provider's cache.
+    pub tokens_cached: u64,
+    /// Tokens answered.
+    pub tokens_out: u64,
+    /// Those of them that were spent on reasoning.
+    pub tokens_reasoning: u64,
+    /// What it cost; `None` where the price is not known.
+    pub cost: Option<f64>,
+    /// How many of its calls have an unknown outcome.
+    pub unknown: usize,
+    /// Calls after the first.
+    pub retries: usize,
+    /// Milliseconds, pauses included.
+    pub ms: u64,
 }
 
 /// Something that happened.
@@ -84,6 +125,15 @@ pub enum Event {
         /// The task's id.
         task: String,
     },
+    /// An answer is coming.
+    Progress {
+        /// The task's id.
+        task: String,
+        /// Bytes that are here.
+        bytes: usize,
+    },
+    /// A provider was asked.
+    TaskTried(Tried),
     /// A task ended other than fresh.
     TaskFinished(Finished),
     /// The run ended.
@@ -102,6 +152,11 @@ pub enum Event {
         text: crate::digest::Digest,
         /// Who, as git or the system knows them.
         by: String,
+    },
+    /// Something for a person who wants to know more.
+    Detail {
+        /// One line.
+        message: String,
     },
     /// Something that a person should know.
     Notice {

@@ -27,6 +27,9 @@ pub struct Record {
     /// The parts of that request.
     #[serde(flatten)]
     pub parts: Parts,
+    /// The digest of what was expected of the output when it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<Digest>,
     /// The last answer, which is the base of merges. There is none while a person adopted a text that
     /// meu never wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -250,6 +253,7 @@ mod tests {
                 items: Vec::new(),
             },
             built: Some(TextId::of(built)),
+            expect: None,
             accepted: None,
             approved: None,
         }

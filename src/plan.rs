@@ -74,10 +74,20 @@ impl State {
 pub struct Failure {
     /// The request that was tried, if one could be put together.
     pub request: Option<Digest>,
+    /// What was expected of its answer.
+    #[serde(default)]
+    pub expect: Option<Digest>,
     /// What happened, with the way out.
     pub message: String,
     /// The answer that could not be merged into the edited output.
     pub conflict: Option<TextId>,
+}
+
+impl Failure {
+    /// A failure of today's request; what happened is still to be said.
+    pub fn of(today: &Today) -> Self {
+        Failure { request: Some(today.request), expect: today.expect, message: String::new(), conflict: None }
+    }
 }
 
 /// Today's request.
@@ -87,6 +97,15 @@ pub struct Today {
     pub request: Digest,
     /// Its parts.
     pub parts: Parts,
+    /// The digest of what is expected of the output, if anything is.
+    pub expect: Option<Digest>,
+}
+
+impl Today {
+    /// Whether a record is of this request, its output accepted by the same measure.
+    pub fn is_of(&self, record: &Record) -> bool {
+        record.request == self.request && record.expect == self.expect
+    }
 }
 
 /// All that decides one task's state.
@@ -167,13 +186,13 @@ impl Verdict {
 
 /// Decides.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    let unchanged = facts.today.and_then(|today| facts.record.map(|record| record.request == today.request));
+    let unchanged = facts.today.and_then(|today| facts.record.map(|record| today.is_of(record)));
     let known = |text: Digest| facts.record.is_some_and(|record| record.knows(text));
     let edited = !facts.manual && facts.on_disk.is_some_and(|text| !known(text));
     // A failure counts for its own request, and never against proof that all is well.
     let proven = unchanged == Some(true) && !edited && facts.on_disk.is_some();
     let failure = facts.failure.filter(|failure| match facts.today {
-        Some(today) => failure.request == Some(today.request) && !proven,
+        Some(today) => failure.request == Some(today.request) && failure.expect == today.expect && !proven,
         None => facts.trouble.is_none(),
     });
     let message = facts.trouble.clone().or_else(|| failure.map(|failure| failure.message.clone()));
@@ -244,7 +263,10 @@ fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reas
         && unchanged == Some(false)
     {
         let parts = compare(&record.parts, &today.parts);
-        if parts.is_empty() {
+        if record.expect != today.expect {
+            reasons.push(Reason::expect(record.expect, today.expect));
+        }
+        if parts.is_empty() && record.request != today.request {
             // No recorded part differs, yet the bytes do: the words around the parts.
             reasons.push(Reason {
                 kind: crate::request::Kind::Template,
@@ -279,6 +301,7 @@ mod tests {
             request: Digest::of("r"),
             parts: parts(),
             built: Some(TextId::of("x")),
+            expect: None,
             accepted: None,
             approved: None,
         }
@@ -294,7 +317,7 @@ mod tests {
         let mut own = record();
         let mut unused = Facts::default();
         change(&mut unused, &mut own);
-        let today = Today { request: Digest::of(request), parts: parts() };
+        let today = Today { request: Digest::of(request), parts: parts(), expect: None };
         let mut facts = Facts {
             output: "out/a.md",
             record: Some(&own),
@@ -313,6 +336,8 @@ mod tests {
         check(Some("y"), "r", |_, _| (), State::Edited);
         check(None, "r", |_, _| (), State::Missing);
         check(Some("y"), "r", |_, record| record.accepted = Some(TextId::of("y")), State::Fresh);
+        // Accepted by another measure is not accepted.
+        check(Some("x"), "r", |_, record| record.expect = Some(Digest::of("e")), State::Stale);
     }
 
     #[test]
@@ -355,11 +380,12 @@ mod tests {
     fn a_failure_counts_for_its_own_request_only() {
         let failure = |request: &str| Failure {
             request: Some(Digest::of(request)),
+            expect: None,
             message: "no".into(),
             conflict: None,
         };
         let (own, other) = (failure("q"), failure("z"));
-        let today = Today { request: Digest::of("q"), parts: parts() };
+        let today = Today { request: Digest::of("q"), parts: parts(), expect: None };
         let record = record();
         for (failure, expected) in [(&own, State::Failed), (&other, State::Stale)] {
             let facts = Facts {

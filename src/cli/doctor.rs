@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Done, Env};
 use crate::disk::{Trust, Usage, variable};
 use crate::show;
-use crate::spec::{ProviderApi, TokenizerName};
+use crate::spec::TokenizerName;
 
 /// Say what this meu and this project are, and what they lack. No network
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) fn doctor(env: &Env, _: Arguments) -> Done {
         .providers
         .values()
         .map(|provider| {
-            let key = (provider.api == ProviderApi::OpenAi)
+            let key = (provider.api.is_http() && provider.key_command.is_empty())
                 .then(|| variable(&provider.api_key_env).is_some_and(|key| !key.is_empty()));
             let factors: serde_json::Map<String, serde_json::Value> = TokenizerName::ALL
                 .into_iter()

@@ -133,6 +133,7 @@ impl Env {
     /// The project around that folder. Its warnings are told.
     fn load(&self) -> Result<Workspace, Error> {
         let workspace = disk::load(&disk::find_project(&self.folder()?)?)?;
+        crate::show::redact_with(&workspace.redactor);
         for warning in &workspace.warnings {
             if warning.severity == Severity::Warning {
                 self.shell.diagnostic(warning);

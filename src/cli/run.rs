@@ -9,12 +9,12 @@ use super::{Done, Env, select};
 use crate::context::Trouble;
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Cache, Trust, Usage, Workspace};
-use crate::graph::Ix;
+use crate::graph::{Graph, Ix};
 use crate::model::Refusal;
 use crate::plan::{State, Verdict};
-use crate::provider::Providers;
+use crate::provider::{Limits, Providers, Spent, end_programs, worst};
 use crate::request::{Scene, build};
-use crate::run::{Limits, Options, Survey};
+use crate::run::{Options, Survey};
 use crate::show::{self, Reporter, plain};
 use crate::spec::{Order, ProviderApi, Runner};
 
@@ -84,7 +84,7 @@ fn amount(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
-    disk::on_interrupt();
+    disk::on_interrupt(end_programs);
     let (_hold, mut workspace) = match arguments.dry_run {
         true => (None, env.load()?),
         false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
@@ -115,10 +115,11 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
         refused: Default::default(),
     };
-    let providers = Arc::new(Providers::new(&graph.config));
+    let providers =
+        Arc::new(Providers::new(&graph.config, workspace.redactor.clone(), workspace.store.root()));
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
     if arguments.dry_run {
-        return dry_run(env, &workspace, &providers, &options, chosen);
+        return dry_run(env, &workspace, &options, chosen);
     }
     for ix in options.force.iter().filter(|ix| !chosen[ix.0]) {
         env.shell.note(&format!("{} is not in this run, so it is not forced", plain(graph.node(*ix).id())));
@@ -127,7 +128,10 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
 
     if !options.frozen {
         let embedders = providers.clone();
-        let capped = options.limits.cost.is_some() || options.limits.tokens.is_some();
+        let capped = options.limits.any();
+        let redactor = workspace.redactor.clone();
+        let refuse = graph.config.redact.refuse;
+        let shell = env.shell;
         workspace.shelf.embed_with(move |embed, texts| {
             // A cap must never be passed, and what a call for vectors takes is not reserved.
             if capped {
@@ -135,6 +139,20 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
                     format!("vectors by `{}` are missing, and under a cap none are asked for", embed.model),
                     "run once without --max-cost and --max-tokens; vectors are kept",
                 ));
+            }
+            if let Some(secret) = texts.iter().find_map(|text| redactor.secrets(text).pop()) {
+                let what = format!(
+                    "a passage that `{}` is to make vectors of holds {}",
+                    embed.model, secret.looks_like
+                );
+                if refuse {
+                    let help = "take it out of there, or out of `retrieve.documents`";
+                    return Err(Trouble::new(
+                        format!("{what}, and `secrets = \"refuse\"` lets none out"),
+                        help,
+                    ));
+                }
+                shell.note(&format!("warning: {}", plain(&what)));
             }
             let refused = |refusal: Refusal| Trouble { message: refusal.message, help: refusal.help };
             embedders.embed(&embed.provider, &embed.model, texts).map_err(refused)
@@ -175,8 +193,9 @@ fn refuse_early(
     let is_model = |ix: Ix| graph.node(ix).task.run == Runner::Model;
     let could: Vec<Ix> = graph.nodes().map(|(ix, _)| ix).filter(|ix| chosen[ix.0] && asks(*ix)).collect();
     for ix in could.iter().copied().filter(|ix| options.limits.cost.is_some() && is_model(*ix)) {
-        let name = &graph.node(ix).model.provider;
-        if providers.price(name).is_none() {
+        if let Some(name) =
+            graph.providers(ix).find(|provider| provider.price.is_none()).map(|provider| &provider.name)
+        {
             return Err(Error::invalid(format!(
                 "--max-cost needs a price, and the provider `{name}` has none"
             ))
@@ -212,13 +231,29 @@ fn refuse_early(
     Ok(could.into_iter().filter_map(|ix| Some((ix, refused(ix)?))).collect())
 }
 
-fn dry_run(
-    env: &Env,
-    workspace: &Workspace,
-    providers: &Providers,
-    options: &Options,
-    chosen: Vec<bool>,
-) -> Done {
+/// The most that a task can cost: the dearest of its providers, every answer sent back as often as may
+/// be, each time with the answer in the request.
+fn worst_cost(graph: &Graph, ix: Ix, usage: &Usage, tokens: u64, messages: usize) -> Option<f64> {
+    let node = graph.node(ix);
+    let most = node.model.max_output_tokens as u64;
+    let repairs = node.task.expect.as_ref().map_or(0, |expect| expect.repairs as u64);
+    let mut all: Option<f64> = Some(0.0);
+    for provider in graph.providers(ix) {
+        let factor = usage.factor(&provider.name, node.policy.tokenizer);
+        let calls = (0..=repairs).map(|nth| {
+            let tokens = usage.worst(&provider.name, node.policy.tokenizer, tokens) + nth * (most + REPAIR);
+            worst(provider, tokens, messages + 2 * nth as usize, factor.is_some(), most)
+        });
+        let cost = calls.fold(Spent::nothing(), Spent::and).cost;
+        all = all.zip(cost).map(|(all, one)| all.max(one));
+    }
+    all
+}
+
+/// Tokens of the words around what is wrong with an answer, about.
+const REPAIR: u64 = 300;
+
+fn dry_run(env: &Env, workspace: &Workspace, options: &Options, chosen: Vec<bool>) -> Done {
     let graph = &workspace.graph;
     let verdicts = Survey::with_options(workspace, chosen, &options.force, &options.assume_fresh);
     let scene = Scene { graph, templates: &workspace.templates };
@@ -250,15 +285,11 @@ fn dry_run(
                 .flat_map(|built| &built.request.messages)
                 .map(|message| count(&message.content))
                 .sum();
-            let tokens_in = usage.worst(&node.model.provider, node.policy.tokenizer, tokens_in);
-            let cost = match providers.price(&node.model.provider) {
-                _ if !is_model || cached => Some(0.0),
-                Some(price) => Some(
-                    (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output)
-                        / 1e6,
-                ),
-                None => None,
+            let cost = match &request {
+                None => Some(0.0),
+                Some(built) => worst_cost(graph, *ix, &usage, tokens_in, built.request.messages.len()),
             };
+            let tokens_in = usage.worst(&node.model.provider, node.policy.tokenizer, tokens_in);
             tasks.push((node.id().to_owned(), verdict.reasons.clone(), tokens_in, cost));
         }
     }

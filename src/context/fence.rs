@@ -108,6 +108,14 @@ pub fn parse_fenced(request: &str) -> Vec<Fenced<'_>> {
     items
 }
 
+/// How many bytes at the beginning of a request's text are the same for all tasks of a project: up to the
+/// end of the item `index`, if that is what it begins with.
+pub fn stable_prefix(request: &str) -> usize {
+    let Some(head) = request.find("<item source=\"index\"").filter(|at| *at < 64) else { return 0 };
+    let end = "\n</item>\n";
+    request[head..].find(end).map_or(0, |at| head + at + end.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +135,16 @@ mod tests {
             assert!(!block[5..block.len() - 9].contains(forged), "{forged}");
         }
         assert_eq!(safe("a < b, <b>items</b>, <iteration>"), "a < b, <b>items</b>, <iteration>");
+    }
+
+    #[test]
+    fn the_index_is_what_requests_have_in_common() {
+        let index = fenced(&ItemRef::whole(Subject::Index), Tier::Index, Form::Full, "Style.");
+        let item = fenced(&task("a"), Tier::Requires, Form::Full, "x");
+        let request = format!("# Context\n\n{index}{item}\n# Task: T\n");
+        assert_eq!(&request[stable_prefix(&request)..], format!("{item}\n# Task: T\n"));
+        assert_eq!(stable_prefix(&format!("# Context\n\n{item}{index}")), 0);
+        assert_eq!(stable_prefix("# Task: T\n"), 0);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, TextId};
 use crate::request::{Assembled, PartItem, Request};
+use crate::text::Redactor;
 
 use super::Store;
 use super::write::fail_point;
@@ -128,9 +129,10 @@ impl Cache<'_> {
         Some((stored, text))
     }
 
-    /// Keeps a request as it is sent, with its items.
-    pub fn put_request(&self, digest: Digest, request: &Request, items: &[SentItem]) {
-        let sent = serde_json::json!({"request": request, "items": items});
+    /// Keeps a request as it is sent, with its items; but for what is never stored.
+    pub fn put_request(&self, digest: Digest, request: &Request, items: &[SentItem], redactor: &Redactor) {
+        let mut sent = serde_json::json!({"request": request, "items": items});
+        redactor.clean_json(&mut sent);
         let _ = self.put("requests", digest, &serde_json::to_vec(&sent).unwrap_or_default());
     }
 
@@ -156,7 +158,12 @@ impl Cache<'_> {
     }
 }
 
-/// Writes a file for a program to read; it is swept away with the next run.
+/// Removes a file that a program has read.
+pub fn remove_scratch(path: &std::path::Path) {
+    let _ = fs::remove_file(path);
+}
+
+/// Writes a file for a program to read; what a crash leaves of it is swept away with the next run.
 pub fn write_scratch(path: &std::path::Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     fs::write(path, text)

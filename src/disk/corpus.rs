@@ -27,3 +27,8 @@ pub(super) fn save(store: &Store, corpus: &mut Corpus) {
     // It saves work only, so a failure is nobody's trouble.
     drop(store.write_meu("corpus", &bytes, Durability::Grouped));
 }
+
+/// Removes it.
+pub(super) fn forget(store: &Store) {
+    let _ = std::fs::remove_file(store.meu().join("corpus"));
+}

@@ -11,10 +11,12 @@ use crate::context::{Shelf, check_prompts};
 use crate::diag::{Diagnostic, Error, Severity, Sink, Source};
 use crate::graph::{self, Graph};
 use crate::lock::{Lock, Newer};
+use crate::model::Schema;
 use crate::path::{RelPath, nfc};
 use crate::plan::Failure;
 use crate::request::Templates;
 use crate::spec::{Config, Project, Vars, parse_config, parse_tasks};
+use crate::text::Redactor;
 
 use super::{DiskShelf, Replay, Store, read_failures, replay};
 
@@ -35,6 +37,8 @@ pub struct Workspace {
     pub replay: Replay,
     /// The failures of the last tries.
     pub failures: BTreeMap<String, Failure>,
+    /// What is never stored or shown.
+    pub redactor: Redactor,
     /// Documents and outputs.
     pub shelf: DiskShelf,
     /// What is odd but stops nothing.
@@ -176,6 +180,11 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     };
     let shelf = DiskShelf::new(store.clone(), index, disowned, made);
     check_prompts(&graph, &shelf, &sink);
+    check_schemas(&graph, &shelf, &sink);
+    if !graph.config.redact.patterns.is_empty() {
+        // It would hold the words of what is never stored.
+        shelf.keep_no_corpus();
+    }
     check_globbed(&graph, &shelf, &sink);
     if let Err(error) = shelf.digest(&graph.config.index) {
         sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
@@ -189,6 +198,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let mut workspace = Workspace {
         replay: replay(&store),
         failures: read_failures(&store),
+        redactor: Redactor::new(&graph.config.redact.patterns),
         store,
         graph,
         templates,
@@ -388,6 +398,28 @@ fn walk_documents(store: &Store, bases: &[String], sink: &Sink) -> Vec<RelPath> 
 }
 
 /// A document that only a glob brought in and that gives no text is left out, with a word about it.
+/// Schemas that outputs must fit are there, and are schemas.
+fn check_schemas(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
+    let mut known: BTreeMap<&RelPath, Option<String>> = BTreeMap::new();
+    for (_, node) in graph.nodes() {
+        let Some(schema) = node.task.expect.as_ref().and_then(|expect| expect.schema.as_ref()) else {
+            continue;
+        };
+        let wrong = known.entry(&schema.value).or_insert_with(|| match shelf.text(&schema.value) {
+            Ok(Some(text)) => Schema::parse(&text).err(),
+            Ok(None) => Some("it is not there".into()),
+            Err(error) => Some(error.to_string()),
+        });
+        if let Some(wrong) = wrong {
+            sink.push(
+                Diagnostic::error(format!("the schema `{}` cannot be used: {wrong}", schema.value))
+                    .at(schema.place())
+                    .help("name a file of the project that holds a JSON Schema"),
+            );
+        }
+    }
+}
+
 fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     let mut told = std::collections::BTreeSet::new();
     let mut lists = std::collections::BTreeSet::new();

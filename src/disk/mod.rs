@@ -21,7 +21,7 @@ mod trust;
 mod usage;
 mod write;
 
-pub use cache::{Cache, SentItem, Stored, sent_items, write_scratch};
+pub use cache::{Cache, SentItem, Stored, remove_scratch, sent_items, write_scratch};
 pub use clock::{Moment, now, run_name};
 use git::is_tracked;
 pub use git::{blob, changed_since, difftool, who};

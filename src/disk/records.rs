@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::event::Event;
 use crate::plan::Failure;
+use crate::text::Redactor;
 
 use super::{Durability, Store, now};
 
@@ -17,13 +18,14 @@ use super::{Durability, Store, now};
 pub struct RunLog<'a> {
     store: &'a Store,
     name: String,
+    redactor: Redactor,
     file: Option<File>,
 }
 
 impl<'a> RunLog<'a> {
     /// The record of a run of this name.
-    pub fn new(store: &'a Store, name: &str) -> Self {
-        RunLog { store, name: name.to_owned(), file: None }
+    pub fn new(store: &'a Store, name: &str, redactor: Redactor) -> Self {
+        RunLog { store, name: name.to_owned(), redactor, file: None }
     }
 
     /// Adds an event with its time. Records tell; they stop no run.
@@ -39,6 +41,7 @@ impl<'a> RunLog<'a> {
             self.file = Some(File::options().append(true).create(true).open(path)?);
         }
         let mut value = serde_json::to_value(event)?;
+        self.redactor.clean_json(&mut value);
         value["at"] = json!(now());
         match &mut self.file {
             Some(file) => writeln!(file, "{value}"),

@@ -1,7 +1,7 @@
 //! The shelf on disk: texts by path, read once a process and only where the stat cache does not know
 //! them.
 
-use std::cell::{OnceCell, RefCell, RefMut};
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
@@ -37,6 +37,8 @@ pub struct DiskShelf {
     inner: RefCell<Inner>,
     /// Terms of texts, for searches; read when somebody searches.
     corpus: RefCell<Option<Corpus>>,
+    /// Whether they are kept on disk.
+    keeps_corpus: Cell<bool>,
     embedder: OnceCell<Embedder>,
     /// Digests over many texts, by the address of their sorted list; the list is kept, so that the address stays its.
     lists: RefCell<HashMap<usize, (PathList, Digest)>>,
@@ -77,6 +79,7 @@ impl DiskShelf {
             made,
             inner: RefCell::new(Inner { state, seen: HashMap::new(), texts: HashMap::new(), kept: 0 }),
             corpus: RefCell::default(),
+            keeps_corpus: Cell::new(true),
             embedder: OnceCell::new(),
             lists: RefCell::default(),
         }
@@ -88,9 +91,17 @@ impl DiskShelf {
         let _ = self.embedder.set(Embedder(Box::new(ask)));
     }
 
+    /// Terms of texts are found anew by each process, and never stored.
+    pub fn keep_no_corpus(&self) {
+        self.keeps_corpus.set(false);
+    }
+
     /// Keeps what was learned for the next process.
     pub fn save(&self) {
         self.inner.borrow_mut().state.save(&self.store);
+        if !self.keeps_corpus.get() {
+            return super::corpus::forget(&self.store);
+        }
         if let Some(corpus) = self.corpus.borrow_mut().as_mut().filter(|corpus| corpus.grown()) {
             super::corpus::save(&self.store, corpus);
         }

@@ -30,16 +30,18 @@ impl Trust {
         let mut wants = Vec::new();
         for ix in tasks {
             let node = graph.node(ix);
-            if let Some(provider) = graph.embedder(ix) {
-                wants.extend(of_provider(provider, store));
+            let mut runs = |verb: &str, argv: &[String]| {
+                wants.push((format!("task {} {verb} {}", node.id(), shown(argv)), content(argv, store)));
+            };
+            if let Runner::Program(argv) = &node.task.run {
+                runs("runs", argv);
             }
-            match (&node.task.run, graph.provider(ix)) {
-                (Runner::Program(argv), _) => {
-                    let line = format!("task {} runs {}", node.id(), shown(argv));
-                    wants.push((line, content(argv, store)));
-                }
-                (Runner::Model, Some(provider)) => wants.extend(of_provider(provider, store)),
-                _ => {}
+            if let Some(expect) = node.task.expect.as_ref().filter(|expect| !expect.command.is_empty()) {
+                runs("has its output judged by", &expect.command);
+            }
+            let asked = (node.task.run == Runner::Model).then(|| graph.providers(ix)).into_iter().flatten();
+            for provider in asked.chain(graph.embedder(ix)) {
+                wants.extend(of_provider(provider, store));
             }
         }
         Trust::of(wants)
@@ -48,9 +50,7 @@ impl Trust {
     /// What the whole project would run or send: all its programs, all its providers.
     pub fn whole(graph: &Graph, store: &Store) -> Self {
         let mut trust = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), store);
-        trust
-            .wants
-            .extend(graph.config.providers.values().filter_map(|provider| of_provider(provider, store)));
+        trust.wants.extend(graph.config.providers.values().flat_map(|provider| of_provider(provider, store)));
         Trust::of(trust.wants)
     }
 
@@ -120,23 +120,32 @@ fn key((line, content): &(String, Digest)) -> Digest {
     Framer::new("meu trust v1").field(line).field(content.as_bytes()).finish()
 }
 
-/// What asking a provider would run or send, if that needs a yes.
-fn of_provider(provider: &Provider, store: &Store) -> Option<(String, Digest)> {
-    match provider.api {
-        ProviderApi::Command => {
-            let argv = &provider.command;
-            Some((format!("provider {} runs {}", provider.name, shown(argv)), content(argv, store)))
-        }
-        ProviderApi::OpenAi if !is_usual(&provider.base_url, &provider.api_key_env) => {
-            let line = format!(
-                "provider {} sends requests, and the key in {} if it is set, to {}",
-                provider.name, provider.api_key_env, provider.base_url
-            );
-            let digest = Digest::of(&line);
-            Some((line, digest))
-        }
-        _ => None,
+/// What asking a provider would run and send, as far as that needs a yes.
+fn of_provider(provider: &Provider, store: &Store) -> Vec<(String, Digest)> {
+    let mut wants = Vec::new();
+    if provider.api == ProviderApi::Command {
+        let argv = &provider.command;
+        wants.push((format!("provider {} runs {}", provider.name, shown(argv)), content(argv, store)));
     }
+    if !provider.api.is_http() {
+        return wants;
+    }
+    let argv = &provider.key_command;
+    let key = if argv.is_empty() {
+        format!("the key in {} if it is set", provider.api_key_env)
+    } else {
+        wants.push((
+            format!("provider {} takes its key from {}", provider.name, shown(argv)),
+            content(argv, store),
+        ));
+        format!("the key that {} prints", shown(argv))
+    };
+    if !provider.is_usual() {
+        let line = format!("provider {} sends requests, and {key}, to {}", provider.name, provider.base_url);
+        let digest = Digest::of(&line);
+        wants.push((line, digest));
+    }
+    wants
 }
 
 fn file() -> Option<PathBuf> {
@@ -158,32 +167,4 @@ fn content(argv: &[String], store: &Store) -> Digest {
         framer.maybe(file);
     }
     framer.finish()
-}
-
-/// Whether a key goes where its name says: the api's public address, or this machine.
-fn is_usual(base_url: &str, key: &str) -> bool {
-    let host = base_url.split("://").nth(1).unwrap_or(base_url).split(['/', '?', '#']).next().unwrap_or("");
-    let host = host.rsplit('@').next().unwrap_or(host);
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(""),
-        None => host.split(':').next().unwrap_or(""),
-    };
-    let loopback = matches!(name, "localhost" | "127.0.0.1" | "::1");
-    loopback || (base_url.starts_with("https://api.openai.com/") && key == "OPENAI_API_KEY")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_usual_addresses_get_keys_unasked() {
-        assert!(is_usual("https://api.openai.com/v1", "OPENAI_API_KEY"));
-        assert!(is_usual("http://127.0.0.1:8080/v1", "X"));
-        assert!(is_usual("http://[::1]:8080/v1", "X"));
-        assert!(!is_usual("https://api.openai.com/v1", "AWS_SECRET"));
-        assert!(!is_usual("https://api.openai.com.evil.example/v1", "OPENAI_API_KEY"));
-        assert!(!is_usual("http://localhost@evil.example/v1", "X"));
-        assert!(!is_usual("http://127.0.0.1.evil.example", "X"));
-    }
 }

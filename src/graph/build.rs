@@ -8,7 +8,7 @@ use super::{Dep, Graph, Input, Ix, Node, Target, order};
 use crate::diag::{Diagnostic, Sink, did_you_mean};
 use crate::path::RelPath;
 use crate::spec::{At, Config, ItemRef, LinkKind, Policy, Project, RetrieveFrom, Subject, Task, Vars};
-use crate::spec::{ProviderApi, reserved_place, split_heading};
+use crate::spec::{ModelSettings, ProviderApi, reserved_place, split_heading};
 
 /// Builds the graph of a project.
 ///
@@ -41,7 +41,7 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
             sink,
         };
         let model = task.model.over(&project.config.model);
-        check_provider(task, &model.provider, &project.config, sink);
+        check_provider(task, &model, &project.config, sink);
         let policy = task.policy.over(&project.config.policy);
         nodes.push(Node {
             output: outputs[at].clone(),
@@ -230,8 +230,18 @@ fn outputs(config: &Config, tasks: &[Arc<Task>], duplicates: &[Option<Ix>], sink
     outputs
 }
 
-fn check_provider(task: &Task, provider: &str, config: &Config, sink: &Sink) {
-    if config.providers.contains_key(provider) {
+fn check_provider(task: &Task, model: &ModelSettings, config: &Config, sink: &Sink) {
+    let provider = &*model.provider;
+    if let Some(known) = config.providers.get(provider) {
+        if known.api.is_http() && known.model_for(&model.name).is_empty() {
+            let place = task.model.provider.as_ref().or(config.provider_place.as_ref()).map(At::place);
+            let mut diagnostic = Diagnostic::error(format!(
+                "no model is named for the provider `{provider}`"
+            ))
+            .help(format!("add `name = \"…\"` to `[model]`, or `model = \"…\"` to `[providers.{provider}]`"));
+            diagnostic.place = place.or_else(|| known.declared.as_ref().map(At::place));
+            sink.push(diagnostic);
+        }
         return;
     }
     let place = task.model.provider.as_ref().or(config.provider_place.as_ref()).map(At::place);

@@ -149,6 +149,11 @@ impl Node {
         });
         self.inputs.iter().chain(named)
     }
+
+    /// The schema that its output must fit.
+    pub fn schema(&self) -> Option<&RelPath> {
+        self.task.expect.as_ref()?.schema.as_ref().map(|schema| &schema.value)
+    }
 }
 
 /// All tasks of a project with their links resolved, free of circles of `requires`.
@@ -208,6 +213,13 @@ impl Graph {
     /// The provider that a task's model names.
     pub fn provider(&self, ix: Ix) -> Option<&Provider> {
         self.config.providers.get(&self.node(ix).model.provider)
+    }
+
+    /// The provider of a task and those that stand in for it, in the order in which they are asked.
+    pub fn providers(&self, ix: Ix) -> impl Iterator<Item = &Provider> {
+        let first = self.provider(ix);
+        let others = first.into_iter().flat_map(|provider| &provider.fallback);
+        first.into_iter().chain(others.filter_map(|other| self.config.providers.get(&other.value)))
     }
 
     /// The provider that makes vectors for a task's search, if one does.

@@ -118,6 +118,7 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
                 let node = graph.node(ix);
                 changed.contains(&node.task.id.source.path)
                     || node.documents().any(|doc| changed.contains(doc.path.as_str()))
+                    || node.schema().is_some_and(|path| changed.contains(path.as_str()))
                     || node.searched.iter().any(|path| changed.contains(path.as_str()))
             }))
         }
@@ -149,6 +150,7 @@ fn some<'a>(
 fn reads(graph: &Graph, ix: Ix, is: &dyn Fn(&str) -> bool) -> bool {
     let node = graph.node(ix);
     node.documents().any(|doc| is(doc.path.as_str()))
+        || node.schema().is_some_and(|path| is(path.as_str()))
         || node.searched.iter().any(|path| is(path.as_str()))
         || graph.ordering(ix).any(|other| is(graph.node(other).output.as_str()))
 }

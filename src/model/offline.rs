@@ -17,10 +17,10 @@ use super::{Answer, Model, Refusal};
 pub struct Offline;
 
 impl Model for Offline {
-    fn ask(&self, request: &Request) -> Result<Answer, Refusal> {
-        let user = request.messages.iter().rfind(|message| message.role == "user");
+    fn ask(&self, request: &Request, _: &dyn Fn(usize)) -> Result<Answer, Refusal> {
+        let user = request.messages.iter().find(|message| message.role == "user");
         let text = draft(user.map_or("", |message| &message.content), limit(request));
-        Ok(Answer { text, tokens_in: None, tokens_out: None, model: "offline".into(), ms: 0 })
+        Ok(Answer { text, model: "offline".into(), ..Answer::default() })
     }
 }
 

@@ -1,123 +1,417 @@
-//! Whatever answers from outside: HTTP APIs and programs, each behind [`Model`].
+//! Whatever answers from outside: HTTP APIs and programs, each behind [`Model`]. What they have in
+//! common is here: keys, limits, retries, stand-ins, money.
 //!
-//! A door (◇). Keys are read here, from the environment, and go nowhere but into a request's head.
+//! A door (◇). Keys are read here and go nowhere but into a request's head.
 
 // A door: what .clippy.toml forbids elsewhere is this room's work.
 #![allow(clippy::disallowed_methods)]
 
 #[cfg(feature = "http")]
+mod anthropic;
+mod gate;
+#[cfg(feature = "http")]
+mod http;
+mod key;
+mod money;
+#[cfg(feature = "http")]
+mod ollama;
+#[cfg(feature = "http")]
 mod openai;
 mod program;
+#[cfg(feature = "http")]
+mod stream;
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
-pub use program::run_program;
+pub use money::{Limits, Purse, Spent, cost, worst};
+pub use program::{end_programs, judged_by, run_program};
 
 use crate::diag::Error;
-use crate::model::{Answer, Model, Offline, Refusal};
+use crate::disk::interrupted;
+use crate::model::{Answer, Cause, Charge, Model, Offline, Refusal, Tokens};
 use crate::request::Request;
-use crate::spec::{Config, Price, Provider, ProviderApi};
+use crate::spec::{Config, Provider, ProviderApi, TokenizerName};
+use crate::text::{Redactor, count};
+use gate::{Gate, Pass, Width};
 
 /// The providers of a project.
+#[derive(Debug)]
 pub struct Providers {
-    known: HashMap<String, Gate>,
+    known: HashMap<String, Member>,
+    redactor: Redactor,
+    folder: PathBuf,
 }
 
-/// A provider, and how many calls it may have under way.
-struct Gate {
+/// A provider, its gate, and its key once somebody needed it.
+#[derive(Debug)]
+struct Member {
     provider: Provider,
-    free: Mutex<usize>,
-    freed: Condvar,
+    gate: Gate,
+    key: OnceLock<Result<Option<String>, Refusal>>,
+}
+
+/// What is asked of a provider, and what it may take.
+pub struct Call<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// Its tokens, as they are counted here.
+    pub tokens: u64,
+    /// How many times as many the provider has counted so far, if that is known.
+    pub factor: Option<f64>,
+    /// By which tokens are counted, where a provider does not.
+    pub tokenizer: TokenizerName,
+    /// What the run may spend.
+    pub purse: &'a Purse,
+    /// Who is told how it goes.
+    pub hear: &'a dyn Fn(Heard),
+}
+
+/// How a call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// So many bytes of the answer are here.
+    Bytes(usize),
+    /// Something for those who want to know more.
+    Detail(String),
+}
+
+/// One provider that was asked for one request, with all retries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tried {
+    /// The provider's name.
+    pub provider: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// What came of it.
+    pub answer: Result<Answer, Refusal>,
+    /// What it took, but for calls of unknown outcome.
+    pub spent: Spent,
+    /// How many of its calls have an unknown outcome.
+    pub unknown: usize,
+    /// What those took at their worst.
+    pub at_worst: Spent,
+    /// Calls after the first.
+    pub retries: usize,
+    /// Milliseconds, pauses included.
+    pub ms: u64,
 }
 
 impl Providers {
-    /// The providers that a configuration declares, and the built-in ones.
-    pub fn new(config: &Config) -> Self {
-        let gates = config.providers.values().map(|provider| {
-            let gate = Gate {
-                free: Mutex::new(provider.concurrency.max(1)),
-                freed: Condvar::new(),
-                provider: provider.clone(),
-            };
-            (provider.name.clone(), gate)
+    /// The providers that a configuration declares, and the built-in ones. Programs run in `folder`.
+    pub fn new(config: &Config, redactor: Redactor, folder: &Path) -> Self {
+        let members = config.providers.values().map(|provider| {
+            let gate = Gate::new(Width {
+                concurrency: provider.concurrency,
+                requests: provider.requests_per_minute,
+                tokens: provider.tokens_per_minute,
+            });
+            (provider.name.clone(), Member { provider: provider.clone(), gate, key: OnceLock::new() })
         });
-        Providers { known: gates.collect() }
+        Providers { known: members.collect(), redactor, folder: folder.to_owned() }
+    }
+
+    /// A provider and those that stand in for it, in the order in which they are asked.
+    pub fn chain(&self, name: &str) -> impl Iterator<Item = &Provider> {
+        self.members(name).map(|member| &member.provider)
+    }
+
+    fn members(&self, name: &str) -> impl Iterator<Item = &Member> {
+        let first = self.known.get(name);
+        let others = first.into_iter().flat_map(|member| &member.provider.fallback);
+        first.into_iter().chain(others.filter_map(|other| self.known.get(&other.value)))
+    }
+
+    fn key<'m>(&self, member: &'m Member) -> Result<Option<&'m str>, Refusal> {
+        let read = || {
+            let key = key::read(&member.provider, &self.folder)?;
+            if let Some(key) = &key {
+                self.redactor.learn_key(key);
+            }
+            Ok(key)
+        };
+        member.key.get_or_init(read).as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// What is missing before a provider can be asked at all; found out before any call.
     pub fn check(&self, name: &str) -> Result<(), Error> {
-        let Some(gate) = self.known.get(name) else { return Ok(()) };
-        match gate.provider.api {
-            ProviderApi::Offline | ProviderApi::Command => Ok(()),
-            #[cfg(feature = "http")]
-            ProviderApi::OpenAi => openai::check(&gate.provider),
-            #[cfg(not(feature = "http"))]
-            ProviderApi::OpenAi => Err(Error::invalid(format!(
-                "the provider `{name}` needs HTTP, which this meu is built without"
-            ))
-            .help("install meu with its default features")),
+        for member in self.members(name).filter(|member| member.provider.api.is_http()) {
+            if cfg!(not(feature = "http")) {
+                let message = format!("the provider `{name}` needs HTTP, which this meu is built without");
+                return Err(Error::invalid(message).help("install meu with its default features"));
+            }
+            self.key(member)
+                .map_err(|refusal| Error::invalid(refusal.message).help(refusal.help.unwrap_or_default()))?;
         }
-    }
-
-    /// The price of a provider, if it is known.
-    pub fn price(&self, name: &str) -> Option<Price> {
-        self.known.get(name).and_then(|gate| gate.provider.price)
+        Ok(())
     }
 
     /// The vectors that a model makes of some texts, one for each.
     pub fn embed(&self, name: &str, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
-        match self.known.get(name).map(|gate| &gate.provider) {
-            #[cfg(feature = "http")]
-            Some(provider) if provider.api == ProviderApi::OpenAi => {
-                openai::OpenAi(provider).embed(model, texts)
+        let member = self.known.get(name).filter(|member| member.provider.api == ProviderApi::OpenAi);
+        let Some(member) = member else {
+            let message = format!("the provider `{name}` gives no embeddings");
+            return Err(Refusal::new(Cause::Wrong, message, "take one with `api = \"openai\"`"));
+        };
+        let tokens: u64 = texts.iter().map(|text| text.len() as u64 / 3).sum();
+        let purse = Purse::new(Limits::default());
+        let worst = Spent { input: tokens, ..Spent::nothing() };
+        let mut log = Log::default();
+        self.with_retries(member, worst, &purse, &|_| (), &mut log, &mut || {
+            self.vectors(member, model, texts).map(|vectors| (vectors, None))
+        })
+    }
+
+    #[cfg(feature = "http")]
+    fn vectors(&self, member: &Member, model: &str, texts: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
+        openai::embed(&self.http(member, &openai::OpenAi)?, model, texts)
+    }
+
+    #[cfg(not(feature = "http"))]
+    fn vectors(&self, _: &Member, _: &str, _: &[String]) -> Result<Vec<Vec<f32>>, Refusal> {
+        Err(without_http())
+    }
+
+    /// Asks a provider, and those that stand in for it while they are down or out of quota. One entry for
+    /// each that was asked; the last one has what came of it.
+    pub fn ask(&self, name: &str, call: &Call<'_>) -> Vec<Tried> {
+        let mut all = Vec::new();
+        for (nth, member) in self.members(name).enumerate() {
+            let stands_in = (nth > 0 && !member.provider.model.is_empty())
+                .then(|| Request { model: member.provider.model.clone(), ..call.request.clone() });
+            let tried = self.ask_one(member, stands_in.as_ref().unwrap_or(call.request), call);
+            let goes_on = tried
+                .answer
+                .as_ref()
+                .is_err_and(|refusal| matches!(refusal.cause, Cause::Down | Cause::Limited | Cause::Quota));
+            all.push(tried);
+            if !goes_on {
+                break;
             }
-            _ => {
-                let _ = (model, texts);
-                Err(Refusal::new(
-                    format!("the provider `{name}` gives no embeddings"),
-                    "take one with `api = \"openai\"`, and a meu that is built with HTTP",
-                ))
+        }
+        if all.is_empty() {
+            let refusal =
+                Refusal::new(Cause::Wrong, format!("no provider `{name}`"), "declare it in meu.toml");
+            all.push(Tried::not_asked(name, refusal));
+        }
+        all
+    }
+
+    fn ask_one(&self, member: &Member, request: &Request, call: &Call<'_>) -> Tried {
+        let began = Instant::now();
+        let provider = &member.provider;
+        let most = request.number("max_output_tokens").and_then(|value| value.as_u64()).unwrap_or_default();
+        let input = match call.factor.filter(|factor| *factor > 1.0) {
+            Some(factor) => (call.tokens as f64 * factor).ceil() as u64,
+            None => call.tokens,
+        };
+        let worst = worst(provider, input, request.messages.len(), call.factor.is_some(), most);
+        let mut log = Log::default();
+        let heard = |bytes: usize| (call.hear)(Heard::Bytes(bytes));
+        let answer = self.with_retries(member, worst, call.purse, call.hear, &mut log, &mut || {
+            let answer = self.ask_once(member, request, &heard)?;
+            let tokens = Tokens {
+                input: Some(answer.tokens.input.unwrap_or(call.tokens)),
+                output: Some(
+                    answer.tokens.output.unwrap_or_else(|| count(call.tokenizer, &answer.text) as u64),
+                ),
+                ..answer.tokens
+            };
+            Ok((answer, Some(tokens)))
+        });
+        Tried {
+            provider: provider.name.clone(),
+            model: request.model.clone(),
+            answer,
+            spent: log.spent,
+            unknown: log.unknown,
+            at_worst: log.at_worst,
+            retries: log.retries,
+            ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Calls until there is an answer, or none is to be had: with room at the gate, and with the worst case
+    /// of each call set aside before it.
+    fn with_retries<T>(
+        &self,
+        member: &Member,
+        worst: Spent,
+        purse: &Purse,
+        hear: &dyn Fn(Heard),
+        log: &mut Log,
+        once: &mut dyn FnMut() -> Result<(T, Option<Tokens>), Refusal>,
+    ) -> Result<T, Refusal> {
+        let Member { provider, gate, .. } = member;
+        let name = &provider.name;
+        let width = |change: Option<(usize, usize)>| {
+            if let Some((before, after)) = change {
+                hear(Heard::Detail(format!("{name}: {after} calls at once now, {before} before")));
+            }
+        };
+        loop {
+            let pass = gate.enter(worst.input + worst.output)?;
+            let reserved = purse.reserve(worst)?;
+            let answer = once();
+            let tokens = match &answer {
+                Ok((_, tokens)) => tokens.map_or(Charge::Nothing, Charge::Known),
+                Err(refusal) => refusal.charge,
+            };
+            let spent = match tokens {
+                Charge::Nothing => Spent::nothing(),
+                Charge::Unknown => worst,
+                Charge::Known(tokens) => Spent {
+                    input: tokens.input.unwrap_or_default(),
+                    cached: tokens.cached,
+                    output: tokens.output.unwrap_or_default(),
+                    reasoning: tokens.reasoning,
+                    cost: cost(provider.price, tokens),
+                },
+            };
+            if tokens == Charge::Unknown {
+                log.unknown += 1;
+                log.at_worst = log.at_worst.and(spent);
+            } else {
+                log.spent = log.spent.and(spent);
+            }
+            reserved.settle(spent);
+            Pass::used(pass, spent.input + spent.output);
+            let refusal = match answer {
+                Ok((answer, _)) => {
+                    width(gate.went_well());
+                    return Ok(answer);
+                }
+                Err(refusal) => refusal,
+            };
+            match refusal.cause {
+                Cause::Quota | Cause::Key => gate.close(&refusal),
+                Cause::Limited => width(gate.limited()),
+                _ => {}
+            }
+            let pause = match refusal.pause {
+                // Who asks for longer than a call may take will not be waited for.
+                Some(pause) if pause > provider.timeout => {
+                    let message = format!("{}; it asks to wait for {} s", refusal.message, pause.as_secs());
+                    return Err(Refusal { message, ..refusal });
+                }
+                Some(pause) => {
+                    gate.not_before(pause);
+                    pause
+                }
+                None => gate::backoff(log.retries),
+            };
+            if !matches!(refusal.cause, Cause::Down | Cause::Limited) || refusal.last {
+                return Err(refusal);
+            }
+            if log.retries >= provider.retries {
+                let times = match log.retries {
+                    0 => String::new(),
+                    retries => format!(", {} times", retries + 1),
+                };
+                return Err(Refusal { message: format!("{}{times}", refusal.message), ..refusal });
+            }
+            log.retries += 1;
+            hear(Heard::Detail(format!(
+                "{name}: {}; again in {:.1} s, try {} of {}",
+                refusal.message,
+                pause.as_secs_f64(),
+                log.retries + 1,
+                provider.retries + 1
+            )));
+            if !rest(pause) {
+                return Err(Refusal { cause: Cause::Interrupted, ..refusal });
             }
         }
     }
 
-    /// Asks a provider; waits while it has as many calls under way as it may have.
-    pub fn ask(&self, name: &str, request: &Request, folder: &std::path::Path) -> Result<Answer, Refusal> {
-        let Some(gate) = self.known.get(name) else {
-            return Err(Refusal::new(format!("no provider `{name}`"), "declare it in meu.toml"));
-        };
-        let mut free = gate.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        while *free == 0 {
-            free = gate.freed.wait(free).unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-        *free -= 1;
-        drop(free);
-        let answer = ask(&gate.provider, request, folder);
-        *gate.free.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-        gate.freed.notify_one();
-        answer.and_then(|answer| {
-            if answer.text.trim().is_empty() {
-                return Err(Refusal::new("the answer is empty", "look at the prompt, or try another model"));
+    fn ask_once(&self, member: &Member, request: &Request, heard: &dyn Fn(usize)) -> Result<Answer, Refusal> {
+        let provider = &member.provider;
+        match provider.api {
+            ProviderApi::Offline => Offline.ask(request, heard),
+            ProviderApi::Command => {
+                let timeout = Some(provider.timeout);
+                let text = run_program(&provider.command, &request.text(), &[], &self.folder, timeout)?;
+                if text.trim().is_empty() {
+                    let help = "look at the prompt, or try another model";
+                    return Err(Refusal::new(Cause::Unusable, "the answer is empty", help));
+                }
+                Ok(Answer { text, model: provider.name.clone(), ..Answer::default() })
             }
-            Ok(answer)
+            #[cfg(feature = "http")]
+            ProviderApi::OpenAi => self.http(member, &openai::OpenAi)?.ask(request, heard),
+            #[cfg(feature = "http")]
+            ProviderApi::Anthropic => self.http(member, &anthropic::Anthropic)?.ask(request, heard),
+            #[cfg(feature = "http")]
+            ProviderApi::Ollama => self.http(member, &ollama::Ollama)?.ask(request, heard),
+            #[cfg(not(feature = "http"))]
+            _ => Err(without_http()),
+        }
+    }
+
+    #[cfg(feature = "http")]
+    fn http<'a>(
+        &'a self,
+        member: &'a Member,
+        dialect: &'a dyn http::Dialect,
+    ) -> Result<http::Http<'a>, Refusal> {
+        Ok(http::Http {
+            provider: &member.provider,
+            dialect,
+            key: self.key(member)?,
+            gate: &member.gate,
+            redactor: &self.redactor,
         })
     }
 }
 
-fn ask(provider: &Provider, request: &Request, folder: &std::path::Path) -> Result<Answer, Refusal> {
-    match provider.api {
-        ProviderApi::Offline => Offline.ask(request),
-        ProviderApi::Command => {
-            let text = request.text();
-            run_program(&provider.command, &text, &[], folder, Some(provider.timeout))
-                .map(|answer| Answer { model: provider.name.clone(), ..answer })
+#[cfg(not(feature = "http"))]
+fn without_http() -> Refusal {
+    Refusal::new(Cause::Wrong, "this meu is built without HTTP", "install it with its default features")
+}
+
+impl Tried {
+    /// A try that came to no call.
+    pub fn not_asked(provider: &str, refusal: Refusal) -> Self {
+        Tried {
+            provider: provider.to_owned(),
+            model: String::new(),
+            answer: Err(refusal),
+            spent: Spent::nothing(),
+            unknown: 0,
+            at_worst: Spent::nothing(),
+            retries: 0,
+            ms: 0,
         }
-        #[cfg(feature = "http")]
-        ProviderApi::OpenAi => openai::OpenAi(provider).ask(request),
-        #[cfg(not(feature = "http"))]
-        ProviderApi::OpenAi => {
-            Err(Refusal::new("this meu is built without HTTP", "install it with its default features"))
+    }
+}
+
+/// What the calls of one try came to.
+struct Log {
+    spent: Spent,
+    unknown: usize,
+    at_worst: Spent,
+    retries: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { spent: Spent::nothing(), unknown: 0, at_worst: Spent::nothing(), retries: 0 }
+    }
+}
+
+/// Waits; tells whether it was to the end, and not until a person ended the run.
+fn rest(pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    loop {
+        if interrupted() {
+            return false;
         }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(100)));
     }
 }

@@ -3,7 +3,7 @@
 use crate::context::{Bundle, Form, Gathered, Shelf, Trouble, assemble, gather, recipe, render_prompt};
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
-use crate::spec::{ItemRef, Runner};
+use crate::spec::{ItemRef, Provider, Runner, extra_text};
 
 use super::template::{Scope, Templates};
 use super::{Message, PartItem, Parts, Request, join};
@@ -102,10 +102,12 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
                 })?;
                 let messages = vec![Message { role: "system", content: system }, user(task)];
                 let mut request = Request { messages, ..plain };
-                if *runner == Runner::Model {
-                    request.api = graph.provider(ix).map(|provider| provider.api.word());
-                    request.model = node.model.name.clone();
-                    request.parameters = parameters(node);
+                if *runner == Runner::Model
+                    && let Some(provider) = graph.provider(ix)
+                {
+                    request.api = Some(provider.api.word());
+                    request.model = provider.model_for(&node.model.name).to_owned();
+                    request.parameters = parameters(node, provider);
                 }
                 (request, bundle, items, Some(scene.templates.digest()))
             }
@@ -146,13 +148,15 @@ fn model_part(request: &Request) -> Digest {
     framer.finish()
 }
 
-fn parameters(node: &crate::graph::Node) -> Vec<(&'static str, String)> {
+fn parameters(node: &crate::graph::Node, provider: &Provider) -> Vec<(&'static str, String)> {
     let model = &node.model;
     let mut parameters = vec![
         ("temperature", model.temperature.to_string()),
         ("max_output_tokens", model.max_output_tokens.to_string()),
     ];
-    parameters.extend(model.seed.map(|seed| ("seed", seed.to_string())));
+    let seed = model.seed.filter(|_| provider.api.has_seed());
+    parameters.extend(seed.map(|seed| ("seed", seed.to_string())));
+    parameters.extend(extra_text(&provider.extra).map(|extra| ("extra", extra)));
     parameters
 }
 

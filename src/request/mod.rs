@@ -87,6 +87,11 @@ impl Request {
         texts.join("\n\n")
     }
 
+    /// A parameter's value, where it is a number.
+    pub fn number(&self, name: &str) -> Option<serde_json::Value> {
+        self.parameter(name).and_then(|text| serde_json::from_str(text).ok())
+    }
+
     /// A parameter's value.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())

@@ -15,6 +15,7 @@ pub enum Kind {
     Item,
     Model,
     Template,
+    Expect,
     Output,
     NeverBuilt,
 }
@@ -50,6 +51,11 @@ impl Reason {
         Reason { kind: Kind::NeverBuilt, item: None, change: None, old: None, new: None }
     }
 
+    /// Something else is expected of the output.
+    pub fn expect(old: Option<Digest>, new: Option<Digest>) -> Self {
+        Reason { kind: Kind::Expect, item: None, change: Some(Change::Modified), old, new }
+    }
+
     /// The output is gone or is not the one built.
     pub fn output(path: &str, change: Change, old: Option<Digest>, new: Option<Digest>) -> Self {
         Reason { kind: Kind::Output, item: Some(path.to_owned()), change: Some(change), old, new }
@@ -64,6 +70,7 @@ impl std::fmt::Display for Reason {
             (Kind::Prompt, _) => f.write_str("prompt changed"),
             (Kind::Model, _) => f.write_str("model or its parameters changed"),
             (Kind::Template, _) => f.write_str("template changed"),
+            (Kind::Expect, _) => f.write_str("what is expected of it changed"),
             (Kind::Output, Some(Change::Removed)) => write!(f, "{item} is gone"),
             (Kind::Output, _) => write!(f, "{item} was edited"),
             (Kind::Item, Some(Change::Added)) => write!(f, "{item} is new in its context"),

@@ -1,14 +1,24 @@
 //! Asking: what a worker is given, what it does, what it brings back.
+//!
+//! An answer that is not as the task expects is sent back. Each time it is sent back makes a request of
+//! its own, with its own digest, and its answer is journaled and cached as any other: whatever a run was
+//! cut off at, no answer is paid for twice.
 
+use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
+use crate::diag::Error;
 use crate::digest::Digest;
-use crate::disk::{Cache, Entry, Journal, SentItem, Stored};
+use crate::disk::{Cache, Entry, Journal, Replay, SentItem, Stored};
 use crate::graph::{Graph, Ix};
+use crate::model::{Cause, Schema, faults, repair};
 use crate::plan::Today;
-use crate::provider::{Providers, run_program};
+use crate::provider::{Call, Heard, Providers, Purse, Tried, judged_by, run_program};
 use crate::request::{Reason, Request};
-use crate::text::output_form;
+use crate::spec::{Expect, Runner, TokenizerName};
+use crate::text::{Redactor, count, output_form};
 
 /// A request for a worker.
 pub(super) struct Job {
@@ -18,31 +28,21 @@ pub(super) struct Job {
     pub(super) items: Vec<SentItem>,
     pub(super) provider: String,
     pub(super) reasons: Vec<Reason>,
-    pub(super) reserved: (f64, u64),
-}
-
-/// What a worker brings back.
-pub(super) struct Done {
-    pub(super) job: Job,
-    pub(super) answer: Result<Got, Lost>,
-}
-
-/// An answer, in the journal already.
-pub(super) struct Got {
-    pub(super) stored: Stored,
-    pub(super) text: String,
-    pub(super) ms: u64,
-    /// Whether the provider counted the tokens itself.
-    pub(super) counted: bool,
-    /// Whether the answer is in the cache too.
-    pub(super) kept: bool,
-}
-
-/// Why there is no answer.
-pub(super) struct Lost {
-    pub(super) message: String,
-    /// Whether the next one would be lost as well.
-    pub(super) fatal: bool,
+    /// Its tokens, as they are counted here.
+    pub(super) tokens: u64,
+    /// What the provider counts for one of our tokens, if that is known.
+    pub(super) factor: Option<f64>,
+    pub(super) tokenizer: TokenizerName,
+    /// A schema that the output must fit.
+    pub(super) schema: Option<Arc<Schema>>,
+    /// The text that was built for this very request, should the cache have lost it.
+    pub(super) built: Option<String>,
+    /// Whether stored answers serve.
+    pub(super) read: bool,
+    /// What in the request should perhaps not be sent.
+    pub(super) secrets: Vec<String>,
+    /// Why nobody may be asked, if so.
+    pub(super) refused: Option<Lost>,
 }
 
 impl PartialEq for Job {
@@ -53,58 +53,244 @@ impl PartialEq for Job {
 
 impl Eq for Job {}
 
+/// What a worker says.
+pub(super) enum Word {
+    /// It is about to ask.
+    Asking(Ix, Vec<String>),
+    /// How that goes.
+    Heard(Ix, Heard),
+    /// A provider was asked: the request's digest and our count of its tokens.
+    Tried(Ix, Digest, u64, Box<Tried>),
+    /// It is done.
+    Done(Box<Job>, Result<Got, Lost>),
+}
+
+/// An answer, in the journal already.
+pub(super) struct Got {
+    pub(super) text: String,
+    /// Whether the answer is in the cache too.
+    pub(super) kept: bool,
+    /// Whether somebody was asked for it now.
+    pub(super) asked: bool,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lost {
+    pub(super) message: String,
+    /// What ends the run as a whole.
+    pub(super) error: Option<Error>,
+    /// Whether the next one would be lost as well.
+    pub(super) fatal: bool,
+    /// Whether this says nothing about the task: the next run tries again as if nothing was.
+    pub(super) turned_away: bool,
+    /// Whether a person ended the run.
+    pub(super) interrupted: bool,
+}
+
+impl From<String> for Lost {
+    fn from(message: String) -> Lost {
+        Lost { message, ..Lost::default() }
+    }
+}
+
+/// What a task expects of a text, and all that it takes to look.
+pub(super) struct Measure<'a> {
+    pub(super) expect: &'a Expect,
+    pub(super) schema: Option<&'a Schema>,
+    pub(super) tokenizer: TokenizerName,
+    pub(super) task: &'a str,
+    pub(super) folder: &'a Path,
+    pub(super) redactor: &'a Redactor,
+}
+
+impl Measure<'_> {
+    /// What of a text is not as expected. A program is only asked about what is good so far.
+    pub(super) fn faults(&self, text: &str) -> Result<Vec<String>, Lost> {
+        let mut faults = faults(self.expect, self.schema, self.tokenizer, text);
+        if !self.expect.command.is_empty() && faults.is_empty() {
+            let said = judged_by(&self.expect.command, text, &[("MEU_TASK", self.task)], self.folder)
+                .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
+            faults.extend(said.map(|said| self.redactor.clean(&said).into_owned()));
+        }
+        Ok(faults)
+    }
+}
+
 /// What a worker needs to ask.
+#[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub(super) graph: &'a Graph,
     pub(super) providers: &'a Providers,
+    pub(super) purse: &'a Purse,
+    pub(super) redactor: &'a Redactor,
     pub(super) journal: &'a Journal<'a>,
+    pub(super) replay: &'a Replay,
     pub(super) store_root: &'a Path,
     pub(super) meu: &'a Path,
 }
 
 impl Ask<'_> {
-    /// Asks, and has the answer in the journal before it goes anywhere else.
-    pub(super) fn answer(&self, job: &Job, cache: &Cache<'_>) -> Result<Got, Lost> {
-        let lost = |message: String| Lost { message, fatal: false };
-        let id = self.graph.node(job.ix).id();
-        let answer = if job.request.argv.is_empty() {
-            self.providers.ask(&job.provider, &job.request, self.store_root)
-        } else {
-            let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
-            let json = serde_json::to_string(&job.request).map_err(|error| lost(error.to_string()))?;
-            crate::disk::write_scratch(&file, &json)
-                .map_err(|error| lost(format!("{} cannot be written: {error}", file.display())))?;
-            let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
-            run_program(&job.request.argv, &job.request.text(), &environment, self.store_root, None)
+    /// An answer that is as it should be: a stored one, or one that is asked for. It is in the journal
+    /// before it goes anywhere else.
+    pub(super) fn answer(&self, job: &Job, cache: &Cache<'_>, say: &Sender<Word>) -> Result<Got, Lost> {
+        let task = &self.graph.node(job.ix).task;
+        let mut request = Cow::Borrowed(&job.request);
+        let mut digest = job.today.request;
+        let mut built = job.built.clone();
+        let mut got = Got { text: String::new(), kept: true, asked: false };
+        let repairs = match (&task.expect, &task.run) {
+            (Some(expect), Runner::Model) => expect.repairs,
+            _ => 0,
         };
-        let answer = answer.map_err(|refusal| lost(refusal.to_string()))?;
-        let text = output_form(&answer.text);
-        if text.is_empty() {
-            return Err(lost("the program printed nothing".into()));
+        let mut all = Vec::new();
+        let measure = |expect| Measure {
+            expect,
+            schema: job.schema.as_deref(),
+            tokenizer: job.tokenizer,
+            task: task.id.value.as_str(),
+            folder: self.store_root,
+            redactor: self.redactor,
+        };
+        for number in 0..=repairs {
+            match self.stored(digest, job.read, cache).or(built.take()) {
+                Some(text) => got.text = self.redactor.clean(&text).into_owned(),
+                None => {
+                    if let Some(refused) = &job.refused {
+                        return Err(refused.clone());
+                    }
+                    if !got.asked {
+                        let _ = say.send(Word::Asking(job.ix, job.secrets.clone()));
+                    }
+                    got.asked = true;
+                    cache.put_request(digest, &request, &job.items, self.redactor);
+                    let (text, kept) = self.ask(job, &request, digest, cache, say)?;
+                    got.text = text;
+                    got.kept &= kept;
+                }
+            }
+            let Some(expect) = &task.expect else { return Ok(got) };
+            let faults = measure(expect).faults(&got.text)?;
+            if faults.is_empty() {
+                return Ok(got);
+            }
+            all.push(faults.join("; "));
+            if number < repairs {
+                request = Cow::Owned(repair(&request, &got.text, &faults));
+                digest = request.digest();
+            }
         }
-        let counted = answer.tokens_in.is_some() && answer.tokens_out.is_some();
-        let stored = Stored {
-            text: Digest::of(&text),
-            tokens_in: answer.tokens_in.unwrap_or_default(),
-            tokens_out: answer.tokens_out.unwrap_or_default(),
-            model: answer.model,
+        let times = match all.len() {
+            1 => String::new(),
+            times => format!(", {times} times"),
         };
-        let entry = Entry::Answer {
-            task: id.to_owned(),
-            request: job.today.request,
-            stored: stored.clone(),
-            text: text.clone(),
+        let tries: Vec<String> = match all.as_slice() {
+            [one] => vec![one.clone()],
+            several => {
+                several.iter().enumerate().map(|(at, faults)| format!("{}. {faults}", at + 1)).collect()
+            }
         };
+        let id = self.graph.node(job.ix).id();
+        Err(Lost::from(format!(
+            "the answer is not what the task expects{times}: {} (change the prompt or `[expect]`, or ask afresh with `meu run {id} --force {id}`)",
+            tries.join(" ")
+        )))
+    }
+
+    /// An answer that is there already.
+    fn stored(&self, digest: Digest, read: bool, cache: &Cache<'_>) -> Option<String> {
+        let journaled = self.replay.answers.get(&digest).map(|(_, text)| text.clone());
+        journaled.or_else(|| if read { cache.answer(digest).map(|(_, text)| text) } else { None })
+    }
+
+    /// Asks, and journals. Tells whether the answer is in the cache too.
+    fn ask(
+        &self,
+        job: &Job,
+        request: &Request,
+        digest: Digest,
+        cache: &Cache<'_>,
+        say: &Sender<Word>,
+    ) -> Result<(String, bool), Lost> {
+        let id = self.graph.node(job.ix).id();
+        if !request.argv.is_empty() {
+            let printed = self.run_program(job, request)?;
+            return self.keep(id, digest, &printed, "", (0, 0), cache);
+        }
+        let tokens = match digest == job.today.request {
+            true => job.tokens,
+            false => {
+                request.messages.iter().map(|message| count(job.tokenizer, &message.content) as u64).sum()
+            }
+        };
+        let hear = |heard| drop(say.send(Word::Heard(job.ix, heard)));
+        let call = Call {
+            request,
+            tokens,
+            factor: job.factor,
+            tokenizer: job.tokenizer,
+            purse: self.purse,
+            hear: &hear,
+        };
+        let all = self.providers.ask(&job.provider, &call);
+        let outcome = match all.last().map(|last| (&last.answer, last.spent)) {
+            Some((Ok(answer), spent)) => {
+                self.keep(id, digest, &answer.text, &answer.model, (spent.input, spent.output), cache)
+            }
+            Some((Err(refusal), _)) => Err(Lost {
+                fatal: refusal.cause == Cause::Money,
+                turned_away: matches!(refusal.cause, Cause::Money | Cause::Interrupted),
+                interrupted: refusal.cause == Cause::Interrupted,
+                ..Lost::from(self.redactor.clean(&refusal.to_string()).into_owned())
+            }),
+            None => Err(Lost::from("nobody was asked".to_owned())),
+        };
+        for tried in all {
+            let _ = say.send(Word::Tried(job.ix, digest, tokens, Box::new(tried)));
+        }
+        outcome
+    }
+
+    fn run_program(&self, job: &Job, request: &Request) -> Result<String, Lost> {
+        let id = self.graph.node(job.ix).id();
+        let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
+        let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
+        crate::disk::write_scratch(&file, &json)
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
+        let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
+        let printed = run_program(&request.argv, &request.text(), &environment, self.store_root, None);
+        crate::disk::remove_scratch(&file);
+        let printed = printed.map_err(|refusal| self.redactor.clean(&refusal.to_string()).into_owned())?;
+        if printed.trim().is_empty() {
+            return Err("the program printed nothing".to_owned().into());
+        }
+        Ok(printed)
+    }
+
+    /// Puts an answer into the journal, and into the cache.
+    fn keep(
+        &self,
+        task: &str,
+        request: Digest,
+        text: &str,
+        model: &str,
+        (tokens_in, tokens_out): (u64, u64),
+        cache: &Cache<'_>,
+    ) -> Result<(String, bool), Lost> {
+        let text = output_form(&self.redactor.clean(text));
+        let stored = Stored { text: Digest::of(&text), tokens_in, tokens_out, model: model.to_owned() };
+        let entry =
+            Entry::Answer { task: task.to_owned(), request, stored: stored.clone(), text: text.clone() };
         let journaled = self.journal.add(&entry, true);
-        let kept = cache.put_answer(job.today.request, &stored, &text).is_ok();
+        let kept = cache.put_answer(request, &stored, &text).is_ok();
         match journaled {
             Err(error) if !kept => Err(Lost {
-                message: format!(
-                    "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
-                ),
                 fatal: true,
+                ..Lost::from(format!(
+                    "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
+                ))
             }),
-            _ => Ok(Got { stored, text, ms: answer.ms, counted, kept }),
+            _ => Ok((text, kept)),
         }
     }
 }

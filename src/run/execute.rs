@@ -6,30 +6,20 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::Duration;
 
-use crate::context::Shelf;
 use crate::diag::Error;
-use crate::disk::{Cache, Counted, Durability, Journal, RunLog, Usage, Workspace};
+use crate::disk::{Cache, Durability, Journal, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Sums};
 use crate::graph::{Graph, Ix};
 use crate::plan::Verdict;
-use crate::provider::Providers;
-use crate::request::Request;
-use crate::spec::{Order, Runner};
+use crate::provider::{Limits, Providers, Purse};
+use crate::spec::Order;
 
-use super::ask::{Ask, Done, Job};
+use super::ask::{Ask, Job, Word};
 use super::queue::{Queued, keys};
 use super::settle::Books;
 use super::survey::Survey;
-
-/// What may be spent.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
-    /// In the currency of the prices.
-    pub cost: Option<f64>,
-    /// Tokens sent and answered.
-    pub tokens: Option<u64>,
-}
+use super::task::Paid;
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +77,7 @@ pub fn run(
         failures: workspace.failures.clone(),
     };
     let name = run_name();
-    let mut log = RunLog::new(&workspace.store, &name);
+    let mut log = RunLog::new(&workspace.store, &name, workspace.redactor.clone());
     let mut begun = false;
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let started = Event::RunStarted { run: name.clone(), tasks: total };
@@ -97,7 +87,7 @@ pub fn run(
         if worth_keeping && !std::mem::replace(&mut begun, true) {
             log.add(&started);
         }
-        if begun {
+        if begun && !matches!(event, Event::Progress { .. }) {
             log.add(&event);
         }
         tell(&event);
@@ -105,7 +95,8 @@ pub fn run(
     emit(started.clone());
 
     let (jobs_to, jobs_from) = mpsc::channel::<Job>();
-    let (done_to, done_from) = mpsc::channel::<Done>();
+    let (words_to, words_from) = mpsc::channel::<Word>();
+    let purse = Purse::new(options.limits);
     let jobs_from = Mutex::new(jobs_from);
     let ran = std::thread::scope(|scope| {
         let mut executor = Executor {
@@ -113,6 +104,7 @@ pub fn run(
             graph,
             workspace,
             providers,
+            purse: &purse,
             options,
             books,
             cache,
@@ -123,17 +115,17 @@ pub fn run(
             open: Vec::new(),
             dependants: graph.dependants(),
             in_flight: 0,
-            reserved: (0.0, 0),
+            paid: HashMap::new(),
             workers: 0,
             stop: false,
-            sums: Sums { cost: Some(0.0), ..Sums::default() },
+            sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
             kept,
             refusal: None,
             usage: Usage::load(&workspace.store),
             emit: &mut emit,
         };
-        executor.main_loop(scope, &jobs_to, &jobs_from, &done_to, &done_from)?;
+        executor.main_loop(scope, &jobs_to, &jobs_from, &words_to, &words_from)?;
         drop(jobs_to);
         let interrupted = interrupted();
         let finished = executor.finish(total, interrupted);
@@ -150,6 +142,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) graph: &'a Graph,
     pub(super) workspace: &'a Workspace,
     pub(super) providers: &'a Providers,
+    pub(super) purse: &'a Purse,
     pub(super) options: &'a Options,
     pub(super) books: Books<'a>,
     pub(super) cache: Cache<'a>,
@@ -163,8 +156,8 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) open: Vec<usize>,
     pub(super) dependants: Vec<Vec<Ix>>,
     pub(super) in_flight: usize,
-    /// Cost and tokens of calls under way, at their worst.
-    pub(super) reserved: (f64, u64),
+    /// What the calls of a task took so far.
+    pub(super) paid: HashMap<Ix, Paid>,
     pub(super) workers: usize,
     pub(super) stop: bool,
     pub(super) sums: Sums,
@@ -183,8 +176,8 @@ impl<'a> Executor<'a, '_> {
         scope: &'scope Scope<'scope, '_>,
         jobs_to: &Sender<Job>,
         jobs_from: &'scope Mutex<Receiver<Job>>,
-        done_to: &Sender<Done>,
-        done_from: &Receiver<Done>,
+        words_to: &Sender<Word>,
+        words_from: &Receiver<Word>,
     ) -> Result<(), Error>
     where
         'a: 'scope,
@@ -210,7 +203,7 @@ impl<'a> Executor<'a, '_> {
             while let Some(next) = self.next_ready() {
                 self.take(next);
             }
-            if self.dispatch(scope, jobs_to, jobs_from, done_to) {
+            if self.dispatch(scope, jobs_to, jobs_from, words_to) {
                 continue;
             }
             if self.in_flight == 0 {
@@ -219,8 +212,8 @@ impl<'a> Executor<'a, '_> {
                 }
                 continue;
             }
-            match done_from.recv_timeout(Duration::from_millis(100)) {
-                Ok(done) => self.answered(done),
+            match words_from.recv_timeout(Duration::from_millis(100)) {
+                Ok(word) => self.heard(word),
                 // Time to look whether a person wants it to end.
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("all workers are gone")),
@@ -248,7 +241,7 @@ impl<'a> Executor<'a, '_> {
         scope: &'scope Scope<'scope, '_>,
         jobs_to: &Sender<Job>,
         jobs_from: &'scope Mutex<Receiver<Job>>,
-        done_to: &Sender<Done>,
+        words_to: &Sender<Word>,
     ) -> bool
     where
         'a: 'scope,
@@ -256,35 +249,32 @@ impl<'a> Executor<'a, '_> {
         if self.in_flight >= self.options.jobs.max(1) || self.stopped() {
             return false;
         }
-        let Some(Queued { what: mut job, .. }) = self.waiting.pop() else { return false };
+        let Some(Queued { what: job, .. }) = self.waiting.pop() else { return false };
         if let Err(error) = self.books.journal.open() {
             let message = format!("the journal cannot be written, and without it no answer is safe: {error}");
             self.refuse(job.ix, Error::failed(message).help("make room, then run again"), &job.reasons);
             return false;
         }
-        match self.reserve(&job) {
-            Ok(reserved) => job.reserved = reserved,
-            Err(message) => {
-                self.turn_away(job.ix, message, &job.reasons);
-                self.stop = true;
-                return false;
-            }
-        }
-        (self.emit)(Event::TaskStarted { task: self.graph.node(job.ix).id().to_owned() });
-        self.cache.put_request(job.today.request, &job.request, &job.items);
         if self.workers <= self.in_flight {
             self.workers += 1;
-            let (graph, providers, workspace) = (self.graph, self.providers, self.workspace);
-            let journal = self.books.journal;
-            let store = &*workspace.store;
-            let done_to = done_to.clone();
+            let store = &*self.workspace.store;
+            let ask = Ask {
+                graph: self.graph,
+                providers: self.providers,
+                purse: self.purse,
+                redactor: &self.workspace.redactor,
+                journal: self.books.journal,
+                replay: &self.workspace.replay,
+                store_root: store.root(),
+                meu: store.meu(),
+            };
+            let words_to = words_to.clone();
             scope.spawn(move || {
-                let ask = Ask { graph, providers, journal, store_root: store.root(), meu: store.meu() };
                 loop {
                     let job = jobs_from.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
-                    let answer = ask.answer(&job, &Cache(store));
-                    if done_to.send(Done { job, answer }).is_err() {
+                    let answer = ask.answer(&job, &Cache(store), &words_to);
+                    if words_to.send(Word::Done(Box::new(job), answer)).is_err() {
                         return;
                     }
                 }
@@ -295,54 +285,6 @@ impl<'a> Executor<'a, '_> {
             self.stop = true;
         }
         true
-    }
-
-    /// Reserves a call's worst case; the error says why it may not be made.
-    fn reserve(&mut self, job: &Job) -> Result<(f64, u64), String> {
-        let limits = self.options.limits;
-        let is_model = self.graph.node(job.ix).task.run == Runner::Model;
-        if (limits.cost.is_none() && limits.tokens.is_none()) || !is_model {
-            return Ok((0.0, 0));
-        }
-        let node = self.graph.node(job.ix);
-        let ours = self.tokens_of(job.ix, &job.request);
-        let tokens_in = self.usage.worst(&job.provider, node.policy.tokenizer, ours);
-        let tokens = tokens_in + node.model.max_output_tokens as u64;
-        let price = self.providers.price(&job.provider).unwrap_or_default();
-        let cost =
-            (tokens_in as f64 * price.input + node.model.max_output_tokens as f64 * price.output) / 1e6;
-        let spent = self.sums.cost.unwrap_or_default();
-        if let Some(cap) = limits.cost
-            && spent + self.reserved.0 + cost > cap
-        {
-            return Err(format!(
-                "its call could cost {cost:.4} and {spent:.4} of {cap:.4} are spent, {:.4} under way (raise --max-cost; the next run goes on here)",
-                self.reserved.0
-            ));
-        }
-        let used = self.sums.tokens_in + self.sums.tokens_out;
-        if let Some(cap) = limits.tokens
-            && used + self.reserved.1 + tokens > cap
-        {
-            return Err(format!(
-                "its call could take {tokens} tokens and {used} of {cap} are used (raise --max-tokens; the next run goes on here)"
-            ));
-        }
-        self.reserved.0 += cost;
-        self.reserved.1 += tokens;
-        Ok((cost, tokens))
-    }
-
-    /// What a provider counted for a request, beside what we count.
-    pub(super) fn learn(&mut self, job: &Job, theirs: u64) {
-        let counted = Counted { ours: self.tokens_of(job.ix, &job.request), theirs };
-        self.usage.learn(&job.provider, self.graph.node(job.ix).policy.tokenizer, counted);
-    }
-
-    pub(super) fn tokens_of(&self, ix: Ix, request: &Request) -> u64 {
-        let tokenizer = self.graph.node(ix).policy.tokenizer;
-        let count = |text: &str| self.workspace.shelf.count(tokenizer, text) as u64;
-        request.messages.iter().map(|message| count(&message.content)).sum()
     }
 
     /// A task ended: those below it may be ready now.

@@ -14,11 +14,12 @@ mod merge;
 mod person;
 mod queue;
 mod rename;
+mod secrets;
 mod settle;
 mod survey;
 mod task;
 
-pub use execute::{Limits, Options, Ran, run};
+pub use execute::{Options, Ran, run};
 pub use merge::{Merged, merge};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use rename::{carry_out, edit_tasks};

@@ -109,6 +109,7 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
                 output: node.output.to_string(),
                 request: today.request,
                 parts: today.parts,
+                expect: today.expect,
                 built,
                 accepted,
                 approved,
@@ -251,7 +252,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
 /// A person approves the outputs as they are on disk.
 pub fn approve(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error> {
     let mut lock = workspace.lock.clone();
-    let mut log = RunLog::new(&workspace.store, &run_name());
+    let mut log = RunLog::new(&workspace.store, &run_name(), workspace.redactor.clone());
     let mut lines = Vec::new();
     for ix in tasks.iter().copied() {
         let node = workspace.graph.node(ix);

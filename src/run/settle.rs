@@ -92,9 +92,7 @@ impl Books<'_> {
     pub(super) fn settle(&mut self, ix: Ix, today: &Today, text: &str, durability: Durability) -> Verdict {
         match self.try_settle(ix, today, text, durability) {
             Ok(verdict) => verdict,
-            Err(message) => {
-                self.failed(ix, Failure { request: Some(today.request), message, conflict: None })
-            }
+            Err(message) => self.failed(ix, Failure { message, ..Failure::of(today) }),
         }
     }
 
@@ -128,6 +126,7 @@ impl Books<'_> {
             output: node.output.to_string(),
             request: today.request,
             parts: today.parts.clone(),
+            expect: today.expect,
             built: Some(TextId::of(text)),
             accepted: None,
             approved: old.as_ref().and_then(|old| old.approved),
@@ -182,7 +181,7 @@ impl Books<'_> {
                     node.output
                 );
                 let conflict = Some(TextId::of(text));
-                Ok(self.failed(ix, Failure { request: Some(today.request), message, conflict }))
+                Ok(self.failed(ix, Failure { message, conflict, ..Failure::of(today) }))
             }
         }
     }

@@ -239,17 +239,34 @@ impl<'a> Survey<'a> {
         (blocked, waiting)
     }
 
+    /// The digest of what is expected of a task's output, with the text of its schema.
+    fn expected(&self, ix: Ix) -> Result<Option<Digest>, Trouble> {
+        let Some(expect) = &self.scene.graph.node(ix).task.expect else { return Ok(None) };
+        let Some(schema) = &expect.schema else { return Ok(Some(expect.digest(None))) };
+        let path = &schema.value;
+        match self.workspace.shelf.digest(path) {
+            Ok(Some(digest)) => Ok(Some(expect.digest(Some(digest)))),
+            Ok(None) => {
+                Err(Trouble::new(format!("the schema `{path}` is not there"), "write it, or name another"))
+            }
+            Err(error) => {
+                Err(Trouble::new(format!("the schema `{path}` cannot be read: {error}"), "mend it"))
+            }
+        }
+    }
+
     /// Today's request: remembered if nothing that decides it changed, else put together.
     fn today(&self, ix: Ix, record: Option<&Record>) -> Result<(Today, Option<Box<Assembled>>), Trouble> {
         let shelf = &self.workspace.shelf;
         let id = self.scene.graph.node(ix).id();
+        let expect = self.expected(ix)?;
         let recipe = self.scene.recipe(ix, shelf);
         if let (Some(recipe), Some(recalled), Some(record)) = (recipe, shelf.recalled(id), record)
             && recalled.recipe == recipe
             && recalled.request == record.request
             && recalled.parts == record.parts.digest()
         {
-            let today = Today { request: record.request, parts: record.parts.clone() };
+            let today = Today { request: record.request, parts: record.parts.clone(), expect };
             return Ok((today, None));
         }
         let assembled = build(&self.scene, ix, &[], shelf)?;
@@ -258,7 +275,7 @@ impl<'a> Survey<'a> {
             let recalled = Recalled { recipe, request: assembled.digest, parts: assembled.parts.digest() };
             shelf.remember(id, recalled);
         }
-        let today = Today { request: assembled.digest, parts: assembled.parts.clone() };
+        let today = Today { request: assembled.digest, parts: assembled.parts.clone(), expect };
         Ok((today, Some(Box::new(assembled))))
     }
 }

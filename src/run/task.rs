@@ -1,21 +1,42 @@
 //! One task of a run: what is done with it, from the first look to its line in the report.
 
-use crate::context::Shelf;
+use std::sync::Arc;
+
+use crate::context::{Shelf, Trouble};
 use crate::diag::Error;
-use crate::digest::{Digest, TextId};
-use crate::disk::{Durability, Stored, sent_items};
-use crate::event::{Event, Finished, Outcome};
+use crate::digest::TextId;
+use crate::disk::{Counted, Durability, sent_items};
+use crate::event::{Event, Finished, Outcome, Tried};
 use crate::graph::Ix;
 use crate::lock::Record;
+use crate::model::Schema;
 use crate::plan::{Failure, State, Today, Verdict};
+use crate::provider::{Heard, Spent};
 use crate::request::{Assembled, Reason, build, in_one_line};
-use crate::spec::Runner;
+use crate::spec::{ProviderApi, Runner};
 use crate::text::{escape_markers, output_form};
 
-use super::ask::{Done, Got, Job, Lost};
+use super::ask::{Got, Job, Lost, Measure, Word};
 use super::execute::Executor;
 use super::queue::Queued;
+use super::secrets::secrets_in;
 use super::survey::Look;
+
+/// What the calls of one task took.
+#[derive(Clone, Debug)]
+pub(super) struct Paid {
+    spent: Spent,
+    /// Calls of unknown outcome, and what they took at their worst.
+    unknown: usize,
+    at_worst: Spent,
+    ms: u64,
+}
+
+impl Paid {
+    fn nothing() -> Self {
+        Paid { spent: Spent::nothing(), unknown: 0, at_worst: Spent::nothing(), ms: 0 }
+    }
+}
 
 impl Executor<'_, '_> {
     /// A ready task: done with, settled here, or queued for a worker.
@@ -42,13 +63,13 @@ impl Executor<'_, '_> {
                 let above: Vec<&str> = verdict.on.iter().map(|above| self.graph.node(*above).id()).collect();
                 let reason = format!("it requires {}", above.join(", "));
                 self.sums.blocked += 1;
-                self.report(ix, Outcome::Blocked, reason, &look.verdict.reasons.clone(), None, 0);
+                self.report(ix, Outcome::Blocked, reason, &look.verdict.reasons.clone());
                 self.ended(ix, look.verdict);
             }
             State::Fresh | State::Edited | State::Awaiting if !forced && !verdict.must_run() => {
                 self.keep_record(ix, &look);
                 if verdict.state == State::Awaiting {
-                    self.awaits(ix, "its output awaits approval".into(), &[], None, 0);
+                    self.awaits(ix, "its output awaits approval".into(), &[]);
                 } else {
                     self.sums.fresh += 1;
                 }
@@ -81,12 +102,12 @@ impl Executor<'_, '_> {
                 }
                 self.sums.cached += 1;
                 let reason = format!("its output moved here from {}", record.output);
-                self.report(ix, Outcome::Cached, reason, &[], None, 0);
+                self.report(ix, Outcome::Cached, reason, &[]);
                 self.ended(ix, again.verdict);
                 None
             }
             Err(message) => {
-                self.fail(ix, look.today.map(|today| today.request), message, &look.verdict.reasons);
+                self.fail(ix, look.today.as_ref(), message, &look.verdict.reasons);
                 None
             }
         }
@@ -98,7 +119,7 @@ impl Executor<'_, '_> {
         match look.verdict.state {
             State::Missing => {
                 self.sums.blocked += 1;
-                self.report(ix, Outcome::Blocked, format!("a person writes {output}"), &[], None, 0);
+                self.report(ix, Outcome::Blocked, format!("a person writes {output}"), &[]);
             }
             State::Stale => {
                 let id = self.graph.node(ix).id();
@@ -121,6 +142,7 @@ impl Executor<'_, '_> {
                         output: output.to_string(),
                         request: today.request,
                         parts: today.parts.clone(),
+                        expect: today.expect,
                         approved: old
                             .and_then(|old| old.approved)
                             .filter(|_| self.graph.node(ix).task.approval),
@@ -129,26 +151,19 @@ impl Executor<'_, '_> {
                     });
                 }
                 if look.verdict.state == State::Awaiting {
-                    self.awaits(ix, "its text awaits approval".into(), &[], None, 0);
+                    self.awaits(ix, "its text awaits approval".into(), &[]);
                 } else {
                     self.sums.fresh += 1;
                 }
             }
             State::Failed if look.today.is_none() => {
                 let message = look.verdict.message.clone().unwrap_or_default();
-                self.fail(ix, look.today.map(|today| today.request), message, &look.verdict.reasons);
+                self.fail(ix, look.today.as_ref(), message, &look.verdict.reasons);
                 return;
             }
             State::Blocked => {
                 self.sums.blocked += 1;
-                self.report(
-                    ix,
-                    Outcome::Blocked,
-                    "something that it requires is not up to date".into(),
-                    &[],
-                    None,
-                    0,
-                );
+                self.report(ix, Outcome::Blocked, "something that it requires is not up to date".into(), &[]);
             }
             _ => {}
         }
@@ -182,16 +197,16 @@ impl Executor<'_, '_> {
     }
 
     /// A task whose output must be made: from what is stored, here, or by a worker.
-    fn make(&mut self, ix: Ix, look: Look, forced: bool) {
+    fn make(&mut self, ix: Ix, mut look: Look, forced: bool) {
         let node = self.graph.node(ix);
         let reasons = look.verdict.reasons.clone();
-        let Some(today) = look.today else {
+        let Some(today) = look.today.take() else {
             let message = look.verdict.message.unwrap_or_else(|| "no request could be put together".into());
             return self.fail(ix, None, message, &reasons);
         };
         let gone = look.verdict.state == State::Missing
             || self.workspace.shelf.digest(&node.output).ok().flatten().is_none();
-        let same = look.record.as_ref().is_some_and(|record| record.request == today.request);
+        let same = look.record.as_ref().is_some_and(|record| today.is_of(record));
         if gone
             && same
             && !forced
@@ -199,113 +214,240 @@ impl Executor<'_, '_> {
             && let Some(restored) = self.books.restore(ix, record, &today, !self.options.no_cache)
         {
             return match restored {
-                Ok(verdict) => self.made(ix, Outcome::Cached, verdict, &reasons, None, 0),
-                Err(message) => self.fail(ix, Some(today.request), message, &reasons),
+                Ok(verdict) => self.made(ix, Outcome::Cached, verdict, &reasons),
+                Err(message) => self.fail(ix, Some(&today), message, &reasons),
             };
         }
-        let assembled = match look.assembled {
+        let assembled = match look.assembled.take() {
             Some(assembled) => assembled,
             None => match build(self.survey.scene(), ix, &[], &self.workspace.shelf) {
                 Ok(assembled) => Box::new(assembled),
-                Err(trouble) => return self.fail(ix, Some(today.request), trouble.to_string(), &reasons),
+                Err(trouble) => return self.fail(ix, Some(&today), trouble.to_string(), &reasons),
             },
         };
         // The request that is sent, recorded and explained is this one, whatever was looked at before.
-        let today = Today { request: assembled.digest, parts: assembled.parts.clone() };
+        let today = Today { request: assembled.digest, parts: assembled.parts.clone(), ..today };
         match &node.task.run {
             Runner::Template | Runner::Assemble => {
                 let text = assembled.request.messages.first().map(|message| output_form(&message.content));
                 let text = self.as_output(ix, &text.unwrap_or_default());
+                if let Err(lost) = self.expected(ix, &text) {
+                    return self.lost(ix, &today, lost, &reasons);
+                }
                 let verdict = self.books.settle(ix, &today, &text, Durability::Grouped);
-                self.made(ix, Outcome::Built, verdict, &reasons, None, 0);
+                self.made(ix, Outcome::Built, verdict, &reasons);
             }
-            _ => self.answer(ix, today, *assembled, reasons, forced),
+            _ => self.answer(ix, &look, today, *assembled, forced),
         }
     }
 
+    /// A text as it is written to a task's place.
     fn as_output(&self, ix: Ix, text: &str) -> String {
-        if Some(ix) == self.graph.root() { escape_markers(text) } else { text.to_owned() }
+        let text = self.workspace.redactor.clean(text);
+        if Some(ix) == self.graph.root() { escape_markers(&text) } else { text.into_owned() }
     }
 
-    /// A task that somebody answers: the journal first, then the cache, then a worker.
-    fn answer(&mut self, ix: Ix, today: Today, assembled: Assembled, reasons: Vec<Reason>, forced: bool) {
-        let journaled = self.workspace.replay.answers.get(&today.request).cloned();
-        let stored = journaled.or_else(|| {
-            let read = !forced && !self.options.no_cache;
-            read.then(|| self.cache.answer(today.request)).flatten()
-        });
-        if let Some((_, text)) = stored {
-            let text = self.as_output(ix, &text);
-            let verdict = self.books.settle(ix, &today, &text, Durability::Now);
-            return self.made(ix, Outcome::Cached, verdict, &reasons, None, 0);
+    /// Whether a text that nobody was asked for is what its task expects.
+    fn expected(&self, ix: Ix, text: &str) -> Result<(), Lost> {
+        let node = self.graph.node(ix);
+        let Some(expect) = &node.task.expect else { return Ok(()) };
+        let schema = self.schema(ix).map_err(|trouble| Lost::from(trouble.to_string()))?;
+        let measure = Measure {
+            expect,
+            schema: schema.as_deref(),
+            tokenizer: node.policy.tokenizer,
+            task: node.id(),
+            folder: self.workspace.store.root(),
+            redactor: &self.workspace.redactor,
+        };
+        let faults = measure.faults(text)?;
+        if faults.is_empty() {
+            return Ok(());
         }
-        if self.options.frozen {
-            let message =
-                "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
-            return self.turn_away(ix, message.into(), &reasons);
+        Err(Lost::from(format!(
+            "the output is not what the task expects: {} (change the prompt or `[expect]`)",
+            faults.join("; ")
+        )))
+    }
+
+    /// The schema that a task's output must fit.
+    fn schema(&self, ix: Ix) -> Result<Option<Arc<Schema>>, Trouble> {
+        let Some(path) = self.graph.node(ix).schema() else { return Ok(None) };
+        let wrong =
+            |what: String| Trouble::new(format!("the schema `{path}` cannot be used: {what}"), "mend it");
+        let text = self.workspace.shelf.text(path).map_err(|error| wrong(error.to_string()))?;
+        let text = text.ok_or_else(|| wrong("it is not there".into()))?;
+        Schema::parse(&text).map(|schema| Some(Arc::new(schema))).map_err(wrong)
+    }
+
+    /// A task that somebody answers: the journal first, then the cache, then a worker. Where something is
+    /// expected of the answer a worker looks at the stored ones too.
+    fn answer(&mut self, ix: Ix, look: &Look, today: Today, assembled: Assembled, forced: bool) {
+        let node = self.graph.node(ix);
+        let reasons = look.verdict.reasons.clone();
+        let read = !forced && !self.options.no_cache;
+        if node.task.expect.is_none() {
+            let journaled = self.workspace.replay.answers.get(&today.request).cloned();
+            let stored = journaled.or_else(|| if read { self.cache.answer(today.request) } else { None });
+            if let Some((_, text)) = stored {
+                let text = self.as_output(ix, &text);
+                let verdict = self.books.settle(ix, &today, &text, Durability::Now);
+                return self.made(ix, Outcome::Cached, verdict, &reasons);
+            }
         }
-        if let Some(error) = self.options.refused.get(&ix) {
-            return self.refuse(ix, error.clone(), &reasons);
+        let schema = match self.schema(ix) {
+            Ok(schema) => schema,
+            Err(trouble) => return self.fail(ix, Some(&today), trouble.to_string(), &reasons),
+        };
+        let same = look.record.as_ref().filter(|record| record.request == today.request);
+        let built = same.and_then(|record| record.built.as_ref()).filter(|_| read);
+        let built = built.and_then(|built| self.cache.text_anywhere(built));
+        let (secrets, refused) = self.held_back(ix, &assembled);
+        if node.task.expect.is_none()
+            && let Some(refused) = refused
+        {
+            return self.lost(ix, &today, refused, &reasons);
         }
+        let provider = node.model.provider.clone();
+        let tokens = |text: &str| self.workspace.shelf.count(node.policy.tokenizer, text) as u64;
         self.waiting.push(Queued {
             key: self.keys[ix.0],
             what: Job {
                 ix,
                 today,
                 items: sent_items(&assembled),
+                tokens: assembled.request.messages.iter().map(|message| tokens(&message.content)).sum(),
                 request: assembled.request,
-                provider: self.graph.node(ix).model.provider.clone(),
                 reasons,
-                reserved: (0.0, 0),
+                factor: self.usage.factor(&provider, node.policy.tokenizer),
+                provider,
+                tokenizer: node.policy.tokenizer,
+                schema,
+                built: built.filter(|_| node.task.expect.is_some()),
+                read,
+                secrets,
+                refused,
             },
         });
     }
 
-    /// A worker is back.
-    pub(super) fn answered(&mut self, done: Done) {
-        self.in_flight -= 1;
-        let Done { job, answer } = done;
-        self.reserved.0 -= job.reserved.0;
-        self.reserved.1 -= job.reserved.1;
-        match answer {
-            Ok(Got { stored, text, ms, counted, kept }) => {
-                self.kept &= kept;
-                let is_model = self.graph.node(job.ix).task.run == Runner::Model;
-                if is_model && counted {
-                    self.learn(&job, stored.tokens_in);
+    /// What in a request should perhaps not be sent, and why it may not be sent at all, if so.
+    fn held_back(&self, ix: Ix, assembled: &Assembled) -> (Vec<String>, Option<Lost>) {
+        let turned_away = |message: String| Some(Lost { turned_away: true, ..Lost::from(message) });
+        if self.options.frozen {
+            let message =
+                "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
+            return (Vec::new(), turned_away(message.into()));
+        }
+        if let Some(error) = self.options.refused.get(&ix) {
+            let error = Some(error.clone());
+            return (Vec::new(), Some(Lost { error, turned_away: true, ..Lost::default() }));
+        }
+        // What stays with the drafter or a program of this machine is sent nowhere.
+        let goes_out = self.graph.node(ix).task.run == Runner::Model
+            && self.graph.provider(ix).is_some_and(|provider| provider.api != ProviderApi::Offline);
+        let secrets = match goes_out {
+            true => secrets_in(assembled, &self.workspace.redactor),
+            false => Vec::new(),
+        };
+        let refused = match secrets.as_slice() {
+            [] => None,
+            secrets if self.graph.config.redact.refuse => turned_away(format!(
+                "{}, and `secrets = \"refuse\"` lets no such request out (take it out of there, or exclude the item)",
+                secrets.join(", ")
+            )),
+            _ => None,
+        };
+        (secrets, refused)
+    }
+
+    /// A worker says something.
+    pub(super) fn heard(&mut self, word: Word) {
+        let id = |ix: Ix| self.graph.node(ix).id().to_owned();
+        match word {
+            Word::Asking(ix, secrets) => {
+                (self.emit)(Event::TaskStarted { task: id(ix) });
+                for line in secrets {
+                    let id = id(ix);
+                    let message = format!("warning: the request of {id} goes out with a secret: {line}");
+                    (self.emit)(Event::Notice { message });
                 }
-                let stored = match (is_model, counted) {
-                    (true, false) => {
-                        let tokenizer = self.graph.node(job.ix).policy.tokenizer;
-                        Stored {
-                            tokens_in: self.tokens_of(job.ix, &job.request),
-                            tokens_out: self.workspace.shelf.count(tokenizer, &text) as u64,
-                            ..stored
-                        }
-                    }
-                    _ => stored,
+            }
+            Word::Heard(ix, Heard::Bytes(bytes)) => (self.emit)(Event::Progress { task: id(ix), bytes }),
+            Word::Heard(_, Heard::Detail(message)) => (self.emit)(Event::Detail { message }),
+            Word::Tried(ix, request, ours, tried) => {
+                let node = self.graph.node(ix);
+                if let Ok(answer) = &tried.answer
+                    && let Some(theirs) = answer.tokens.input
+                {
+                    let counted = Counted { ours, theirs };
+                    self.usage.learn(&tried.provider, node.policy.tokenizer, counted);
+                }
+                let paid = self.paid.entry(ix).or_insert_with(Paid::nothing);
+                paid.spent = paid.spent.and(tried.spent);
+                paid.unknown += tried.unknown;
+                paid.at_worst = paid.at_worst.and(tried.at_worst);
+                paid.ms += tried.ms;
+                let refusal = tried.answer.as_ref().err();
+                let (model, finish) = match &tried.answer {
+                    Ok(answer) => (answer.model.clone(), answer.finish.clone()),
+                    Err(refusal) => (String::new(), refusal.finish.clone()),
                 };
-                let text = self.as_output(job.ix, &text);
+                (self.emit)(Event::TaskTried(Tried {
+                    task: node.id().to_owned(),
+                    request,
+                    provider: tried.provider.clone(),
+                    model: tried.model.clone(),
+                    answered_by: model,
+                    finish_reason: finish,
+                    error: refusal.map(ToString::to_string),
+                    text: refusal.and_then(|refusal| refusal.text.clone()),
+                    tokens_in: tried.spent.input,
+                    tokens_cached: tried.spent.cached,
+                    tokens_out: tried.spent.output,
+                    tokens_reasoning: tried.spent.reasoning,
+                    cost: tried.spent.cost,
+                    unknown: tried.unknown,
+                    retries: tried.retries,
+                    ms: tried.ms,
+                }));
+            }
+            Word::Done(job, answer) => self.answered(*job, answer),
+        }
+    }
+
+    /// A worker is back.
+    fn answered(&mut self, job: Job, answer: Result<Got, Lost>) {
+        self.in_flight -= 1;
+        match answer {
+            Ok(got) => {
+                self.kept &= got.kept;
+                let text = self.as_output(job.ix, &got.text);
                 let verdict = self.books.settle(job.ix, &job.today, &text, Durability::Now);
-                self.made(job.ix, Outcome::Built, verdict, &job.reasons, Some((&stored, &job)), ms);
+                let how = if got.asked { Outcome::Built } else { Outcome::Cached };
+                self.made(job.ix, how, verdict, &job.reasons);
             }
-            Err(Lost { message, fatal }) => {
-                self.stop |= fatal;
-                self.fail(job.ix, Some(job.today.request), message, &job.reasons);
-            }
+            Err(lost) => self.lost(job.ix, &job.today, lost, &job.reasons),
+        }
+    }
+
+    /// There is no answer.
+    fn lost(&mut self, ix: Ix, today: &Today, lost: Lost, reasons: &[Reason]) {
+        self.stop |= lost.fatal;
+        if lost.interrupted {
+            // Nothing is said of it: the run just did not get to it.
+            self.reached -= 1;
+        } else if let Some(error) = lost.error {
+            self.refuse(ix, error, reasons);
+        } else if lost.turned_away {
+            self.turn_away(ix, lost.message, reasons);
+        } else {
+            self.fail(ix, Some(today), lost.message, reasons);
         }
     }
 
     /// An output was made, or could not be put in its place.
-    fn made(
-        &mut self,
-        ix: Ix,
-        how: Outcome,
-        verdict: Verdict,
-        reasons: &[Reason],
-        paid: Option<(&Stored, &Job)>,
-        ms: u64,
-    ) {
+    fn made(&mut self, ix: Ix, how: Outcome, verdict: Verdict, reasons: &[Reason]) {
         let (outcome, reason) = match verdict.state {
             State::Failed => (Outcome::Failed, verdict.message.clone().unwrap_or_default()),
             State::Awaiting => {
@@ -323,20 +465,25 @@ impl Executor<'_, '_> {
             Outcome::Cached => self.sums.cached += 1,
             _ => self.sums.built += 1,
         }
-        self.report(ix, outcome, reason, reasons, paid, ms);
+        self.report(ix, outcome, reason, reasons);
         self.ended(ix, verdict);
     }
 
-    fn awaits(&mut self, ix: Ix, reason: String, reasons: &[Reason], paid: Option<(&Stored, &Job)>, ms: u64) {
+    fn awaits(&mut self, ix: Ix, reason: String, reasons: &[Reason]) {
         self.sums.awaiting += 1;
-        self.report(ix, Outcome::Awaiting, reason, reasons, paid, ms);
+        self.report(ix, Outcome::Awaiting, reason, reasons);
     }
 
     /// A task that could not be made, for a reason that will hold the next time too.
-    fn fail(&mut self, ix: Ix, request: Option<Digest>, message: String, reasons: &[Reason]) {
+    fn fail(&mut self, ix: Ix, today: Option<&Today>, message: String, reasons: &[Reason]) {
         let conflict =
             self.books.failures.get(self.graph.node(ix).id()).and_then(|failure| failure.conflict.clone());
-        let failure = Failure { request, message: message.clone(), conflict };
+        let failure = Failure {
+            request: today.map(|today| today.request),
+            expect: today.and_then(|today| today.expect),
+            message: message.clone(),
+            conflict,
+        };
         let verdict = self.books.failed(ix, failure);
         self.end_failed(ix, verdict, message, reasons);
     }
@@ -356,47 +503,26 @@ impl Executor<'_, '_> {
     fn end_failed(&mut self, ix: Ix, verdict: Verdict, message: String, reasons: &[Reason]) {
         self.sums.failed += 1;
         self.stop |= !self.options.keep_going;
-        self.report(ix, Outcome::Failed, message, reasons, None, 0);
+        self.report(ix, Outcome::Failed, message, reasons);
         self.ended(ix, verdict);
     }
 
-    fn report(
-        &mut self,
-        ix: Ix,
-        status: Outcome,
-        reason: String,
-        reasons: &[Reason],
-        paid: Option<(&Stored, &Job)>,
-        ms: u64,
-    ) {
+    fn report(&mut self, ix: Ix, status: Outcome, reason: String, reasons: &[Reason]) {
         let node = self.graph.node(ix);
-        let (tokens_in, tokens_out, cost) = match paid {
-            None => (0, 0, Some(0.0)),
-            Some((stored, job)) => {
-                let price = self.providers.price(&job.provider);
-                let is_model = node.task.run == Runner::Model;
-                let cost = match price {
-                    _ if !is_model => Some(0.0),
-                    Some(price) => Some(
-                        (stored.tokens_in as f64 * price.input + stored.tokens_out as f64 * price.output)
-                            / 1e6,
-                    ),
-                    None => None,
-                };
-                (stored.tokens_in, stored.tokens_out, cost)
-            }
-        };
-        self.sums.tokens_in += tokens_in;
-        self.sums.tokens_out += tokens_out;
-        self.sums.cost = self.sums.cost.zip(cost).map(|(sum, cost)| sum + cost);
+        let Paid { spent, unknown, at_worst, ms } = self.paid.remove(&ix).unwrap_or_else(Paid::nothing);
+        self.sums.tokens_in += spent.input;
+        self.sums.tokens_out += spent.output;
+        self.sums.cost = self.sums.cost.zip(spent.cost).map(|(sum, cost)| sum + cost);
+        self.sums.unknown += unknown;
+        self.sums.cost_unknown = self.sums.cost_unknown.zip(at_worst.cost).map(|(sum, cost)| sum + cost);
         (self.emit)(Event::TaskFinished(Finished {
             task: node.id().to_owned(),
             status,
             reason,
             reasons: reasons.to_vec(),
-            tokens_in,
-            tokens_out,
-            cost,
+            tokens_in: spent.input,
+            tokens_out: spent.output,
+            cost: spent.cost,
             ms,
             output: node.output.to_string(),
             request: self.survey.request(ix),

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Paint, Shell, counted, grouped, plain};
-use crate::event::{Event, Finished, Outcome, Sums};
+use super::{Paint, Shell, counted, counted_as, grouped, plain};
+use crate::event::{Event, Finished, Outcome, Sums, Tried};
 use crate::request::Reason;
 
 /// Shows the events of one run.
@@ -22,7 +22,10 @@ impl Reporter {
     /// Shows one event.
     pub fn event(&self, event: &Event) {
         if self.shell.json {
-            self.shell.json(event);
+            let more = matches!(event, Event::TaskTried(_) | Event::Detail { .. });
+            if !matches!(event, Event::Progress { .. }) && (!more || self.shell.verbose > 0) {
+                self.shell.json(event);
+            }
             return;
         }
         match event {
@@ -30,9 +33,42 @@ impl Reporter {
                 self.shell.note(&format!(" asking {}", plain(task)))
             }
             Event::TaskFinished(finished) => self.finished(finished),
+            Event::TaskTried(tried) if self.shell.verbose > 0 => self.tried(tried),
+            Event::Detail { message } if self.shell.verbose > 0 => {
+                self.shell.note(&format!(" {}", plain(message)))
+            }
             Event::Notice { message } => self.shell.note(&plain(message)),
             _ => {}
         }
+    }
+
+    fn tried(&self, tried: &Tried) {
+        let mut words = vec![format!(
+            "{} tokens in, {} out, {}",
+            grouped(tried.tokens_in),
+            grouped(tried.tokens_out),
+            cost(tried.cost)
+        )];
+        for (n, what) in [(tried.tokens_cached, "cached"), (tried.tokens_reasoning, "of reasoning")] {
+            if n > 0 {
+                words.push(format!("{} {what}", grouped(n)));
+            }
+        }
+        if tried.retries > 0 {
+            words.push(counted_as(tried.retries, "retry", "retries"));
+        }
+        if tried.unknown > 0 {
+            words.push(format!("{} of unknown outcome", counted(tried.unknown, "call")));
+        }
+        let model = if tried.answered_by.is_empty() { &tried.model } else { &tried.answered_by };
+        let of = if model.is_empty() { String::new() } else { format!(" ({model})") };
+        self.shell.note(&plain(&format!(
+            " {} by {}{of}: {}, {} ms",
+            if tried.error.is_some() { "no answer" } else { "answered" },
+            tried.provider,
+            words.join(", "),
+            tried.ms
+        )));
     }
 
     fn finished(&self, finished: &Finished) {
@@ -107,6 +143,12 @@ impl Reporter {
                 grouped(sums.tokens_out),
                 cost(sums.cost)
             ));
+        }
+        if sums.unknown > 0 {
+            let most = sums
+                .cost_unknown
+                .map_or(String::new(), |cost| format!(", which may have cost {cost:.4} more"));
+            line.push_str(&format!("; {} of unknown outcome{most}", counted(sums.unknown, "call")));
         }
         let paint = match (sums.failed, sums.blocked + sums.awaiting) {
             (0, 0) => Paint::Good,

@@ -13,13 +13,31 @@ mod doctor;
 mod events;
 mod status;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;
 pub use events::{Reporter, would_run};
 pub use status::{state_paint, status, why};
+
+use crate::text::Redactor;
+
+/// What is taken out of all that is shown; a process shows one project.
+static REDACTOR: OnceLock<Redactor> = OnceLock::new();
+
+/// From now on everything that is shown goes through a redactor, but for texts that a person asked for as
+/// they are ([`Shell::raw`]).
+pub fn redact_with(redactor: &Redactor) {
+    // A second load of the same project brings the same patterns.
+    let _ = REDACTOR.set(redactor.clone());
+}
+
+fn clean(text: &str) -> Cow<'_, str> {
+    REDACTOR.get().map_or(Cow::Borrowed(text), |redactor| redactor.clean(text))
+}
 
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -111,7 +129,7 @@ impl Shell {
     /// A result.
     pub fn out(&self, text: &str) {
         // A reader that closed the pipe early has read what it wanted.
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+        let _ = writeln!(std::io::stdout().lock(), "{}", clean(text));
     }
 
     /// A result that is nobody's to change: a text as it is.
@@ -121,18 +139,22 @@ impl Shell {
 
     /// A JSON document.
     pub fn json(&self, value: &impl serde::Serialize) {
-        self.out(&serde_json::to_string(value).unwrap_or_default());
+        let mut value = serde_json::to_value(value).unwrap_or_default();
+        if let Some(redactor) = REDACTOR.get() {
+            redactor.clean_json(&mut value);
+        }
+        let _ = writeln!(std::io::stdout().lock(), "{value}");
     }
 
     /// A word for a person beside the results.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(std::io::stderr().lock(), "{text}");
+            let _ = writeln!(std::io::stderr().lock(), "{}", clean(text));
         }
     }
 
     fn error_text(&self, text: &str) {
-        let _ = write!(std::io::stderr().lock(), "{text}");
+        let _ = write!(std::io::stderr().lock(), "{}", clean(text));
     }
 
     /// Coloured for stdout.
@@ -176,6 +198,11 @@ pub fn plain(text: &str) -> String {
 /// `1 task`, `2 tasks`.
 pub fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// `1 retry`, `2 retries`.
+pub fn counted_as(n: usize, one: &str, several: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {several}") }
 }
 
 /// A number with commas between its thousands.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::keys::{Keys, parse_table};
-use super::{At, IndexPick, Tier, TokenizerName, Vars};
-use crate::diag::{Diagnostic, Sink, Source};
+use super::provider::read_provider;
+use super::{At, IndexPick, Provider, ProviderApi, Redact, Tier, TokenizerName, Vars};
+use crate::diag::{Diagnostic, Sink, Source, did_you_mean};
 use crate::path::RelPath;
 
 /// `meu.toml` with all defaults filled in.
@@ -32,8 +32,8 @@ pub struct Config {
     pub retrieve_at: Option<At<()>>,
     /// `[providers.*]`.
     pub providers: BTreeMap<String, Provider>,
-    /// Patterns of what is never stored or shown.
-    pub redact: Vec<String>,
+    /// What is never stored or shown.
+    pub redact: Redact,
 }
 
 /// What a task asks, and with which parameters. All of it is part of the request.
@@ -324,86 +324,6 @@ fn read_tiers(keys: &Keys<'_>, texts: &[At<String>]) -> Vec<Tier> {
     tiers
 }
 
-/// The protocol that a provider speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderApi {
-    /// Chat completions, as OpenAI and many servers speak it.
-    OpenAi,
-    /// A program: the request on stdin, the answer on stdout.
-    Command,
-    /// The built-in drafter.
-    Offline,
-}
-
-impl ProviderApi {
-    /// The api as it is written.
-    pub fn word(self) -> &'static str {
-        match self {
-            ProviderApi::OpenAi => "openai",
-            ProviderApi::Command => "command",
-            ProviderApi::Offline => "offline",
-        }
-    }
-}
-
-/// What a million tokens cost, in the currency of the bill.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Price {
-    /// A million tokens of requests.
-    pub input: f64,
-    /// A million tokens of answers.
-    pub output: f64,
-}
-
-/// One `[providers.NAME]` table, with defaults.
-#[derive(Clone, Debug)]
-pub struct Provider {
-    /// Its name.
-    pub name: String,
-    /// Where it is declared; built-in ones have no place.
-    pub declared: Option<At<String>>,
-    /// The protocol.
-    pub api: ProviderApi,
-    /// Where the HTTP API is.
-    pub base_url: String,
-    /// The environment variable that holds the key.
-    pub api_key_env: String,
-    /// The program, for `api = "command"`.
-    pub command: Vec<String>,
-    /// Calls under way at once.
-    pub concurrency: usize,
-    /// Requests a minute, if limited.
-    pub requests_per_minute: Option<usize>,
-    /// Tokens a minute, if limited.
-    pub tokens_per_minute: Option<usize>,
-    /// The longest that one call may take.
-    pub timeout: Duration,
-    /// How often a call is tried again.
-    pub retries: usize,
-    /// The price, if it is known.
-    pub price: Option<Price>,
-}
-
-impl Provider {
-    /// The built-in provider of an api.
-    pub fn built_in(api: ProviderApi) -> Self {
-        Provider {
-            name: api.word().to_owned(),
-            declared: None,
-            api,
-            base_url: "https://api.openai.com/v1".to_owned(),
-            api_key_env: "OPENAI_API_KEY".to_owned(),
-            command: Vec::new(),
-            concurrency: 8,
-            requests_per_minute: None,
-            tokens_per_minute: None,
-            timeout: Duration::from_secs(120),
-            retries: 4,
-            price: (api == ProviderApi::Offline).then(Price::default),
-        }
-    }
-}
-
 /// Reads `meu.toml`. Problems go to the sink; what is wrong gets its default.
 pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
     let table = parse_table(source, sink);
@@ -419,7 +339,7 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         policy: Policy::default(),
         retrieve_at: None,
         providers: BTreeMap::new(),
-        redact: Vec::new(),
+        redact: Redact::default(),
     };
     if let Some(mut project) = keys.table("project") {
         if let Some(name) = project.string("name") {
@@ -460,24 +380,38 @@ pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
         let provider = read_provider(name, provider);
         config.providers.insert(provider.name.clone(), provider);
     }
-    for api in [ProviderApi::Offline, ProviderApi::OpenAi] {
+    let built_in = [ProviderApi::Offline, ProviderApi::OpenAi, ProviderApi::Anthropic, ProviderApi::Ollama];
+    for api in built_in {
         config.providers.entry(api.word().to_owned()).or_insert_with(|| Provider::built_in(api));
     }
-    if let Some(mut redact) = keys.table("redact") {
-        sink.push(
-            Diagnostic::warning(
-                "`[redact]` is read but not applied yet: requests and answers are kept as they are",
-            )
-            .at(source.place(redact.span.clone())),
-        );
-        config.redact = redact
-            .strings("patterns")
-            .map(|texts| texts.into_iter().map(|at| at.value).collect())
-            .unwrap_or_default();
-        redact.finish();
-    }
+    check_fallbacks(&config, sink);
+    config.redact = keys.table("redact").map(Redact::read).unwrap_or_default();
     keys.finish();
     config
+}
+
+/// Providers that stand in for others must be there, and be others.
+fn check_fallbacks(config: &Config, sink: &Sink) {
+    for provider in config.providers.values() {
+        for other in &provider.fallback {
+            let known = config.providers.keys().map(String::as_str);
+            let wrong = if other.value == provider.name {
+                Some(Diagnostic::error(format!("the provider `{}` cannot stand in for itself", other.value)))
+            } else if !config.providers.contains_key(&other.value) {
+                Some(
+                    Diagnostic::error(format!("no provider `{}`", other.value)).maybe_help(
+                        did_you_mean(&other.value, known)
+                            .or(Some(format!("declare it as `[providers.{}]`", other.value))),
+                    ),
+                )
+            } else {
+                None
+            };
+            if let Some(wrong) = wrong {
+                sink.push(wrong.at(other.place()));
+            }
+        }
+    }
 }
 
 /// A path that is known to be good.
@@ -519,81 +453,4 @@ pub(super) fn is_private(path: &RelPath) -> bool {
     path.as_str()
         .split('/')
         .any(|part| part.eq_ignore_ascii_case(".git") || part.eq_ignore_ascii_case(".meu"))
-}
-
-fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
-    let sink = keys.sink();
-    let api = keys.string("api").and_then(|text| {
-        let apis = [ProviderApi::OpenAi, ProviderApi::Command, ProviderApi::Offline];
-        keys.choose(&text, &apis.map(|api| (api.word(), api)))
-    });
-    let base = Provider::built_in(api.unwrap_or(ProviderApi::OpenAi));
-    let provider = Provider {
-        name: name.value.clone(),
-        api: base.api,
-        base_url: keys
-            .string("base_url")
-            .map_or(base.base_url, |at| at.value.trim_end_matches('/').to_owned()),
-        api_key_env: keys.string("api_key_env").map_or(base.api_key_env, |at| at.value),
-        command: keys
-            .strings("command")
-            .map(|texts| texts.into_iter().map(|at| at.value).collect())
-            .unwrap_or_default(),
-        concurrency: keys.integer("concurrency", 1..=1000).map_or(base.concurrency, |at| at.value as usize),
-        requests_per_minute: keys.integer("requests_per_minute", 1..=10_000_000).map(|at| at.value as usize),
-        tokens_per_minute: keys.integer("tokens_per_minute", 1..=10_000_000_000).map(|at| at.value as usize),
-        timeout: keys.string("timeout").and_then(|text| read_duration(&text, sink)).unwrap_or(base.timeout),
-        retries: keys.integer("retries", 0..=100).map_or(base.retries, |at| at.value as usize),
-        price: keys
-            .table("price")
-            .map(|mut price| {
-                let read = Price {
-                    input: price.number("input").unwrap_or_default(),
-                    output: price.number("output").unwrap_or_default(),
-                };
-                price.finish();
-                read
-            })
-            .or(base.price),
-        declared: Some(name.clone()),
-    };
-    if provider.requests_per_minute.is_some() || provider.tokens_per_minute.is_some() {
-        sink.push(
-            Diagnostic::warning("limits per minute are read but not kept yet; use `concurrency`")
-                .at(name.place()),
-        );
-    }
-    if api == Some(ProviderApi::Command) && provider.command.is_empty() {
-        sink.push(
-            Diagnostic::error(format!("the provider `{}` needs a command", name.value))
-                .at(name.place())
-                .help("add `command = [\"program\", \"argument\"]`"),
-        );
-    }
-    keys.finish();
-    provider
-}
-
-/// Reads `500ms`, `120s`, `2m` or `1h`.
-fn read_duration(text: &At<String>, sink: &Sink) -> Option<Duration> {
-    let digits = text.value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text.value[digits.len()..] {
-        "ms" => Some(1),
-        "s" => Some(1000),
-        "m" => Some(60_000),
-        "h" => Some(3_600_000),
-        _ => None,
-    };
-    let millis = unit
-        .zip(digits.parse::<u64>().ok())
-        .and_then(|(unit, count)| count.checked_mul(unit))
-        .filter(|millis| (1..=86_400_000).contains(millis));
-    if millis.is_none() {
-        sink.push(
-            Diagnostic::error(format!("`{}` is no length of time", text.value))
-                .at(text.place())
-                .help("write it as \"120s\", \"500ms\", \"2m\" or \"1h\", up to a day"),
-        );
-    }
-    millis.map(Duration::from_millis)
 }

@@ -55,6 +55,11 @@ impl<'a> Keys<'a> {
         self.sink
     }
 
+    /// Whether the table has a key.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.get(key).is_some()
+    }
+
     /// Whether the table has no key besides these.
     pub fn has_only(&self, keys: &[&str]) -> bool {
         self.table.iter().all(|(key, _)| keys.contains(&key.as_ref().as_ref()))

@@ -4,7 +4,10 @@
 
 mod config;
 mod edit;
+mod expect;
 mod keys;
+mod provider;
+mod redact;
 mod task;
 mod words;
 
@@ -12,12 +15,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use config::{
-    Config, Embed, ModelPatch, ModelSettings, Policy, PolicyPatch, Price, Provider, ProviderApi, Retrieve,
-};
+pub use config::{Config, Embed, ModelPatch, ModelSettings, Policy, PolicyPatch, Retrieve};
 pub use config::{Ranking, RetrieveFrom, parse_config, reserved_place};
 pub use edit::TaskText;
+pub use expect::{Expect, OutputFormat};
 pub use keys::parse_table;
+pub use provider::{Price, Provider, ProviderApi, extra_text};
+pub use redact::Redact;
 pub use task::{Runner, Task, parse_tasks, words_of_id};
 pub use words::{IndexPick, ItemRef, LinkKind, Order, Subject, Tier, TokenizerName, split_heading};
 

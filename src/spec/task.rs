@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::is_private;
 use super::keys::{Keys, parse_table};
-use super::{At, ItemRef, ModelPatch, PolicyPatch, Vars};
+use super::{At, Expect, ItemRef, ModelPatch, PolicyPatch, Vars};
 use crate::diag::{Diagnostic, Sink, Source};
 use crate::path::{RelPath, is_reserved, nfc};
 
@@ -69,6 +69,8 @@ pub struct Task {
     pub revisions: Vec<String>,
     /// Whether it is the root task.
     pub root: bool,
+    /// What its output must be.
+    pub expect: Option<Expect>,
     /// Overrides of the model.
     pub model: ModelPatch,
     /// Overrides of the project's vars.
@@ -135,6 +137,7 @@ fn read_task(id: At<String>, mut keys: Keys<'_>) -> Option<Task> {
             .map(|texts| texts.into_iter().map(|at| at.value).collect())
             .unwrap_or_default(),
         approval: keys.bool("approval").unwrap_or(false),
+        expect: keys.table("expect").and_then(|table| Expect::read(table, &run)),
         run,
         revisions: keys
             .strings("revisions")

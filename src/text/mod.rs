@@ -1,5 +1,6 @@
 //! Texts: their normal form, tokens, terms, sections, sentences, the generated region.
 
+mod redact;
 mod region;
 mod sections;
 mod sentences;
@@ -8,6 +9,7 @@ mod tokens;
 
 use std::borrow::Cow;
 
+pub use redact::{Redactor, Secret};
 pub use region::{BEGIN, END, Region, escape_markers, split_region, with_body, with_region};
 pub use sections::{
     Format, Heading, Passage, Table, addresses, headings, object, passages, portion, slug, table,

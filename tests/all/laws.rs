@@ -313,7 +313,8 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
         .inspect(|_| std::thread::yield_now())
         .find_map(Result::ok)
         .expect("nobody else runs");
-    let providers = Providers::new(&workspace.graph.config);
+    let providers =
+        Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
     let options =
         Options { targets: workspace.graph.nodes().map(|(ix, _)| ix).collect(), jobs, ..Options::default() };
     let mut ended = BTreeMap::new();

@@ -1,0 +1,575 @@
+//! One call over HTTP: its head with the key, its body, its answer as it comes, its errors sorted into
+//! what may pass and what will not. What each API says in which words is in the files of its name.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::HeaderMap;
+use ureq::tls::{RootCerts, TlsConfig};
+
+use super::gate::Gate;
+use super::stream::{self, Broken, Piece};
+use crate::model::{Answer, Cause, Charge, Model, Refusal, Tokens};
+use crate::request::Request;
+use crate::spec::{Provider, Vars};
+use crate::text::Redactor;
+
+/// What one API says in its own words.
+pub(super) trait Dialect: Sync {
+    /// Where calls go, below the base URL.
+    fn path(&self) -> &'static str;
+    /// The head's lines, the key among them.
+    fn head(&self, provider: &Provider, key: Option<&str>) -> Vec<(&'static str, String)>;
+    /// The body, but for `extra`.
+    fn body(&self, provider: &Provider, request: &Request) -> Value;
+    /// Whether a stream is lines of JSON, not server-sent events.
+    fn in_lines(&self) -> bool {
+        false
+    }
+    /// Takes in an event of a stream; tells whether more is to come.
+    fn event(&self, draft: &mut Draft, event: &Value) -> bool;
+    /// Takes in a whole answer.
+    fn whole(&self, draft: &mut Draft, answer: &Value);
+    /// What a finish reason means.
+    fn finish(&self, word: &str) -> Finish;
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// It is whole.
+    Whole,
+    /// It met the length limit.
+    Cut,
+    /// A filter held it back.
+    Filtered,
+    /// The model would not.
+    Refused,
+    /// Something that is no answer: a call of a tool, a pause.
+    Other,
+}
+
+/// An answer that is coming.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) text: String,
+    pub(super) refusal: String,
+    pub(super) tokens: Tokens,
+    pub(super) model: String,
+    pub(super) finish: Option<String>,
+    /// An error that came in place of the rest: type and words.
+    pub(super) error: Option<(String, String)>,
+}
+
+/// A provider that is asked over HTTP.
+pub(super) struct Http<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) dialect: &'a dyn Dialect,
+    pub(super) key: Option<&'a str>,
+    pub(super) gate: &'a Gate,
+    pub(super) redactor: &'a Redactor,
+}
+
+impl Model for Http<'_> {
+    fn ask(&self, request: &Request, heard: &dyn Fn(usize)) -> Result<Answer, Refusal> {
+        let mut body = self.dialect.body(self.provider, request);
+        merge(&mut body, &self.provider.extra);
+        let mut response = self.send(self.dialect.path(), &body)?;
+        let mut draft = Draft::default();
+        let read =
+            stream::read::<Broken>(response.body_mut().as_reader(), self.dialect.in_lines(), &mut |piece| {
+                match piece {
+                    Piece::Event(event) => {
+                        if let Some(error) = error_in(&event) {
+                            draft.error = Some(error);
+                            return Ok(false);
+                        }
+                        let more = self.dialect.event(&mut draft, &event);
+                        heard(draft.text.len());
+                        Ok(more)
+                    }
+                    Piece::Whole(answer) => {
+                        draft.error = error_in(&answer);
+                        self.dialect.whole(&mut draft, &answer);
+                        // A whole document without a word on its end is whole.
+                        draft.finish.get_or_insert_default();
+                        Ok(false)
+                    }
+                }
+            });
+        self.judge(draft, read)
+    }
+}
+
+impl Http<'_> {
+    /// Sends a body; an answer is one with status 200.
+    fn send(&self, path: &str, body: &Value) -> Result<ureq::http::Response<ureq::Body>, Refusal> {
+        let (base, query) = match self.provider.base_url.split_once('?') {
+            Some((base, query)) => (base.trim_end_matches('/'), Some(query)),
+            None => (self.provider.base_url.as_str(), None),
+        };
+        let url = match query {
+            Some(query) => format!("{base}/{path}?{query}"),
+            None => format!("{base}/{path}"),
+        };
+        let mut call = self.agent().post(&url);
+        for (name, value) in self.dialect.head(self.provider, self.key) {
+            call = call.header(name, value);
+        }
+        let mut response = call.send_json(body).map_err(|error| self.unreached(&error))?;
+        if let Some(pause) = rate_pause(response.headers()) {
+            self.gate.not_before(pause);
+        }
+        let status = response.status().as_u16();
+        if status == 200 {
+            return Ok(response);
+        }
+        let (pause, last) = retry_words(response.headers());
+        let leads =
+            response.headers().get("location").and_then(|place| place.to_str().ok()).map(str::to_owned);
+        let text = response.body_mut().with_config().limit(1024 * 1024).read_to_string().unwrap_or_default();
+        Err(Refusal { pause, last, ..self.refused(status, leads, &text) })
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        let provider = self.provider;
+        let silence = if provider.stream { provider.read_timeout } else { provider.timeout };
+        let mut config = ureq::Agent::config_builder()
+            .timeout_global(Some(provider.timeout))
+            .timeout_connect(Some(provider.connect_timeout))
+            .timeout_per_read(Some(silence))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            // A connection that a server closed while it was idle would look like a lost call.
+            .max_idle_connections(0)
+            .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
+        if provider.is_loopback() {
+            // No proxy knows this machine's own servers.
+            config = config.proxy(None);
+        }
+        ureq::Agent::new_with_config(config.build())
+    }
+
+    /// Where calls go, as it is told: without its query.
+    fn place(&self) -> &str {
+        self.provider.base_url.split('?').next().unwrap_or_default()
+    }
+
+    /// A server's words without the key, in one line and not too long.
+    fn clean(&self, text: &str) -> String {
+        let mut text = self.redactor.clean(text).into_owned();
+        // In a server's own words even a short key is one.
+        if let Some(key) = self.key.filter(|key| key.len() >= 4) {
+            text = text.replace(key, "[key]");
+        }
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        match text.char_indices().nth(500) {
+            Some((at, _)) => format!("{}…", &text[..at]),
+            None => text,
+        }
+    }
+
+    /// No answer came at all.
+    fn unreached(&self, error: &ureq::Error) -> Refusal {
+        use std::io::ErrorKind as Io;
+        use ureq::{Error, Timeout};
+        let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
+        let (what, help, charge, last) = match error {
+            Error::HostNotFound => (
+                format!("the host {} is not known", self.provider.host()),
+                "is `base_url` right?",
+                Charge::Nothing,
+                false,
+            ),
+            Error::Io(error) if error.kind() == Io::ConnectionRefused => (
+                "nothing listens there".into(),
+                "is the server up, and `base_url` right?",
+                Charge::Nothing,
+                false,
+            ),
+            Error::Io(error) if matches!(error.kind(), Io::HostUnreachable | Io::NetworkUnreachable) => {
+                (error.to_string(), "is this machine online?", Charge::Nothing, false)
+            }
+            Error::ConnectionFailed | Error::ConnectProxyFailed(_) | Error::Timeout(Timeout::Resolve) => {
+                (error.to_string(), "are network, proxy and `base_url` right?", Charge::Nothing, false)
+            }
+            Error::Timeout(Timeout::Connect) => (
+                format!("no connection within {}", seconds(self.provider.connect_timeout)),
+                "is the server up? `connect_timeout` is how long meu waits",
+                Charge::Nothing,
+                false,
+            ),
+            Error::Rustls(_) | Error::Tls(_) | Error::Pem(_) => (
+                format!("TLS: {error}"),
+                "is it an https server with a certificate that this system trusts?",
+                Charge::Nothing,
+                true,
+            ),
+            Error::Io(error)
+                if error.to_string().contains("certificate") || error.kind() == Io::InvalidData =>
+            {
+                (
+                    format!("TLS: {error}"),
+                    "is it an https server with a certificate that this system trusts?",
+                    Charge::Nothing,
+                    true,
+                )
+            }
+            Error::BadUri(_) | Error::Http(_) | Error::InvalidProxyUrl => {
+                (error.to_string(), "are `base_url` and the proxy variables right?", Charge::Nothing, true)
+            }
+            Error::Timeout(Timeout::Global) => (
+                format!("no answer within {}", seconds(self.provider.timeout)),
+                "raise the provider's `timeout`, or ask for less",
+                Charge::Unknown,
+                false,
+            ),
+            Error::Timeout(_) => (
+                format!("silence for {}", seconds(self.provider.read_timeout)),
+                "raise the provider's `read_timeout`",
+                Charge::Unknown,
+                false,
+            ),
+            other => (format!("the connection broke: {other}"), "run it again", Charge::Unknown, false),
+        };
+        let message = self.clean(&format!("{} did not answer: {what}", self.place()));
+        Refusal { last, charge, ..Refusal::new(Cause::Down, message, help) }
+    }
+
+    /// An answer that says no.
+    fn refused(&self, status: u16, leads: Option<String>, text: &str) -> Refusal {
+        let said = match serde_json::from_str::<Value>(text).ok().as_ref().and_then(error_in) {
+            Some((kind, words)) if words.is_empty() => kind,
+            Some((_, words)) => words,
+            None => text.to_owned(),
+        };
+        let lower = text.to_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let key = match self.provider.key_command.first() {
+            Some(program) => format!("check the key that `{program}` prints"),
+            None => format!("check the key in {}", self.provider.api_key_env),
+        };
+        let quota = status == 402
+            || has(&[
+                "insufficient_quota",
+                "billing",
+                "credit balance",
+                "exceeded your current quota",
+                "out of credits",
+            ]);
+        let too_long = status == 413
+            || has(&[
+                "context_length",
+                "exceed_context_size",
+                "prompt is too long",
+                "maximum context",
+                "context window",
+                "too many tokens",
+            ]);
+        let (cause, help) = match status {
+            300..=399 => (
+                Cause::Wrong,
+                match leads {
+                    Some(place) => format!(
+                        "redirects are not followed; `base_url` should perhaps be {}",
+                        self.clean(&place)
+                    ),
+                    None => "redirects are not followed; check `base_url`".into(),
+                },
+            ),
+            _ if quota && matches!(status, 400..=499) => (
+                Cause::Quota,
+                "the account has nothing left; look at its billing, or choose another provider".into(),
+            ),
+            401 => (Cause::Key, key),
+            403 => (Cause::Wrong, format!("{key}, and whether it may use this model")),
+            404 => (Cause::Wrong, "check `base_url`, and the model's `name`".into()),
+            408 | 409 => (Cause::Down, "run it again".into()),
+            429 => (Cause::Limited, "lower `concurrency` or `requests_per_minute`, or wait".into()),
+            _ if too_long && status < 500 => {
+                (Cause::Wrong, "lower the context's `budget`, or take a model with a larger context".into())
+            }
+            400 | 422
+                if has(&["max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict"]) =>
+            {
+                (Cause::Wrong, "lower `max_output_tokens`; the model has a limit of its own".into())
+            }
+            400 | 422 if has(&["temperature"]) => {
+                (Cause::Wrong, "set `temperature` in `[model]` to what the model takes, often 1.0".into())
+            }
+            400..=499 => {
+                (Cause::Wrong, "the same call will be refused again; change what the server names".into())
+            }
+            500.. => (Cause::Down, "run it again, or choose another provider".into()),
+            _ => (Cause::Wrong, "check `base_url`".into()),
+        };
+        let said = self.clean(&said);
+        let colon = if said.is_empty() { "" } else { ": " };
+        Refusal::new(cause, format!("{} answered {status}{colon}{said}", self.place()), help)
+    }
+
+    /// Whether what came is an answer.
+    fn judge(&self, draft: Draft, read: Result<(), Broken>) -> Result<Answer, Refusal> {
+        let place = self.place();
+        if let Some((kind, words)) = &draft.error {
+            let words = if words.is_empty() { kind } else { words };
+            let message = format!("{place} broke off with an error: {}", self.clean(words));
+            let help = "run it again, or choose another provider";
+            return Err(Refusal::new(Cause::Down, message, help).charged(Charge::Unknown));
+        }
+        let charge = match draft.tokens.input.is_some() && draft.tokens.output.is_some() {
+            true => Charge::Known(draft.tokens),
+            false => Charge::Unknown,
+        };
+        let finish = draft.finish.as_deref().map(|word| (word, self.dialect.finish(word)));
+        match (read, finish) {
+            // What is whole is whole, whatever became of the connection after it.
+            (_, Some(_)) => {}
+            (Err(Broken::Garbage(text)), None) => {
+                let message = format!("{place} answered with what is no JSON: {}", self.clean(&text));
+                return Err(Refusal {
+                    last: true,
+                    charge: Charge::Unknown,
+                    ..Refusal::new(Cause::Down, message, "is `base_url` that of the API?")
+                });
+            }
+            (Err(Broken::BadEvent(text)), None) => {
+                let message = format!("the answer of {place} is broken at: {}", self.clean(&text));
+                return Err(Refusal::new(Cause::Down, message, "run it again").charged(Charge::Unknown));
+            }
+            (Err(Broken::TooLong), None) => {
+                let message = format!("the answer of {place} does not end");
+                let refusal = Refusal::new(Cause::Wrong, message, "is `base_url` that of the API?");
+                return Err(refusal.charged(Charge::Unknown));
+            }
+            (Err(Broken::Io(error)), None) => {
+                let timeout = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+                let message = match timeout {
+                    Some(ureq::Error::Timeout(_)) => {
+                        let refusal = timeout.map(|error| self.unreached(error));
+                        refusal.map_or_else(String::new, |refusal| refusal.message)
+                    }
+                    _ => self.clean(&format!("the answer of {place} broke off: {error}")),
+                };
+                return Err(Refusal::new(Cause::Down, message, "run it again").charged(Charge::Unknown));
+            }
+            (Ok(()), None) => {
+                let message = format!("the answer of {place} ended before it was whole");
+                return Err(Refusal::new(Cause::Down, message, "run it again").charged(Charge::Unknown));
+            }
+        }
+        let unusable = |message: String, help: &str| {
+            Err(Refusal {
+                text: Some(draft.text.clone()).filter(|text| !text.is_empty()),
+                finish: draft.finish.clone(),
+                ..Refusal::new(Cause::Unusable, message, help).charged(charge)
+            })
+        };
+        if !draft.refusal.is_empty() {
+            return unusable(
+                format!("the model refused: {}", self.clean(&draft.refusal)),
+                "change the prompt, or take another model",
+            );
+        }
+        match finish {
+            Some((_, Finish::Cut)) => {
+                return unusable(
+                    "the answer was cut at the length limit".into(),
+                    "raise `max_output_tokens`, or ask for less",
+                );
+            }
+            Some((_, Finish::Filtered)) => {
+                return unusable("a content filter held the answer back".into(), "change the prompt");
+            }
+            Some((_, Finish::Refused)) => {
+                return unusable("the model refused".into(), "change the prompt, or take another model");
+            }
+            Some((word, Finish::Other)) => {
+                return unusable(
+                    format!("the answer ended with `{}`, not with a text", self.clean(word)),
+                    "take `tools` and the like out of `extra`",
+                );
+            }
+            Some((_, Finish::Whole)) | None => {}
+        }
+        if draft.text.trim().is_empty() {
+            return unusable("the answer is empty".into(), "look at the prompt, or take another model");
+        }
+        Ok(Answer {
+            text: draft.text,
+            tokens: draft.tokens,
+            model: draft.model,
+            finish: draft.finish.filter(|word| !word.is_empty()),
+        })
+    }
+
+    /// Sends a body that is not for a dialect's own path, and reads one JSON document.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
+        let mut response = self.send(path, body)?;
+        let mut found = None;
+        let read = stream::read::<Broken>(response.body_mut().as_reader(), false, &mut |piece| {
+            if let Piece::Whole(value) = piece {
+                found = Some(value);
+            }
+            Ok(false)
+        });
+        let draft = Draft { error: found.as_ref().and_then(error_in), ..Draft::default() };
+        match found.filter(|_| read.is_ok() && draft.error.is_none()) {
+            Some(value) => Ok(value),
+            None => self.judge(draft, read).map(|_| Value::Null),
+        }
+    }
+}
+
+/// Lays `extra` over a body: tables into tables, all else in place of what is there.
+fn merge(body: &mut Value, extra: &Vars) {
+    fn lay(under: &mut Value, over: &Value) {
+        match (under, over) {
+            (Value::Object(under), Value::Object(over)) => {
+                for (key, value) in over {
+                    lay(under.entry(key.clone()).or_insert(Value::Null), value);
+                }
+            }
+            (under, over) => *under = over.clone(),
+        }
+    }
+    let extra = Value::Object(extra.iter().map(|(key, value)| (key.clone(), value.clone())).collect());
+    lay(body, &extra);
+}
+
+/// The error that a JSON document is, if it is one: its type or code, and its words.
+fn error_in(value: &Value) -> Option<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    match &value["error"] {
+        Value::Null => match &value["detail"] {
+            Value::String(words) => Some((String::new(), words.clone())),
+            _ => None,
+        },
+        Value::String(words) => Some((String::new(), words.clone())),
+        error => {
+            let kind = ["code", "type"].iter().map(|key| text(&error[*key])).find(|kind| !kind.is_empty());
+            Some((kind.unwrap_or_default(), text(&error["message"])))
+        }
+    }
+}
+
+/// The pause that a server asks for, and whether it says that another try is of no use.
+fn retry_words(head: &HeaderMap) -> (Option<Duration>, bool) {
+    let word = |name: &str| head.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    let after_ms = word("retry-after-ms").and_then(number).map(|ms| ms / 1000.0);
+    let after = word("retry-after").and_then(|text| {
+        number(text).or_else(|| {
+            let at = httpdate::parse_http_date(text).ok()?;
+            Some(at.duration_since(std::time::SystemTime::now()).unwrap_or_default().as_secs_f64())
+        })
+    });
+    let pause = after_ms.or(after).map(|seconds| Duration::from_secs_f64(seconds.min(1e6)));
+    (pause, word("x-should-retry") == Some("false"))
+}
+
+/// How long a server has no room, by its `x-ratelimit-remaining-*` and `-reset-*`.
+fn rate_pause(head: &HeaderMap) -> Option<Duration> {
+    let word = |name: String| head.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let pauses = ["requests", "tokens"].into_iter().filter_map(|of| {
+        let left = word(format!("x-ratelimit-remaining-{of}"))?.parse::<f64>().ok()?;
+        let reset = length(word(format!("x-ratelimit-reset-{of}"))?)?;
+        (left < 1.0).then_some(reset)
+    });
+    // Longer than some minutes it is a quota for the day: the server will say so itself.
+    pauses.max().filter(|pause| *pause <= Duration::from_secs(300))
+}
+
+/// Reads a length of time as `x-ratelimit-reset-*` has it: `1s`, `6m0s`, `120ms`, or seconds.
+fn length(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return (0.0..1e6).contains(&seconds).then(|| Duration::from_secs_f64(seconds));
+    }
+    let (mut rest, mut sum) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let number: f64 = rest[..digits].parse().ok()?;
+        let tail = &rest[digits..];
+        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        sum += number
+            * match &tail[..end] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+        rest = &tail[end..];
+    }
+    (0.0..1e6).contains(&sum).then(|| Duration::from_secs_f64(sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn head(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut head = HeaderMap::new();
+        for (name, value) in lines {
+            head.insert(*name, value.parse().expect("a value"));
+        }
+        head
+    }
+
+    #[test]
+    fn servers_say_in_many_ways_when_to_come_back() {
+        let after = |lines| retry_words(&head(lines)).0.map(|pause| pause.as_millis());
+        assert_eq!(after(&[("retry-after", "2")]), Some(2000));
+        assert_eq!(after(&[("retry-after", "0.5")]), Some(500));
+        assert_eq!(after(&[("retry-after-ms", "30"), ("retry-after", "1")]), Some(30));
+        assert_eq!(after(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(0));
+        assert!(after(&[("retry-after", "Sat, 06 Nov 2094 08:49:37 GMT")]).is_some_and(|ms| ms > 1_000_000));
+        assert_eq!(after(&[("retry-after", "soon")]), None);
+        assert_eq!(after(&[("retry-after", "-1")]), None);
+        assert_eq!(retry_words(&head(&[("x-should-retry", "false")])), (None, true));
+    }
+
+    #[test]
+    fn an_empty_rate_limit_is_waited_for() {
+        let pause = |left, reset| {
+            rate_pause(&head(&[
+                ("x-ratelimit-remaining-requests", left),
+                ("x-ratelimit-reset-requests", reset),
+            ]))
+            .map(|pause| pause.as_millis())
+        };
+        assert_eq!(pause("0", "1s"), Some(1000));
+        assert_eq!(pause("0", "1m2.5s"), Some(62_500));
+        assert_eq!(pause("0", "120ms"), Some(120));
+        assert_eq!(pause("0", "7"), Some(7000));
+        assert_eq!(pause("3", "1s"), None);
+        assert_eq!(pause("0", "never"), None);
+        assert_eq!(pause("0", "20h"), None);
+    }
+
+    #[test]
+    fn errors_are_found_in_every_servers_form() {
+        let found = |value: Value| error_in(&value);
+        let both = |kind: &str, words: &str| Some((kind.to_owned(), words.to_owned()));
+        assert_eq!(found(json!({"error": {"code": "c", "type": "t", "message": "m"}})), both("c", "m"));
+        assert_eq!(
+            found(json!({"type": "error", "error": {"type": "overloaded_error", "message": "m"}})),
+            both("overloaded_error", "m")
+        );
+        assert_eq!(found(json!({"error": "model not found"})), both("", "model not found"));
+        assert_eq!(found(json!({"detail": "Not Found"})), both("", "Not Found"));
+        assert_eq!(found(json!({"error": null, "choices": []})), None);
+    }
+
+    #[test]
+    fn extra_is_laid_over_the_body() {
+        let mut body = json!({"model": "m", "options": {"seed": 1, "num_ctx": 4096}});
+        let extra: Vars =
+            serde_json::from_value(json!({"options": {"num_ctx": 8192}, "top_p": 0.5})).expect("vars");
+        merge(&mut body, &extra);
+        assert_eq!(body, json!({"model": "m", "options": {"seed": 1, "num_ctx": 8192}, "top_p": 0.5}));
+    }
+}

@@ -1,0 +1,178 @@
+//! An answer as it comes: server-sent events, JSON lines, or one JSON document, told apart by what is
+//! there and not by what the server calls it.
+//!
+//! Server-sent events as the HTML standard has them (section 9.2.6), as far as model APIs use them.
+
+use std::io::{self, BufRead};
+
+use serde_json::Value;
+
+/// The most bytes of one answer.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// What went wrong with a stream.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The connection.
+    Io(io::Error),
+    /// What came is not JSON where JSON should be; how it begins.
+    Garbage(String),
+    /// An event of a stream is not JSON; how it begins.
+    BadEvent(String),
+    /// It does not end.
+    TooLong,
+}
+
+/// One piece of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Piece {
+    /// An event of a stream.
+    Event(Value),
+    /// The whole answer.
+    Whole(Value),
+}
+
+/// Reads an answer piece by piece. Ends with the stream, or when `take` says that it has all (`false`).
+pub(super) fn read<E: From<Broken>>(
+    reader: impl io::Read,
+    lines: bool,
+    take: &mut dyn FnMut(Piece) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut reader = io::BufReader::new(reader.take(LONGEST));
+    let mut line = Vec::new();
+    let mut data: Option<Vec<u8>> = None;
+    let mut read_line = |line: &mut Vec<u8>| -> Result<bool, Broken> {
+        line.clear();
+        reader.read_until(b'\n', line).map_err(Broken::Io)?;
+        if !line.ends_with(b"\n") && reader.get_ref().limit() == 0 {
+            return Err(Broken::TooLong);
+        }
+        Ok(!line.is_empty())
+    };
+    let (mut events, mut begun) = (false, false);
+    while read_line(&mut line)? {
+        let whole_line = line.ends_with(b"\n");
+        let text = line.trim_ascii_end();
+        let is_field = |text: &[u8]| {
+            [&b"data:"[..], b"event:", b"id:", b"retry:", b":"].iter().any(|field| text.starts_with(field))
+        };
+        if !events && !is_field(text) {
+            if text.trim_ascii_start().is_empty() {
+                continue;
+            }
+            if lines {
+                let value = if begun { event(text)? } else { json(text)? };
+                begun = true;
+                if !take(Piece::Event(value))? {
+                    return Ok(());
+                }
+                continue;
+            }
+            // Not a stream: the rest belongs to the same document.
+            let mut all = std::mem::take(&mut line);
+            while read_line(&mut line)? {
+                all.extend_from_slice(&line);
+            }
+            return take(Piece::Whole(json(&all)?)).map(drop);
+        }
+        events = true;
+        if text.is_empty() {
+            if let Some(data) = data.take()
+                && (data == b"[DONE]" || !take(Piece::Event(event(&data)?))?)
+            {
+                return Ok(());
+            }
+        } else if let Some(value) = text.strip_prefix(b"data:") {
+            // An event that the stream's end cut off is none.
+            if !whole_line {
+                return Ok(());
+            }
+            let value = value.strip_prefix(b" ").unwrap_or(value);
+            match &mut data {
+                Some(data) => {
+                    data.push(b'\n');
+                    data.extend_from_slice(value);
+                }
+                None => data = Some(value.to_vec()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json(bytes: &[u8]) -> Result<Value, Broken> {
+    serde_json::from_slice(bytes).map_err(|_| Broken::Garbage(beginning(bytes)))
+}
+
+fn event(bytes: &[u8]) -> Result<Value, Broken> {
+    serde_json::from_slice(bytes).map_err(|_| Broken::BadEvent(beginning(bytes)))
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one byte at a time.
+    struct Drops<'a>(&'a [u8]);
+
+    impl io::Read for Drops<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let take = self.0.len().min(1).min(buffer.len());
+            buffer[..take].copy_from_slice(&self.0[..take]);
+            self.0 = &self.0[take..];
+            Ok(take)
+        }
+    }
+
+    impl From<Broken> for String {
+        fn from(broken: Broken) -> String {
+            format!("{broken:?}")
+        }
+    }
+
+    fn pieces(text: &str, lines: bool) -> Result<Vec<String>, String> {
+        let mut found = Vec::new();
+        read::<String>(Drops(text.as_bytes()), lines, &mut |piece| {
+            found.push(match piece {
+                Piece::Event(value) => format!("event {value}"),
+                Piece::Whole(value) => format!("whole {value}"),
+            });
+            Ok(true)
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn events_come_one_by_one() {
+        let text = ": hello\r\n\r\nevent: x\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\ndata:2\n\ndata: [DONE]\n\ndata: 3\n\n";
+        assert_eq!(pieces(text, false), Ok(vec!["event {\"a\":1}".into(), "event 2".into()]));
+    }
+
+    #[test]
+    fn an_event_that_is_cut_off_is_none() {
+        assert_eq!(pieces("data: 1\n\ndata: 2\n", false), Ok(vec!["event 1".into()]));
+        assert_eq!(pieces("data: 1\n\ndata: {\"a\"", false), Ok(vec!["event 1".into()]));
+    }
+
+    #[test]
+    fn lines_of_json_and_documents_are_told_apart() {
+        assert_eq!(
+            pieces("{\"a\":1}\n\n{\"b\":2}", true),
+            Ok(vec!["event {\"a\":1}".into(), "event {\"b\":2}".into()])
+        );
+        assert_eq!(pieces("\n{\n \"a\": 1\n}\n", false), Ok(vec!["whole {\"a\":1}".into()]));
+        assert_eq!(pieces("", false), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_with_its_beginning() {
+        assert_eq!(pieces("<html>\n <b>no</b>", false), Err("Garbage(\"<html> <b>no</b>\")".into()));
+        assert_eq!(pieces("data: {\n\n", false), Err("BadEvent(\"{\")".into()));
+        assert_eq!(pieces("{\"a\":1}\n{\"b\"", true), Err("BadEvent(\"{\\\"b\\\"\")".into()));
+    }
+}
