@@ -132,6 +132,8 @@ pub enum Event {
         /// Bytes that are here.
         bytes: usize,
     },
+    /// Time went by.
+    Tick,
     /// A provider was asked.
     TaskTried(Tried),
     /// A task ended other than fresh.

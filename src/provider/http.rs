@@ -310,7 +310,7 @@ impl Http<'_> {
     }
 
     /// Whether what came is an answer.
-    fn judge(&self, draft: Draft, read: Result<(), Broken>) -> Result<Answer, Refusal> {
+    fn judge(&self, mut draft: Draft, read: Result<(), Broken>) -> Result<Answer, Refusal> {
         let place = self.place();
         if let Some((kind, words)) = &draft.error {
             let words = if words.is_empty() { kind } else { words };
@@ -318,6 +318,9 @@ impl Http<'_> {
             let help = "run it again, or choose another provider";
             return Err(Refusal::new(Cause::Down, message, help).charged(Charge::Unknown));
         }
+        // Some servers say 0 where they do not count.
+        draft.tokens.input = draft.tokens.input.filter(|count| *count > 0);
+        draft.tokens.output = draft.tokens.output.filter(|count| *count > 0 || draft.text.is_empty());
         let charge = match draft.tokens.input.is_some() && draft.tokens.output.is_some() {
             true => Charge::Known(draft.tokens),
             false => Charge::Unknown,

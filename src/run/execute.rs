@@ -87,7 +87,7 @@ pub fn run(
         if worth_keeping && !std::mem::replace(&mut begun, true) {
             log.add(&started);
         }
-        if begun && !matches!(event, Event::Progress { .. }) {
+        if begun && !matches!(event, Event::Progress { .. } | Event::Tick) {
             log.add(&event);
         }
         tell(&event);
@@ -215,7 +215,7 @@ impl<'a> Executor<'a, '_> {
             match words_from.recv_timeout(Duration::from_millis(100)) {
                 Ok(word) => self.heard(word),
                 // Time to look whether a person wants it to end.
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => (self.emit)(Event::Tick),
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("all workers are gone")),
             }
         }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::live::Live;
 use super::{Paint, Shell, counted, counted_as, grouped, plain};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
 use crate::request::Reason;
@@ -11,29 +12,38 @@ use crate::request::Reason;
 pub struct Reporter {
     shell: Shell,
     width: usize,
+    live: Live,
 }
 
 impl Reporter {
     /// A reporter; `width` is the longest id that it will have to show.
     pub fn new(shell: Shell, width: usize) -> Self {
-        Reporter { shell, width: width.min(40) }
+        Reporter { shell, width: width.min(40), live: Live::new(!shell.json && !shell.quiet) }
     }
 
     /// Shows one event.
     pub fn event(&self, event: &Event) {
         if self.shell.json {
             let more = matches!(event, Event::TaskTried(_) | Event::Detail { .. });
-            if !matches!(event, Event::Progress { .. }) && (!more || self.shell.verbose > 0) {
+            if !matches!(event, Event::Progress { .. } | Event::Tick) && (!more || self.shell.verbose > 0) {
                 self.shell.json(event);
             }
             return;
         }
         match event {
+            Event::TaskStarted { task } => self.live.started(task),
+            Event::TaskFinished(finished) => self.live.ended(&finished.task),
+            Event::Progress { task, bytes } => return self.live.heard(task, *bytes),
+            Event::Tick => return self.live.draw(),
+            _ => {}
+        }
+        self.live.clear();
+        match event {
             Event::TaskStarted { task } if self.shell.verbose > 0 => {
                 self.shell.note(&format!(" asking {}", plain(task)))
             }
             Event::TaskFinished(finished) => self.finished(finished),
-            Event::TaskTried(tried) if self.shell.verbose > 0 => self.tried(tried),
+            Event::TaskTried(tried) if self.shell.verbose > 0 && is_telling(tried) => self.tried(tried),
             Event::Detail { message } if self.shell.verbose > 0 => {
                 self.shell.note(&format!(" {}", plain(message)))
             }
@@ -157,6 +167,12 @@ impl Reporter {
         };
         self.shell.out(&self.shell.paint(paint, &line));
     }
+}
+
+/// Whether a try has more to tell than its task's own line.
+fn is_telling(tried: &Tried) -> bool {
+    let more = tried.unknown + tried.retries > 0 || tried.tokens_cached + tried.tokens_reasoning > 0;
+    more || tried.error.is_some()
 }
 
 fn cost(cost: Option<f64>) -> String {

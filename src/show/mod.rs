@@ -11,6 +11,7 @@ mod diagnostics;
 mod diff;
 mod doctor;
 mod events;
+mod live;
 mod status;
 
 use std::borrow::Cow;
