@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
-use crate::spec::{IndexPick, ItemRef, Subject, Tier};
+use crate::spec::{IndexPick, ItemRef, Subject, Tier, extra_text};
 use crate::text::{Format, first_paragraph};
 
 use super::{Dropped, Shelf, Unreadable};
@@ -313,6 +313,8 @@ pub fn recipe(
     framer.field(format!("{:?}{:?}{:?}{:?}", task.tags, task.revisions, task.run, node.model));
     framer.field(format!("{:?}{:?}", node.policy, node.vars));
     framer.maybe(graph.provider(ix).map(|provider| provider.api.word()));
+    framer.maybe(graph.provider(ix).map(|provider| provider.model.as_str()));
+    framer.maybe(graph.provider(ix).and_then(|provider| extra_text(&provider.extra)));
     if let Some(at) = gathered.retrieved_at {
         framer.count(at).field(shelf.digest_of_all(&node.searched).as_bytes());
         for other in graph.searched_tasks(ix) {

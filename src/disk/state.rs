@@ -17,7 +17,7 @@ use crate::spec::TokenizerName;
 
 use super::{Durability, Store};
 
-const MAGIC: &[u8] = b"meu state 1\n";
+const MAGIC: &[u8] = b"meu state 2\n";
 
 /// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
 const RACY: i128 = 2_000_000_000;

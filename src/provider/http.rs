@@ -176,7 +176,7 @@ impl Http<'_> {
         use ureq::{Error, Timeout};
         let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
         let (what, help, charge, last) = match error {
-            Error::HostNotFound => (
+            error if is_unknown_host(error) => (
                 format!("the host {} is not known", self.provider.host()),
                 "is `base_url` right?",
                 Charge::Nothing,
@@ -422,6 +422,15 @@ impl Http<'_> {
             Some(value) => Ok(value),
             None => self.judge(draft, read).map(|_| Value::Null),
         }
+    }
+}
+
+/// Whether a host has no address. The system's own words for it differ; the library's are the same.
+fn is_unknown_host(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound => true,
+        ureq::Error::Io(error) => error.to_string().contains("failed to lookup address"),
+        _ => false,
     }
 }
 

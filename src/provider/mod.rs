@@ -142,8 +142,13 @@ impl Providers {
                 let message = format!("the provider `{name}` needs HTTP, which this meu is built without");
                 return Err(Error::invalid(message).help("install meu with its default features"));
             }
-            self.key(member)
-                .map_err(|refusal| Error::invalid(refusal.message).help(refusal.help.unwrap_or_default()))?;
+            self.key(member).map_err(|refusal| {
+                let error = Error::invalid(refusal.message);
+                match refusal.help {
+                    Some(help) => error.help(help),
+                    None => error,
+                }
+            })?;
         }
         Ok(())
     }
@@ -334,7 +339,7 @@ impl Providers {
                 let timeout = Some(provider.timeout);
                 let text = run_program(&provider.command, &request.text(), &[], &self.folder, timeout)?;
                 if text.trim().is_empty() {
-                    let help = "look at the prompt, or try another model";
+                    let help = "look at the prompt, or take another model";
                     return Err(Refusal::new(Cause::Unusable, "the answer is empty", help));
                 }
                 Ok(Answer { text, model: provider.name.clone(), ..Answer::default() })

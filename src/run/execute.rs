@@ -331,6 +331,9 @@ impl<'a> Executor<'a, '_> {
         });
         let trouble = self.refusal.clone().or(trouble);
         self.workspace.shelf.save();
-        (Ran { sums: self.sums, interrupted, not_reached: total - self.reached }, trouble)
+        (
+            Ran { sums: self.sums, interrupted, not_reached: total - (self.reached - self.waiting.len()) },
+            trouble,
+        )
     }
 }

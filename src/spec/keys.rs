@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{At, Vars};
-use crate::diag::{Diagnostic, Sink, Source, did_you_mean};
+use crate::diag::{Diagnostic, Place, Sink, Source, did_you_mean};
 
 /// Parses a TOML text. Syntax errors go to the sink, all of them; what could be read is returned.
 pub fn parse_table<'a>(source: &'a Arc<Source>, sink: &Sink) -> Spanned<DeTable<'a>> {
@@ -53,6 +53,11 @@ impl<'a> Keys<'a> {
     /// Where problems go.
     pub fn sink(&self) -> &'a Sink {
         self.sink
+    }
+
+    /// Where the value of a key stands; the table itself if it has none.
+    pub fn place_of(&self, key: &str) -> Place {
+        self.source.place(self.table.get(key).map_or(self.span.clone(), Spanned::span))
     }
 
     /// Whether the table has a key.

@@ -270,7 +270,7 @@ fn read_extra(keys: &mut Keys<'_>) -> Vars {
         };
         keys.sink().push(
             Diagnostic::error(format!("`{key}` in `extra` would overrule what meu sends"))
-                .at(keys.source().place(keys.span.clone()))
+                .at(keys.place_of("extra"))
                 .help(help),
         );
     }
@@ -320,11 +320,16 @@ fn read_url(text: &At<String>, sink: &Sink) -> Option<String> {
     };
     if let Some(wrong) = wrong {
         // What stands before an `@` may be a password.
+        let mut place = text.place();
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            place.source_line = place.source_line.replace(user, "…");
+            place.width = 1;
+        }
         let shown =
             authority.rsplit_once('@').map_or_else(|| url.to_owned(), |(user, _)| url.replace(user, "…"));
         sink.push(
             Diagnostic::error(format!("the base_url `{shown}` {wrong}"))
-                .at(text.place())
+                .at(place)
                 .help("write it as \"https://host/v1\"; keys come from `api_key_env` or `key_command`"),
         );
         return None;

@@ -1,57 +1,14 @@
 //! The `openai` provider against a real HTTP server on loopback.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-
 use crate::house::House;
+use crate::server::{Reply, Server, whole};
 
-/// A server that gives these answers in turn (status, headers, body) and keeps what it was sent.
-struct Server {
-    address: String,
-    seen: Arc<Mutex<Vec<(String, serde_json::Value)>>>,
+fn server(answers: Vec<Reply>) -> Server {
+    Server::of(answers)
 }
 
-fn server(answers: Vec<(u16, &'static str, String)>) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address").to_string();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let kept = seen.clone();
-    std::thread::spawn(move || {
-        for (status, headers, body) in answers {
-            let Ok((stream, _)) = listener.accept() else { return };
-            let mut reader = BufReader::new(stream.try_clone().expect("a stream"));
-            let (mut head, mut length) = (String::new(), 0);
-            loop {
-                let mut line = String::new();
-                if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
-                    break;
-                }
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap_or(0);
-                }
-                head.push_str(&line);
-            }
-            let mut bytes = vec![0; length];
-            reader.read_exact(&mut bytes).expect("a body");
-            kept.lock().expect("kept").push((head, serde_json::from_slice(&bytes).unwrap_or_default()));
-            let mut stream = stream;
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}",
-                body.len()
-            );
-        }
-    });
-    Server { address, seen }
-}
-
-fn answer(text: &str) -> (u16, &'static str, String) {
-    let body = serde_json::json!({
-        "model": "m-2026", "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 11, "completion_tokens": 7}
-    });
-    (200, "", body.to_string())
+fn answer(text: &str) -> Reply {
+    whole(text)
 }
 
 fn project(server: &Server) -> House {
@@ -76,8 +33,8 @@ fn a_request_is_sent_as_it_was_hashed() {
     assert_eq!(house.read("out/a.md"), "The answer.\n");
     // 11 tokens at 1 and 7 at 2 a million.
     assert!(said.out.contains("11 tokens in, 7 out, cost 0.0000"), "{}", said.out);
-    let seen = server.seen.lock().expect("seen");
-    let (head, body) = &seen[0];
+    let seen = server.seen();
+    let (head, body) = (&seen[0].head, &seen[0].body);
     assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("Bearer sk-very-secret"), "{head}");
     assert_eq!((&body["model"], &body["seed"], &body["max_tokens"]), (&"m".into(), &3.into(), &2000.into()));
@@ -98,24 +55,24 @@ fn a_request_is_sent_as_it_was_hashed() {
 
 #[test]
 fn what_passes_is_tried_again_and_what_lasts_is_not() {
-    let busy = (429, "retry-after: 0\r\n", r#"{"error":{"message":"slow down"}}"#.to_owned());
+    let busy = Reply::Whole(429, "retry-after: 0\r\n".into(), r#"{"error":{"message":"slow down"}}"#.into());
     let server = server(vec![busy, answer("At last.")]);
     let house = project(&server);
     house.meu(&["run"]).ok();
-    assert_eq!(server.seen.lock().expect("seen").len(), 2);
+    assert_eq!(server.seen().len(), 2);
 
-    let echo = (401, "", r#"{"error":{"message":"bad key sk-very-secret"}}"#.to_owned());
+    let echo = Reply::Whole(401, String::new(), r#"{"error":{"message":"bad key sk-very-secret"}}"#.into());
     let server = self::server(vec![echo]);
     let said = project(&server).meu(&["run"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("answered 401: bad key [key] (check the key in TEST_KEY)"), "{}", said.out);
-    assert_eq!(server.seen.lock().expect("seen").len(), 1);
+    assert_eq!(server.seen().len(), 1);
 }
 
 #[test]
 fn a_cut_answer_is_no_answer() {
     let body = r#"{"choices":[{"message":{"content":"half"},"finish_reason":"length"}]}"#.to_owned();
-    let server = server(vec![(200, "", body)]);
+    let server = server(vec![Reply::Whole(200, String::new(), body)]);
     let house = project(&server);
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 1);
@@ -128,7 +85,7 @@ fn a_cut_answer_is_no_answer() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let server = server(vec![(302, "location: http://127.0.0.1:1/\r\n", String::new())]);
+    let server = server(vec![Reply::Whole(302, "location: http://127.0.0.1:1/\r\n".into(), String::new())]);
     let said = project(&server).meu(&["run"]);
     assert_eq!(said.code, 1);
     assert!(said.out.contains("answered 302"), "{}", said.out);
@@ -178,13 +135,17 @@ fn embedding_project(server: &Server) -> House {
     house
 }
 
-fn vectors(numbers: &[[f64; 2]]) -> (u16, &'static str, String) {
+fn vectors(numbers: &[[f64; 2]]) -> Reply {
     let data: Vec<_> = numbers
         .iter()
         .enumerate()
         .map(|(at, vector)| serde_json::json!({"object": "embedding", "index": at, "embedding": vector}))
         .collect();
-    (200, "", serde_json::json!({"object": "list", "data": data, "model": "small"}).to_string())
+    Reply::Whole(
+        200,
+        String::new(),
+        serde_json::json!({"object": "list", "data": data, "model": "small"}).to_string(),
+    )
 }
 
 #[test]
@@ -208,8 +169,8 @@ fn vectors_choose_and_are_asked_for_once() {
     house.meu(&["run"]).ok();
     assert_eq!(refs(&house), ["doc:docs/tea.md"]);
     {
-        let seen = server.seen.lock().expect("seen");
-        let (head, body) = &seen[0];
+        let seen = server.seen();
+        let (head, body) = (&seen[0].head, &seen[0].body);
         assert!(head.starts_with("POST /v1/embeddings HTTP/1.1\r\n"), "{head}");
         assert_eq!(body["model"], "small");
         assert_eq!(body["input"][0], "A\nWhich beverage?");
@@ -217,19 +178,16 @@ fn vectors_choose_and_are_asked_for_once() {
     }
     // Settled without the server.
     house.meu(&["run"]).ok();
-    assert_eq!(server.seen.lock().expect("seen").len(), 1);
+    assert_eq!(server.seen().len(), 1);
     house.put("docs/net.md", "A net in the rapid river.\n");
     house.meu(&["run"]).ok();
     assert_eq!(refs(&house), ["doc:docs/net.md"]);
-    assert_eq!(
-        server.seen.lock().expect("seen")[1].1["input"],
-        serde_json::json!(["\nA net in the rapid river."])
-    );
+    assert_eq!(server.seen()[1].body["input"], serde_json::json!(["\nA net in the rapid river."]));
 }
 
 #[test]
 fn without_its_server_a_search_by_vectors_fails_and_is_never_one_by_words() {
-    let server = server(vec![(500, "", "{}".into())]);
+    let server = server(vec![Reply::Whole(500, String::new(), "{}".into())]);
     let house = embedding_project(&server);
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 1);
@@ -263,14 +221,14 @@ fn what_a_provider_counts_is_learned_and_makes_worst_costs_true() {
         "model": "m", "choices": [{"message": {"content": "Text."}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 50_000, "completion_tokens": 7}
     });
-    let server = server(vec![(200, "", body.to_string())]);
+    let server = server(vec![Reply::Whole(200, String::new(), body.to_string())]);
     let house =
         project(&server).file("tasks/a.toml", format!("prompt = \"{}\"\n", "many words ".repeat(200)));
     house.meu(&["run"]).ok();
     // Characters are tokens here.
     let ours: usize = {
-        let seen = server.seen.lock().expect("seen");
-        let messages = seen[0].1["messages"].as_array().expect("messages").clone();
+        let seen = server.seen();
+        let messages = seen[0].body["messages"].as_array().expect("messages").clone();
         messages.iter().map(|message| message["content"].as_str().expect("content").chars().count()).sum()
     };
     let json = house.meu(&["doctor", "--json"]).ok().json();
@@ -291,7 +249,7 @@ fn what_a_provider_counts_is_learned_and_makes_worst_costs_true() {
 #[test]
 fn vectors_that_were_paid_for_are_kept_when_a_later_batch_fails() {
     let some = |count: usize| vectors(&vec![[1.0, 0.5]; count]);
-    let server = server(vec![some(64), (500, "", "{}".into()), some(7)]);
+    let server = server(vec![some(64), Reply::Whole(500, String::new(), "{}".into()), some(7)]);
     let mut house = embedding_project(&server);
     for at in 0..68 {
         house = house.file(&format!("docs/page{at}.md"), format!("Page {at}.\n"));
@@ -299,9 +257,9 @@ fn vectors_that_were_paid_for_are_kept_when_a_later_batch_fails() {
     assert_eq!(house.meu(&["run"]).code, 1);
     house.meu(&["run"]).ok();
     // The query and 70 pages: 64, then 7 twice.
-    let seen = server.seen.lock().expect("seen");
+    let seen = server.seen();
     let asked: Vec<usize> =
-        seen.iter().map(|(_, body)| body["input"].as_array().map_or(0, Vec::len)).collect();
+        seen.iter().map(|seen| seen.body["input"].as_array().map_or(0, Vec::len)).collect();
     assert_eq!(asked, [64, 7, 7]);
 }
 
@@ -316,5 +274,5 @@ fn under_a_cap_no_vectors_are_asked_for() {
         "{}",
         said.out
     );
-    assert!(server.seen.lock().expect("seen").is_empty());
+    assert!(server.seen().is_empty());
 }

@@ -1,0 +1,658 @@
+//! Providers: what is sent, what is taken for an answer, what is tried again, what it costs. Against a
+//! scripted server on loopback; against servers that others wrote see the test target `counterparts`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::house::House;
+use crate::server::{Reply, Server, chunk, error, events, whole};
+
+/// A project with one provider `p`; `keys` go into its table.
+fn project(server: &Server, api: &str, keys: &str) -> House {
+    let base = match api {
+        "ollama" => format!("http://{}", server.address),
+        _ => format!("http://{}/v1", server.address),
+    };
+    let mut house = House::empty().file(
+        "meu.toml",
+        format!(
+            "[model]\nprovider = \"p\"\nname = \"m\"\n[context]\ntokenizer = \"chars\"\n[providers.p]\napi = \"{api}\"\nbase_url = \"{base}\"\nretries = 0\n{keys}\n"
+        ),
+    );
+    house.env("OPENAI_API_KEY", "sk-very-secret").env("ANTHROPIC_API_KEY", "sk-ant-secret");
+    house
+}
+
+/// The failure of the only task.
+fn failure(house: &House) -> String {
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let line = said.out.lines().next().expect("a line");
+    line.trim_start().trim_start_matches("failed ").trim_start_matches("a ").trim().to_owned()
+}
+
+/// The events of one kind in the records of all runs.
+fn recorded(house: &House, event: &str) -> Vec<Value> {
+    let mut files: Vec<_> = std::fs::read_dir(house.root().join(".meu/runs"))
+        .expect("runs")
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).expect("a record"));
+    let lines: Vec<String> =
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|value| value["event"] == event)
+        .collect()
+}
+
+#[test]
+fn a_stream_in_drops_makes_an_answer_and_its_price() {
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 1000, "completion_tokens": 100,
+        "prompt_tokens_details": {"cached_tokens": 600}, "completion_tokens_details": {"reasoning_tokens": 40}}});
+    let mut bytes = b": OPENROUTER PROCESSING\r\n\r\n".to_vec();
+    bytes.extend(events(&[chunk("Zwölf ", None), chunk("Boxkämpfer.", Some("stop")), usage]));
+    bytes.extend(b"data: [DONE]\n\n");
+    let server = Server::of(vec![Reply::Drops(bytes)]);
+    let house = project(
+        &server,
+        "openai",
+        "price = { input = 10.0, output = 30.0, cached_input = 1.0 }\n[providers.p.extra]\ntop_p = 0.5\n",
+    )
+    .task("a", "[model]\nseed = 3\n");
+    let said = house.meu(&["run", "--json"]).ok();
+    assert_eq!(house.read("out/a.md"), "Zwölf Boxkämpfer.\n");
+    let seen = server.seen();
+    assert_eq!(seen[0].line("authorization"), Some("Bearer sk-very-secret"));
+    let mut body = seen[0].body.clone();
+    body["messages"] = Value::Null;
+    assert_eq!(
+        body,
+        json!({"model": "m", "messages": null, "temperature": 0, "max_tokens": 2000, "seed": 3, "stream": true,
+            "stream_options": {"include_usage": true}, "top_p": 0.5})
+    );
+    let finished: Value = serde_json::from_str(said.out.lines().rev().nth(1).expect("a line")).expect("JSON");
+    // 400 at 10, 600 at 1, 100 at 30 a million.
+    let cost = finished["cost"].as_f64().expect("a cost");
+    assert!((cost - (0.004 + 0.0006 + 0.003)).abs() < 1e-12, "{cost}");
+    let tried = &recorded(&house, "task_tried")[0];
+    let kept = |key: &str| tried[key].clone();
+    assert_eq!(
+        (kept("answered_by"), kept("finish_reason"), kept("tokens_cached"), kept("tokens_reasoning")),
+        (json!("m-2026"), json!("stop"), json!(600), json!(40))
+    );
+}
+
+#[test]
+fn extra_is_part_of_the_request() {
+    let server = Server::new(|_, _| whole("Text."));
+    let house = project(&server, "openai", "").task("a", "");
+    house.meu(&["run"]).ok();
+    house.put("meu.toml", house.read("meu.toml") + "[providers.p.extra]\ntop_p = 0.5\n");
+    let said = house.meu(&["run"]).ok();
+    assert!(said.out.contains("model or its parameters changed"), "{}", said.out);
+    // Keys that only say how to get an answer are no part of it.
+    house.put(
+        "meu.toml",
+        house.read("meu.toml").replace("retries = 0", "retries = 2\nconcurrency = 3\nstream = false"),
+    );
+    house.meu(&["run"]).ok();
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[test]
+fn anthropic_gets_its_own_form() {
+    let answer = json!({"model": "claude-1", "stop_reason": "end_turn", "content": [{"type": "text", "text": "Text."}],
+        "usage": {"input_tokens": 10, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 100, "output_tokens": 5}});
+    let server = Server::of(vec![Reply::Whole(200, String::new(), answer.to_string())]);
+    let house = project(&server, "anthropic", "price = { input = 4.0, output = 8.0, cached_input = 0.4 }\n")
+        .file("INDEX.md", "# Style\n\nShort sentences.\n")
+        .file("x.md", "A fact.\n")
+        .task("a", "inputs = [\"x.md\"]\n[model]\nseed = 3\n");
+    house.meu(&["run"]).ok();
+    let seen = &server.seen()[0];
+    assert!(seen.head.starts_with("POST /v1/messages HTTP/1.1\r\n"), "{}", seen.head);
+    assert_eq!(
+        (seen.line("x-api-key"), seen.line("anthropic-version"), seen.line("authorization")),
+        (Some("sk-ant-secret"), Some("2023-06-01"), None)
+    );
+    let body = &seen.body;
+    assert_eq!(
+        (&body["max_tokens"], &body["stream"], &body["seed"]),
+        (&json!(2000), &json!(true), &Value::Null)
+    );
+    assert!(body["system"][0]["text"].as_str().expect("a text").starts_with("You write one part"));
+    let marked = json!({"type": "ephemeral"});
+    assert_eq!(body["system"][0]["cache_control"], marked);
+    // The index is what all tasks begin with; the rest is this task's own.
+    let blocks = body["messages"][0]["content"].as_array().expect("blocks");
+    assert_eq!(blocks.len(), 2);
+    assert_eq!(
+        blocks[0]["text"],
+        "# Context\n\n<item source=\"index\" type=\"index\" form=\"full\">\n# Style\n\nShort sentences.\n</item>\n"
+    );
+    assert_eq!((&blocks[0]["cache_control"], &blocks[1]["cache_control"]), (&marked, &Value::Null));
+    assert!(blocks[1]["text"].as_str().expect("a text").contains("A fact."));
+    let tried = &recorded(&house, "task_tried")[0];
+    assert_eq!((&tried["tokens_in"], &tried["tokens_cached"]), (&json!(200), &json!(90)));
+    // 10 at 4, 90 at 0.4, 100 at 5 (a quarter more), 5 at 8 a million.
+    let cost = tried["cost"].as_f64().expect("a cost");
+    assert!((cost - (40.0 + 36.0 + 500.0 + 40.0) / 1e6).abs() < 1e-12, "{cost}");
+}
+
+#[test]
+fn ollama_gets_a_window_that_fits() {
+    let lines = [
+        json!({"model": "m:1b", "message": {"content": "Te"}, "done": false}),
+        json!({"model": "m:1b", "message": {"content": "xt."}, "done": true, "done_reason": "stop", "prompt_eval_count": 9, "eval_count": 2}),
+    ];
+    let bytes: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect();
+    let server = Server::of(vec![Reply::Drops(bytes)]);
+    let house = project(&server, "ollama", "[providers.p.extra.options]\ntop_k = 7\n")
+        .file("tasks/a.toml", format!("prompt = \"{}\"\n", "long words ".repeat(3000)));
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "Text.\n");
+    let seen = &server.seen()[0];
+    assert!(seen.head.starts_with("POST /api/chat HTTP/1.1\r\n"), "{}", seen.head);
+    // 33,000 bytes and some are more than 11,000 tokens of three bytes; with 2,000 for the answer: 16,384.
+    assert_eq!(
+        seen.body["options"],
+        json!({"num_ctx": 16384, "temperature": 0, "num_predict": 2000, "top_k": 7})
+    );
+    assert_eq!(recorded(&house, "task_tried")[0]["tokens_in"], 9);
+}
+
+#[test]
+fn what_is_no_good_answer_is_none() {
+    let openai = |message: Value, finish: &str| {
+        let body = json!({"choices": [{"message": message, "finish_reason": finish}], "usage": {"prompt_tokens": 11, "completion_tokens": 7}});
+        Reply::Whole(200, String::new(), body.to_string())
+    };
+    for (reply, expected) in [
+        (
+            openai(json!({"content": "half of i"}), "length"),
+            "the answer was cut at the length limit (raise `max_output_tokens`, or ask for less)",
+        ),
+        (
+            openai(json!({"content": null, "refusal": "I won't."}), "stop"),
+            "the model refused: I won't. (change the prompt, or take another model)",
+        ),
+        (
+            openai(json!({"content": "x"}), "content_filter"),
+            "a content filter held the answer back (change the prompt)",
+        ),
+        (
+            openai(json!({"content": " \n"}), "stop"),
+            "the answer is empty (look at the prompt, or take another model)",
+        ),
+        (
+            openai(json!({"content": null}), "tool_calls"),
+            "the answer ended with `tool_calls`, not with a text (take `tools` and the like out of `extra`)",
+        ),
+    ] {
+        let server = Server::of(vec![reply]);
+        let house = project(&server, "openai", "price = { input = 1.0, output = 1.0 }").task("a", "");
+        assert_eq!(
+            failure(&house),
+            expected
+                .replace("or try another", "or take another")
+                .replace("look at the prompt, or take another", "look at the prompt, or take another")
+        );
+        assert!(!house.exists("out/a.md"));
+        // It was paid for all the same.
+        let finished = &recorded(&house, "task_finished")[0];
+        assert_eq!((&finished["tokens_in"], &finished["tokens_out"]), (&json!(11), &json!(7)));
+        let cost = finished["cost"].as_f64().expect("a cost");
+        assert!((cost - 18e-6).abs() < 1e-12);
+    }
+    // What there is of a cut answer is kept in the record.
+    let server = Server::of(vec![openai(json!({"content": "half of i"}), "length")]);
+    let house = project(&server, "openai", "").task("a", "");
+    failure(&house);
+    let tried = &recorded(&house, "task_tried")[0];
+    assert_eq!((&tried["text"], &tried["finish_reason"]), (&json!("half of i"), &json!("length")));
+
+    let refusal = json!({"model": "c", "stop_reason": "refusal", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let server = Server::of(vec![Reply::Whole(200, String::new(), refusal.to_string())]);
+    let house = project(&server, "anthropic", "").task("a", "");
+    assert_eq!(failure(&house), "the model refused (change the prompt, or take another model)");
+    let cut = json!({"message": {"content": "x"}, "done": true, "done_reason": "length"});
+    let server = Server::of(vec![Reply::Whole(200, String::new(), cut.to_string())]);
+    let house = project(&server, "ollama", "").task("a", "");
+    assert_eq!(
+        failure(&house),
+        "the answer was cut at the length limit (raise `max_output_tokens`, or ask for less)"
+    );
+}
+
+#[test]
+fn a_stream_that_is_not_whole_is_tried_again() {
+    let overloaded = json!({"error": {"type": "overloaded_error", "message": "Overloaded"}});
+    for (broken, expected) in [
+        (Reply::Drops(events(&[chunk("half", None)])), "ended before it was whole (run it again)"),
+        (Reply::Broken(events(&[chunk("half", None)])), "(run it again)"),
+        (
+            Reply::Drops([&events(&[chunk("half", None)])[..], b"data: {\"cho\n\n"].concat()),
+            "is broken at: {\"cho (run it again)",
+        ),
+        (
+            Reply::Drops(events(&[chunk("half", None), overloaded])),
+            "broke off with an error: Overloaded (run it again, or choose another provider)",
+        ),
+    ] {
+        let server = Server::of(vec![broken.clone()]);
+        let house = project(&server, "openai", "").task("a", "");
+        let said = failure(&house);
+        assert!(said.ends_with(expected), "{said}");
+        assert_eq!(recorded(&house, "task_tried")[0]["unknown"], 1);
+
+        let server = Server::of(vec![broken, whole("All of it.")]);
+        let house = project(&server, "openai", "").task("a", "");
+        house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 1"));
+        let said = house.meu(&["run"]).ok();
+        assert_eq!(house.read("out/a.md"), "All of it.\n");
+        assert!(said.out.contains("; 1 call of unknown outcome"), "{}", said.out);
+    }
+}
+
+#[test]
+fn a_stream_that_breaks_after_its_last_word_is_whole() {
+    let server = Server::of(vec![Reply::Broken(events(&[chunk("All.", Some("stop"))]))]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "All.\n");
+}
+
+#[test]
+fn garbage_is_told_as_what_it_is() {
+    let base = |server: &Server| format!("http://{}/v1", server.address);
+    let page = "<!DOCTYPE html>\n<title>Welcome</title>\n".to_owned();
+    let server = Server::of(vec![Reply::Whole(200, String::new(), page)]);
+    let house = project(&server, "openai", "").task("a", "");
+    assert_eq!(
+        failure(&house),
+        format!(
+            "{} answered with what is no JSON: <!DOCTYPE html> <title>Welcome</title> (is `base_url` that of the API?)",
+            base(&server)
+        )
+    );
+    // A line without an end: more than any answer has.
+    let server = Server::of(vec![Reply::Whole(200, String::new(), "{".repeat(65 * 1024 * 1024))]);
+    let house = project(&server, "openai", "").task("a", "");
+    assert_eq!(
+        failure(&house),
+        format!("the answer of {} does not end (is `base_url` that of the API?)", base(&server))
+    );
+    let server = Server::of(vec![Reply::Silence]);
+    let house = project(&server, "openai", "read_timeout = \"200ms\"").task("a", "");
+    assert_eq!(
+        failure(&house),
+        format!("{} did not answer: silence for 0.2 s (raise the provider's `read_timeout`)", base(&server))
+    );
+    let server = Server::of(vec![Reply::Silence]);
+    let house = project(&server, "openai", "timeout = \"200ms\"").task("a", "");
+    assert_eq!(
+        failure(&house),
+        format!(
+            "{} did not answer: no answer within 0.2 s (raise the provider's `timeout`, or ask for less)",
+            base(&server)
+        )
+    );
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    for (reply, expected) in [
+        (
+            error(401, "", "invalid_api_key", "Incorrect API key: sk-very-secret"),
+            "answered 401: Incorrect API key: [key] (check the key in OPENAI_API_KEY)",
+        ),
+        (
+            error(403, "", "forbidden", "Not yours"),
+            "answered 403: Not yours (check the key in OPENAI_API_KEY, and whether it may use this model)",
+        ),
+        (
+            error(404, "", "model_not_found", "The model `m` does not exist"),
+            "answered 404: The model `m` does not exist (check `base_url`, and the model's `name`)",
+        ),
+        (
+            Reply::Whole(413, String::new(), String::new()),
+            "answered 413 (lower the context's `budget`, or take a model with a larger context)",
+        ),
+        (
+            error(400, "", "context_length_exceeded", "Too long"),
+            "answered 400: Too long (lower the context's `budget`, or take a model with a larger context)",
+        ),
+        (
+            error(400, "", "invalid_request_error", "max_tokens is too large: 2000"),
+            "answered 400: max_tokens is too large: 2000 (lower `max_output_tokens`; the model has a limit of its own)",
+        ),
+        (
+            error(400, "", "unsupported_value", "'temperature' does not support 0"),
+            "answered 400: 'temperature' does not support 0 (set `temperature` in `[model]` to what the model takes, often 1.0)",
+        ),
+        (
+            error(429, "", "insufficient_quota", "You exceeded your current quota"),
+            "answered 429: You exceeded your current quota (the account has nothing left; look at its billing, or choose another provider)",
+        ),
+        (
+            error(429, "retry-after: 0\r\n", "rate_limit", "Slow down"),
+            "answered 429: Slow down (lower `concurrency` or `requests_per_minute`, or wait)",
+        ),
+        (
+            Reply::Whole(503, String::new(), "busy".into()),
+            "answered 503: busy (run it again, or choose another provider)",
+        ),
+        (
+            Reply::Whole(307, "location: https://elsewhere.example/v1\r\n".into(), String::new()),
+            "answered 307 (redirects are not followed; `base_url` should perhaps be https://elsewhere.example/v1)",
+        ),
+    ] {
+        let server = Server::of(vec![reply]);
+        let house = project(&server, "openai", "").task("a", "");
+        assert_eq!(failure(&house), format!("http://{}/v1 {expected}", server.address));
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[test]
+fn what_cannot_be_reached_says_why() {
+    // A port that nobody listens on any more.
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let house = |base: &str| {
+        let mut house = House::empty().file(
+            "meu.toml",
+            format!("[model]\nprovider = \"p\"\nname = \"m\"\n[context]\ntokenizer = \"chars\"\n[providers.p]\nbase_url = \"{base}\"\nretries = 0\n"),
+        );
+        house.env("OPENAI_API_KEY", "sk-very-secret");
+        house.task("a", "")
+    };
+    assert_eq!(
+        failure(&house(&format!("http://{nobody}/v1"))),
+        format!(
+            "http://{nobody}/v1 did not answer: nothing listens there (is the server up, and `base_url` right?)"
+        )
+    );
+    assert_eq!(
+        failure(&house("https://no-such-host.invalid/v1")),
+        "https://no-such-host.invalid/v1 did not answer: the host no-such-host.invalid is not known (is `base_url` right?)"
+    );
+    // A server that speaks no TLS.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let plain = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 64]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    let said = failure(&house(&format!("https://{plain}/v1")));
+    assert!(said.starts_with(&format!("https://{plain}/v1 did not answer: TLS: ")), "{said}");
+    assert!(said.ends_with("(is it an https server with a certificate that this system trusts?)"), "{said}");
+}
+
+#[test]
+fn a_pause_that_the_server_asks_for_is_kept() {
+    let busy = error(429, "retry-after: 1\r\n", "rate_limit", "Slow down");
+    let server = Server::of(vec![busy, whole("At last.")]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 1"));
+    let said = house.meu(&["run", "-v"]).ok();
+    let seen = server.seen();
+    assert!(seen[1].at.duration_since(seen[0].at) >= Duration::from_secs(1));
+    assert!(
+        said.err.contains(&format!(
+            "p: http://{}/v1 answered 429: Slow down; again in 1.0 s, try 2 of 2",
+            server.address
+        )),
+        "{}",
+        said.err
+    );
+    // Who asks for more than a call may take is not waited for.
+    let server = Server::of(vec![error(429, "retry-after: 3600\r\n", "rate_limit", "Slow down")]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 1"));
+    assert!(failure(&house).contains("answered 429: Slow down; it asks to wait for 3600 s (lower"));
+}
+
+#[test]
+fn no_more_calls_are_under_way_than_a_provider_has_room_for() {
+    let server = Server::new(|_, _| {
+        // Long enough that calls meet, if they may.
+        std::thread::sleep(Duration::from_millis(5));
+        whole("Text.")
+    });
+    let mut house = project(&server, "openai", "concurrency = 2");
+    for at in 0..20 {
+        house = house.task(&format!("t{at}"), "");
+    }
+    house.meu(&["run", "-j", "16"]).ok();
+    assert_eq!(server.seen().len(), 20);
+    assert!(server.most_at_once() <= 2, "{}", server.most_at_once());
+}
+
+#[test]
+fn a_provider_that_wants_fewer_calls_gets_fewer() {
+    // The first four are too many.
+    let server = Server::new(|number, _| match number {
+        0..4 => error(429, "retry-after: 0\r\n", "rate_limit", "Slow down"),
+        _ => whole("Text."),
+    });
+    let mut house = project(&server, "openai", "concurrency = 8");
+    for at in 0..12 {
+        house = house.task(&format!("t{at:02}"), "");
+    }
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 9"));
+    let said = house.meu(&["run", "-v", "-j1"]).ok();
+    // Two in a row halve it, and two more halve it again; then it grows, by one for as many as there are.
+    for line in [
+        "p: 4 calls at once now, 8 before",
+        "p: 2 calls at once now, 4 before",
+        "p: 3 calls at once now, 2 before",
+    ] {
+        assert!(said.err.contains(line), "{line} in {}", said.err);
+    }
+}
+
+#[test]
+fn a_provider_with_nothing_left_is_asked_once() {
+    let server = Server::new(|_, _| error(429, "", "insufficient_quota", "You exceeded your current quota"));
+    let mut house = project(&server, "openai", "");
+    for at in 0..5 {
+        house = house.task(&format!("t{at}"), "");
+    }
+    let said = house.meu(&["run", "-k", "-j1"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.ends_with("0 built, 5 failed\n"), "{}", said.out);
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn others_stand_in_for_a_provider_that_is_down() {
+    let down = Server::new(|_, _| Reply::Whole(503, String::new(), "busy".into()));
+    let up = Server::new(|_, _| whole("Text."));
+    let house = project(&down, "openai", "fallback = [\"q\"]").task("a", "").task("b", "");
+    house.put(
+        "meu.toml",
+        format!(
+            "{}[providers.q]\nbase_url = \"http://{}/v1\"\nmodel = \"other\"\n",
+            house.read("meu.toml"),
+            up.address
+        ),
+    );
+    house.meu(&["run"]).ok();
+    assert_eq!(up.seen()[0].body["model"], "other");
+    let tried = recorded(&house, "task_tried");
+    let of_a: Vec<_> = tried.iter().filter(|tried| tried["task"] == "a").collect();
+    assert_eq!((&of_a[0]["provider"], &of_a[1]["provider"]), (&json!("p"), &json!("q")));
+    assert!(of_a[0]["error"].as_str().is_some_and(|error| error.contains("answered 503: busy")));
+    // The output answers the task's own request: it is fresh, and stays so without the stand-in.
+    house.put("meu.toml", house.read("meu.toml").replace("fallback = [\"q\"]", ""));
+    assert!(house.meu(&["run"]).ok().out.contains("nothing to do"));
+
+    // A call that is wrong is wrong everywhere.
+    let wrong = Server::new(|_, _| error(400, "", "invalid_request_error", "No"));
+    let unasked = Server::new(|_, _| whole("Text."));
+    let house = project(&wrong, "openai", "fallback = [\"q\"]").task("a", "");
+    house.put(
+        "meu.toml",
+        format!("{}[providers.q]\nbase_url = \"http://{}/v1\"\n", house.read("meu.toml"), unasked.address),
+    );
+    assert!(failure(&house).contains("answered 400: No"));
+    assert_eq!(unasked.seen().len(), 0);
+}
+
+#[test]
+fn a_cap_is_never_passed_and_the_next_run_goes_on() {
+    let server = Server::new(|_, _| whole("Text."));
+    let mut house = project(&server, "openai", "price = { input = 0.0, output = 100.0 }");
+    for at in 0..10 {
+        house = house.task(&format!("t{at}"), "[model]\nmax_output_tokens = 100\n");
+    }
+    // A call costs 0.01 at its worst and 0.0007 in truth: three fit into 0.012, not one more.
+    let said = house.meu(&["run", "--max-cost", "0.012", "-j1"]);
+    assert_eq!(said.code, 1);
+    assert_eq!(server.seen().len(), 3);
+    assert!(
+        said.out.contains("failed t3  its call could cost 0.0100, and 0.0021 of 0.0120 are spent (raise --max-cost; the next run goes on here)"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.ends_with("3 built, 1 failed, 6 not reached; 33 tokens in, 21 out, cost 0.0021\n"),
+        "{}",
+        said.out
+    );
+    house.meu(&["run", "--max-cost", "0.012", "-j8"]);
+    assert_eq!(server.seen().len(), 6);
+    house.meu(&["run"]).ok();
+    let mut prompts = server.prompts();
+    prompts.sort();
+    prompts.dedup();
+    assert_eq!((server.seen().len(), prompts.len()), (10, 10));
+}
+
+#[test]
+fn a_call_that_broke_off_counts_at_its_worst() {
+    let broken = || Reply::Broken(events(&[chunk("half", None)]));
+    let server = Server::new(move |_, _| broken());
+    let house = project(&server, "openai", "price = { input = 0.0, output = 100.0 }")
+        .task("a", "[model]\nmax_output_tokens = 100\n");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 9"));
+    let said = house.meu(&["run", "--max-cost", "0.025"]);
+    assert_eq!(said.code, 1);
+    // Each may have cost 0.01: a third could pass the cap.
+    assert_eq!(server.seen().len(), 2);
+    assert!(said.out.contains("its call could cost 0.0100, and 0.0200 of 0.0250 are spent"), "{}", said.out);
+    assert!(said.out.contains("2 calls of unknown outcome, which may have cost 0.0200 more"), "{}", said.out);
+}
+
+#[test]
+fn a_cap_needs_the_prices_of_stand_ins_too() {
+    let server = Server::new(|_, _| whole("Text."));
+    let house = project(&server, "openai", "price = { input = 1.0, output = 1.0 }\nfallback = [\"ollama\"]")
+        .task("a", "");
+    let said = house.meu(&["run", "--max-cost", "1"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: --max-cost needs a price, and the provider `ollama` has none\n  = help: add `price = { input = …, output = … }` (per million tokens) to [providers.ollama]\n"
+    );
+    assert_eq!(server.seen().len(), 0);
+}
+
+#[test]
+fn a_key_can_come_from_a_program() {
+    let server = Server::new(|_, _| whole("Text with sk-from-a-program in it."));
+    let house =
+        project(&server, "openai", "key_command = [\"sh\", \"-c\", \"echo sk-from-a-program; echo more\"]")
+            .task("a", "");
+    house.meu(&["run", "-vv"]).ok();
+    assert_eq!(server.seen()[0].line("authorization"), Some("Bearer sk-from-a-program"));
+    assert_eq!(house.read("out/a.md"), "Text with [key] in it.\n");
+
+    let house = project(&server, "openai", "key_command = [\"sh\", \"-c\", \"echo no safe >&2; exit 3\"]")
+        .task("a", "");
+    let said = house.meu(&["run"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (2, "error: no key for the provider `p`: the program `sh` ended with exit status: 3: no safe\n")
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn wrong_settings_are_told_with_their_place() {
+    let house = House::empty()
+        .file(
+            "meu.toml",
+            "[model]\nprovider = \"p\"\n[providers.p]\nbase_url = \"localhost:8080\"\nfallback = [\"opena\", \"p\"]\nprice = { input = \"1\", output = 2 }\n[providers.q]\nbase_url = \"https://me:hunter2@host/v1\"\nprice = { input = 1.0 }\ntimeout = \"soon\"\n[providers.q.extra]\nmodel = \"x\"\n",
+        )
+        .task("a", "");
+    let said = house.meu(&["check"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: no model is named for the provider `p`
+ --> meu.toml:2:12
+  |
+2 | provider = \"p\"
+  |            ^^^
+  = help: add `name = \"…\"` to `[model]`, or `model = \"…\"` to `[providers.p]`
+error: the base_url `localhost:8080` is no URL
+ --> meu.toml:4:12
+  |
+4 | base_url = \"localhost:8080\"
+  |            ^^^^^^^^^^^^^^^^
+  = help: write it as \"https://host/v1\"; keys come from `api_key_env` or `key_command`
+error: no provider `opena`
+ --> meu.toml:5:13
+  |
+5 | fallback = [\"opena\", \"p\"]
+  |             ^^^^^^^
+  = help: did you mean `openai`?
+error: the provider `p` cannot stand in for itself
+ --> meu.toml:5:22
+  |
+5 | fallback = [\"opena\", \"p\"]
+  |                      ^^^
+error: `providers.p.price.input` must be a number, not a text
+ --> meu.toml:6:19
+  |
+6 | price = { input = \"1\", output = 2 }
+  |                   ^^^
+  = help: write `input = 1`, without quotes
+error: the base_url `https://…@host/v1` has a user in it
+ --> meu.toml:8:12
+  |
+8 | base_url = \"https://…@host/v1\"
+  |            ^
+  = help: write it as \"https://host/v1\"; keys come from `api_key_env` or `key_command`
+error: a price needs both `input` and `output`
+ --> meu.toml:9:9
+  |
+9 | price = { input = 1.0 }
+  |         ^^^^^^^^^^^^^^^
+  = help: write `price = { input = 0.15, output = 0.60 }`, for a million tokens each
+error: `soon` is no length of time
+  --> meu.toml:10:11
+   |
+10 | timeout = \"soon\"
+   |           ^^^^^^
+   = help: write it as \"120s\", \"500ms\", \"2m\" or \"1h\", up to a day
+error: `model` in `extra` would overrule what meu sends
+  --> meu.toml:11:1
+   |
+11 | [providers.q.extra]
+   | ^^^^^^^^^^^^^^^^^^^
+   = help: name the model with `model`, or with `name` in `[model]`
+error: 9 problems in this project
+"
+    );
+}
