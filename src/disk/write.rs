@@ -233,23 +233,41 @@ fn rename_across(temporary: &Path, full: &Path) -> io::Result<()> {
     fs::remove_file(temporary)
 }
 
-/// A place where tests make the process die, or the disk be full: `MEU_FAIL=kill:7` or `full:7` at the
-/// seventh such place that is reached.
+/// What tests make happen at a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The process dies.
+    Kill,
+    /// The disk is full, from now on.
+    Full,
+    /// The medium fails, once.
+    Broken,
+}
+
+/// A place where tests make a write fail: `MEU_FAIL=kill:7`, `full:7` or `broken:7` at the seventh such
+/// place that is reached.
 pub(super) fn fail_point(_place: &str) -> io::Result<()> {
-    static WANTED: OnceLock<Option<(bool, u64)>> = OnceLock::new();
+    static WANTED: OnceLock<Option<(Fault, u64)>> = OnceLock::new();
     static REACHED: AtomicU64 = AtomicU64::new(0);
     let wanted = WANTED.get_or_init(|| {
         let text = std::env::var("MEU_FAIL").ok()?;
         let (kind, number) = text.split_once(':')?;
-        Some((kind == "kill", number.parse().ok()?))
+        let fault = match kind {
+            "kill" => Fault::Kill,
+            "full" => Fault::Full,
+            "broken" => Fault::Broken,
+            _ => return None,
+        };
+        Some((fault, number.parse().ok()?))
     });
-    let Some((kill, number)) = wanted else { return Ok(()) };
+    let Some((fault, number)) = wanted else { return Ok(()) };
     let reached = REACHED.fetch_add(1, Ordering::SeqCst) + 1;
-    if *kill && reached == *number {
-        std::process::abort();
+    match fault {
+        Fault::Kill if reached == *number => std::process::abort(),
+        Fault::Full if reached >= *number => {
+            Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"))
+        }
+        Fault::Broken if reached == *number => Err(io::Error::other("input/output error")),
+        _ => Ok(()),
     }
-    if !*kill && reached >= *number {
-        return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left on device"));
-    }
-    Ok(())
 }

@@ -35,7 +35,7 @@ pub(super) struct Job {
     pub(super) tokenizer: TokenizerName,
     /// A schema that the output must fit.
     pub(super) schema: Option<Arc<Schema>>,
-    /// The text that was built for this very request, should the cache have lost it.
+    /// The text that was built for this very request.
     pub(super) built: Option<String>,
     /// Whether stored answers serve.
     pub(super) read: bool,
@@ -137,7 +137,7 @@ impl Ask<'_> {
         let task = &self.graph.node(job.ix).task;
         let mut request = Cow::Borrowed(&job.request);
         let mut digest = job.today.request;
-        let mut built = job.built.clone();
+        let mut built = job.built.as_ref();
         let mut got = Got { text: String::new(), kept: true, asked: false };
         let repairs = match (&task.expect, &task.run) {
             (Some(expect), Runner::Model) => expect.repairs,
@@ -153,7 +153,7 @@ impl Ask<'_> {
             redactor: self.redactor,
         };
         for number in 0..=repairs {
-            match self.stored(digest, job.read, cache).or(built.take()) {
+            match self.stored(digest, built.take(), job.read, cache) {
                 Some(text) => got.text = self.redactor.clean(&text).into_owned(),
                 None => {
                     if let Some(refused) = &job.refused {
@@ -197,10 +197,17 @@ impl Ask<'_> {
         )))
     }
 
-    /// An answer that is there already.
-    fn stored(&self, digest: Digest, read: bool, cache: &Cache<'_>) -> Option<String> {
-        let journaled = self.replay.answers.get(&digest).map(|(_, text)| text.clone());
-        journaled.or_else(|| if read { cache.answer(digest).map(|(_, text)| text) } else { None })
+    /// An answer that is there already: journaled, built before, or cached.
+    fn stored(
+        &self,
+        digest: Digest,
+        built: Option<&String>,
+        read: bool,
+        cache: &Cache<'_>,
+    ) -> Option<String> {
+        let journaled = self.replay.answers.get(&digest).map(|(_, text)| text);
+        let cached = || if read { cache.answer(digest).map(|(_, text)| text) } else { None };
+        journaled.or(built).cloned().or_else(cached)
     }
 
     /// Asks, and journals. Tells whether the answer is in the cache too.

@@ -286,10 +286,14 @@ impl Executor<'_, '_> {
         let node = self.graph.node(ix);
         let reasons = look.verdict.reasons.clone();
         let read = !forced && !self.options.no_cache;
+        // What was built for this very request is an answer to it, the last one if there were several.
+        let same = look.record.as_ref().filter(|record| read && record.request == today.request);
+        let built = same.and_then(|record| self.cache.text_anywhere(record.built.as_ref()?));
         if node.task.expect.is_none() {
-            let journaled = self.workspace.replay.answers.get(&today.request).cloned();
-            let stored = journaled.or_else(|| if read { self.cache.answer(today.request) } else { None });
-            if let Some((_, text)) = stored {
+            let journaled = self.workspace.replay.answers.get(&today.request).map(|(_, text)| text.clone());
+            let cached = || if read { self.cache.answer(today.request) } else { None };
+            let stored = journaled.or(built.clone()).or_else(|| cached().map(|(_, text)| text));
+            if let Some(text) = stored {
                 let text = self.as_output(ix, &text);
                 let verdict = self.books.settle(ix, &today, &text, Durability::Now);
                 return self.made(ix, Outcome::Cached, verdict, &reasons);
@@ -299,9 +303,6 @@ impl Executor<'_, '_> {
             Ok(schema) => schema,
             Err(trouble) => return self.fail(ix, Some(&today), trouble.to_string(), &reasons),
         };
-        let same = look.record.as_ref().filter(|record| record.request == today.request);
-        let built = same.and_then(|record| record.built.as_ref()).filter(|_| read);
-        let built = built.and_then(|built| self.cache.text_anywhere(built));
         let (secrets, refused) = self.held_back(ix, &assembled);
         if node.task.expect.is_none()
             && let Some(refused) = refused
@@ -323,7 +324,7 @@ impl Executor<'_, '_> {
                 provider,
                 tokenizer: node.policy.tokenizer,
                 schema,
-                built: built.filter(|_| node.task.expect.is_some()),
+                built,
                 read,
                 secrets,
                 refused,

@@ -98,6 +98,14 @@ impl House {
         )
     }
 
+    /// Writes a task as [`House::task`] does, in place.
+    pub fn task_put(&self, id: &str, keys: &str) {
+        self.put(
+            &format!("tasks/{id}.toml"),
+            format!("title = \"{id}\"\nprompt = \"answer of {id}\"\n{keys}"),
+        );
+    }
+
     pub fn put(&self, path: &str, text: impl AsRef<[u8]>) {
         let full = self.root().join(path);
         fs::create_dir_all(full.parent().expect("a folder")).expect("folders");
