@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::request::Reason;
 
 /// How a task of a run ended.
@@ -42,7 +43,9 @@ pub struct Finished {
     /// Where the output is.
     pub output: String,
     /// The request that it answers, if one was put together.
-    pub request: Option<crate::digest::Digest>,
+    pub request: Option<Digest>,
+    /// The text that is there now, if there is one.
+    pub text: Option<Digest>,
 }
 
 /// The sums of a run.
@@ -72,33 +75,53 @@ pub struct Sums {
     pub cost_unknown: Option<f64>,
 }
 
-/// One provider that was asked for one request, with all retries.
+/// One provider that was asked for one request, with all retries. Fields are named after OpenTelemetry's
+/// semantic conventions for generative AI where those have a name (`gen_ai.*`, version 1.37).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tried {
     /// The task's id.
     pub task: String,
     /// The request that was sent.
-    pub request: crate::digest::Digest,
+    pub request: Digest,
     /// The provider's name.
     pub provider: String,
+    /// The protocol that it speaks.
+    #[serde(rename = "gen_ai.provider.name")]
+    pub api: String,
     /// The model that was asked for.
+    #[serde(rename = "gen_ai.request.model")]
     pub model: String,
+    /// The sampling temperature that was asked for.
+    #[serde(rename = "gen_ai.request.temperature")]
+    pub temperature: Option<serde_json::Value>,
+    /// The limit of the answer that was asked for.
+    #[serde(rename = "gen_ai.request.max_tokens")]
+    pub max_tokens: Option<serde_json::Value>,
+    /// The seed that was asked for.
+    #[serde(rename = "gen_ai.request.seed")]
+    pub seed: Option<serde_json::Value>,
     /// The model that answered, as the provider names it; empty if none did.
+    #[serde(rename = "gen_ai.response.model")]
     pub answered_by: String,
-    /// Why the answer ended, as the provider says it.
-    pub finish_reason: Option<String>,
+    /// Why the answer ended, as the provider says it; empty if it does not.
+    #[serde(rename = "gen_ai.response.finish_reasons")]
+    pub finish_reasons: Vec<String>,
+    /// Tokens sent.
+    #[serde(rename = "gen_ai.usage.input_tokens")]
+    pub tokens_in: u64,
+    /// Those of them that came out of the provider's cache.
+    #[serde(rename = "gen_ai.usage.cache_read.input_tokens")]
+    pub tokens_cached: u64,
+    /// Tokens answered.
+    #[serde(rename = "gen_ai.usage.output_tokens")]
+    pub tokens_out: u64,
+    /// Those of them that were spent on reasoning.
+    #[serde(rename = "gen_ai.usage.reasoning.output_tokens")]
+    pub tokens_reasoning: u64,
     /// Why there is no answer, if there is none.
     pub error: Option<String>,
     /// An answer that could not be taken, where there was one.
     pub text: Option<String>,
-    /// Tokens sent.
-    pub tokens_in: u64,
-    /// Those of them that came out of the provider's cache.
-    pub tokens_cached: u64,
-    /// Tokens answered.
-    pub tokens_out: u64,
-    /// Those of them that were spent on reasoning.
-    pub tokens_reasoning: u64,
     /// What it cost; `None` where the price is not known.
     pub cost: Option<f64>,
     /// How many of its calls have an unknown outcome.
@@ -135,13 +158,15 @@ pub enum Event {
     /// Time went by.
     Tick,
     /// A provider was asked.
-    TaskTried(Tried),
+    TaskTried(Box<Tried>),
     /// A task ended other than fresh.
     TaskFinished(Finished),
     /// The run ended.
     RunFinished {
         /// The run's name.
         run: String,
+        /// How it ended: `done`, `failed` or `interrupted`.
+        status: &'static str,
         /// The sums.
         #[serde(flatten)]
         sums: Sums,
@@ -151,7 +176,7 @@ pub enum Event {
         /// The task's id.
         task: String,
         /// The digest of the text.
-        text: crate::digest::Digest,
+        text: Digest,
         /// Who, as git or the system knows them.
         by: String,
     },

@@ -33,6 +33,7 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 pub(super) struct Item {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// `task:ID`, `doc:PATH` or `index`, each with an optional #Heading
     item: String,
@@ -42,6 +43,7 @@ pub(super) struct Item {
 #[derive(Debug, Args)]
 pub(super) struct Approve {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// Gather again
     #[arg(long)]
@@ -52,6 +54,7 @@ pub(super) struct Approve {
 #[derive(Debug, Args)]
 pub(super) struct History {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
 }
 
@@ -59,6 +62,7 @@ pub(super) struct History {
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// The older request, by its digest or the beginning of it; the recorded one if left out
     a: Option<String>,
@@ -70,6 +74,7 @@ pub(super) struct Diff {
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// The very text that would be sent
     #[arg(long)]

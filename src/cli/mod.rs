@@ -4,17 +4,21 @@ mod check;
 mod context;
 mod doctor;
 mod edit;
+mod gc;
 mod graph;
 mod index;
 mod init;
 mod link;
+mod log;
 mod mv;
 mod new;
 mod person;
 mod run;
 mod search;
 mod select;
+mod shell;
 mod status;
+mod trace;
 mod trust;
 mod why;
 
@@ -90,7 +94,15 @@ enum Command {
     Link(link::Command),
     Graph(graph::Arguments),
     Search(search::Arguments),
+    Log(log::Log),
+    Show(log::Show),
+    Trace(trace::Arguments),
     Index(index::Arguments),
+    Gc(gc::Gc),
+    Clean(gc::Clean),
+    /// Print the script that lets a shell complete commands, options and task ids
+    Completions(shell::Completions),
+    Man(shell::Man),
     Adopt(person::Adopt),
     Restore(person::Restore),
     Approve(person::Approve),
@@ -145,6 +157,7 @@ impl Env {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    shell::complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -177,6 +190,13 @@ pub fn main() -> ExitCode {
         Command::Link(command) => link::link(&env, command),
         Command::Graph(arguments) => graph::graph(&env, arguments),
         Command::Search(arguments) => search::search(&env, arguments),
+        Command::Log(arguments) => log::log(&env, arguments),
+        Command::Show(arguments) => log::show(&env, arguments),
+        Command::Trace(arguments) => trace::trace(&env, arguments),
+        Command::Gc(arguments) => gc::gc(&env, arguments),
+        Command::Clean(arguments) => gc::clean(&env, arguments),
+        Command::Completions(arguments) => shell::completions(&env, arguments),
+        Command::Man(arguments) => shell::man(&env, arguments),
         Command::Index(arguments) => index::index(&env, arguments),
         Command::Adopt(arguments) => person::adopt(&env, arguments),
         Command::Restore(arguments) => person::restore(&env, arguments),

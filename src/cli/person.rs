@@ -19,6 +19,7 @@ use crate::spec::Runner;
 pub(super) struct Adopt {
     /// Which tasks
     #[arg(required = true)]
+    #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
     /// Remove `NAME.new.md` even if its words are not in what is adopted
     #[arg(long)]
@@ -30,6 +31,7 @@ pub(super) struct Adopt {
 pub(super) struct Restore {
     /// Which tasks
     #[arg(required = true)]
+    #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
 }
 
@@ -37,6 +39,7 @@ pub(super) struct Restore {
 #[derive(Debug, Args)]
 pub(super) struct Approve {
     /// Which tasks
+    #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
 }
 
@@ -44,6 +47,7 @@ pub(super) struct Approve {
 #[derive(Debug, Args)]
 pub(super) struct Reject {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// What to change
     #[arg(short, long, value_name = "TEXT")]
@@ -54,6 +58,7 @@ pub(super) struct Reject {
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
     /// Open the two texts with git's difftool
     #[arg(long)]

@@ -29,6 +29,7 @@ use crate::spec::{Order, ProviderApi, Runner};
   meu run --frozen             from the cache only, for CI")]
 pub(super) struct Arguments {
     /// Which tasks (ids, globs, tag:, plan:, state:, path:, changed:; +SEL, SEL+); all if left out
+    #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
     /// Leave these out
     #[arg(long, value_name = "SEL")]

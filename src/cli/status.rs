@@ -15,6 +15,7 @@ use crate::show;
   meu status --check           exit 3 unless all is fresh, for CI")]
 pub(super) struct Arguments {
     /// Which tasks (ids, globs, tag:, plan:, state:, path:, changed:; +SEL, SEL+)
+    #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
     /// Leave these out
     #[arg(long, value_name = "SEL")]

@@ -11,6 +11,7 @@ use crate::show;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The task
+    #[arg(add = super::shell::task_ids())]
     task: String,
 }
 

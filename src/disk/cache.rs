@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, TextId};
@@ -101,6 +103,11 @@ impl Cache<'_> {
         Ok(digest)
     }
 
+    /// Where a text is kept.
+    pub(super) fn text_place(&self, digest: Digest) -> PathBuf {
+        self.place("texts", digest)
+    }
+
     /// A text, if it is there whole.
     pub fn text(&self, digest: Digest) -> Option<String> {
         let bytes = fs::read(self.place("texts", digest)).ok()?;
@@ -133,11 +140,12 @@ impl Cache<'_> {
     pub fn put_request(&self, digest: Digest, request: &Request, items: &[SentItem], redactor: &Redactor) {
         let mut sent = serde_json::json!({"request": request, "items": items});
         redactor.clean_json(&mut sent);
-        let _ = self.put("requests", digest, &serde_json::to_vec(&sent).unwrap_or_default());
+        let bytes = compress_to_vec_zlib(&serde_json::to_vec(&sent).unwrap_or_default(), 6);
+        let _ = self.put("requests", digest, &bytes);
     }
 
-    /// The items of a request that was sent, by its digest or the beginning of it.
-    pub fn sent_items(&self, prefix: &str) -> Option<(Digest, Vec<SentItem>)> {
+    /// A request as it was sent, with its items, by its digest or the beginning of it.
+    fn sent_by(&self, prefix: &str) -> Option<(Digest, serde_json::Value)> {
         if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
@@ -153,10 +161,26 @@ impl Cache<'_> {
         let path = found.first()?;
         let digest: Digest =
             format!("{}{}", &prefix[..2], path.file_name()?.to_string_lossy()).parse().ok()?;
-        let mut sent: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let bytes = fs::read(path).ok()?;
+        // Older ones are kept as they are.
+        let bytes = decompress_to_vec_zlib_with_limit(&bytes, LARGEST_REQUEST).unwrap_or(bytes);
+        Some((digest, serde_json::from_slice(&bytes).ok()?))
+    }
+
+    /// A request as it was sent, with its items: `request` and `items`.
+    pub fn sent(&self, prefix: &str) -> Option<serde_json::Value> {
+        self.sent_by(prefix).map(|(_, sent)| sent)
+    }
+
+    /// The items of a request that was sent, by its digest or the beginning of it.
+    pub fn sent_items(&self, prefix: &str) -> Option<(Digest, Vec<SentItem>)> {
+        let (digest, mut sent) = self.sent_by(prefix)?;
         Some((digest, serde_json::from_value(sent["items"].take()).ok()?))
     }
 }
+
+/// The most bytes of a kept request.
+const LARGEST_REQUEST: usize = 256 * 1024 * 1024;
 
 /// Removes a file that a program has read.
 pub fn remove_scratch(path: &std::path::Path) {

@@ -20,19 +20,25 @@ impl Moment {
 
 /// Now, in UTC, as RFC 3339 writes it, to the second.
 pub fn now() -> String {
-    let (y, m, d, seconds) = utc();
+    ago(0)
+}
+
+/// So many seconds ago, in the same form.
+pub fn ago(seconds: u64) -> String {
+    let (y, m, d, seconds) = utc(seconds);
     format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A name for a run: its start in UTC and the process, so that names sort by time.
 pub fn run_name() -> String {
-    let (y, m, d, seconds) = utc();
+    let (y, m, d, seconds) = utc(0);
     let clock = format!("{:02}{:02}{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{y:04}{m:02}{d:02}-{clock}-{}", std::process::id())
 }
 
-fn utc() -> (i64, u64, u64, u64) {
+fn utc(ago: u64) -> (i64, u64, u64, u64) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let since = since.saturating_sub(ago);
     let (y, m, d) = civil(i64::try_from(since / 86400).unwrap_or_default());
     (y, m, d, since % 86400)
 }

@@ -238,6 +238,16 @@ impl Workspace {
     }
 }
 
+/// The ids of the tasks of the project around a folder, as far as they can be read.
+pub fn task_ids(folder: &Path) -> Result<Vec<String>, Error> {
+    let root = find_project(folder)?;
+    let store = Store::new(&root).map_err(|error| Error::invalid(error.to_string()))?;
+    let sink = Sink::default();
+    let config = load_config(&store, &sink);
+    let tasks = load_tasks(&store, &config, &Overlay::new(), &sink);
+    Ok(tasks.into_iter().map(|task| task.id.value).collect())
+}
+
 fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) -> Vec<crate::spec::Task> {
     let folder = store.full(&config.tasks);
     let mut files: Vec<(String, PathBuf)> = Vec::new();

@@ -63,22 +63,3 @@ pub fn write_failures(store: &Store, failures: &BTreeMap<String, Failure>) -> io
     }
     store.write_meu("failures.json", &serde_json::to_vec_pretty(failures)?, Durability::Grouped)
 }
-
-/// All events of all runs that were kept, the oldest run first, each with its run's name under `run`.
-/// A torn last line is left out.
-pub fn run_events(store: &Store) -> Vec<serde_json::Value> {
-    let entries = fs::read_dir(store.meu().join("runs")).into_iter().flatten().flatten();
-    let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-    files.sort();
-    let mut events = Vec::new();
-    for file in files {
-        let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for line in fs::read_to_string(&file).unwrap_or_default().lines() {
-            if let Ok(mut event) = serde_json::from_str::<serde_json::Value>(line) {
-                event["run"] = json!(name);
-                events.push(event);
-            }
-        }
-    }
-    events
-}

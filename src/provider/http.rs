@@ -284,7 +284,7 @@ impl Http<'_> {
             ),
             401 => (Cause::Key, key),
             403 => (Cause::Wrong, format!("{key}, and whether it may use this model")),
-            404 => (Cause::Wrong, "check `base_url`, and the model's `name`".into()),
+            404 | 405 => (Cause::Wrong, "check `base_url`, and the model's `name`".into()),
             408 | 409 => (Cause::Down, "run it again".into()),
             429 => (Cause::Limited, "lower `concurrency` or `requests_per_minute`, or wait".into()),
             _ if too_long && status < 500 => {

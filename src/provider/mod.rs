@@ -85,6 +85,8 @@ pub struct Tried {
     pub provider: String,
     /// The model that was asked for.
     pub model: String,
+    /// With which parameters.
+    pub parameters: Vec<(&'static str, String)>,
     /// What came of it.
     pub answer: Result<Answer, Refusal>,
     /// What it took, but for calls of unknown outcome.
@@ -229,6 +231,7 @@ impl Providers {
         Tried {
             provider: provider.name.clone(),
             model: request.model.clone(),
+            parameters: request.parameters.clone(),
             answer,
             spent: log.spent,
             unknown: log.unknown,
@@ -382,6 +385,7 @@ impl Tried {
         Tried {
             provider: provider.to_owned(),
             model: String::new(),
+            parameters: Vec::new(),
             answer: Err(refusal),
             spent: Spent::nothing(),
             unknown: 0,

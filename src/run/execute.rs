@@ -118,6 +118,7 @@ pub fn run(
             paid: HashMap::new(),
             workers: 0,
             stop: false,
+            short: false,
             sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
             kept,
@@ -132,7 +133,13 @@ pub fn run(
         Ok::<_, Error>(finished)
     });
     let (ran, trouble) = ran?;
-    emit(Event::RunFinished { run: name, sums: ran.sums.clone() });
+    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0 || trouble.is_some();
+    let status = match (ran.interrupted, bad) {
+        (true, _) => "interrupted",
+        (false, true) => "failed",
+        (false, false) => "done",
+    };
+    emit(Event::RunFinished { run: name, status, sums: ran.sums.clone() });
     trouble.map_or(Ok(ran), Err)
 }
 
@@ -160,6 +167,8 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) paid: HashMap<Ix, Paid>,
     pub(super) workers: usize,
     pub(super) stop: bool,
+    /// Whether a call did not fit into what may be spent; one such is told.
+    pub(super) short: bool,
     pub(super) sums: Sums,
     pub(super) reached: usize,
     /// Whether every answer of the journal is in the cache too.

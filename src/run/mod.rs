@@ -11,6 +11,7 @@
 mod ask;
 mod execute;
 mod merge;
+mod orphans;
 mod person;
 mod queue;
 mod rename;
@@ -21,6 +22,7 @@ mod task;
 
 pub use execute::{Options, Ran, run};
 pub use merge::{Merged, merge};
+pub use orphans::{Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use rename::{carry_out, edit_tasks};
 pub use survey::{Look, Survey};

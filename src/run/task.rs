@@ -394,24 +394,33 @@ impl Executor<'_, '_> {
                     Ok(answer) => (answer.model.clone(), answer.finish.clone()),
                     Err(refusal) => (String::new(), refusal.finish.clone()),
                 };
-                (self.emit)(Event::TaskTried(Tried {
+                let api =
+                    self.graph.config.providers.get(&tried.provider).map(|provider| provider.api.word());
+                let parameter = |name: &str| tried.parameters.iter().find(|(known, _)| *known == name);
+                let number =
+                    |name: &str| parameter(name).and_then(|(_, text)| serde_json::from_str(text).ok());
+                (self.emit)(Event::TaskTried(Box::new(Tried {
                     task: node.id().to_owned(),
                     request,
                     provider: tried.provider.clone(),
+                    api: api.unwrap_or_default().to_owned(),
                     model: tried.model.clone(),
+                    temperature: number("temperature"),
+                    max_tokens: number("max_output_tokens"),
+                    seed: number("seed"),
                     answered_by: model,
-                    finish_reason: finish,
-                    error: refusal.map(ToString::to_string),
-                    text: refusal.and_then(|refusal| refusal.text.clone()),
+                    finish_reasons: finish.into_iter().collect(),
                     tokens_in: tried.spent.input,
                     tokens_cached: tried.spent.cached,
                     tokens_out: tried.spent.output,
                     tokens_reasoning: tried.spent.reasoning,
+                    error: refusal.map(ToString::to_string),
+                    text: refusal.and_then(|refusal| refusal.text.clone()),
                     cost: tried.spent.cost,
                     unknown: tried.unknown,
                     retries: tried.retries,
                     ms: tried.ms,
-                }));
+                })));
             }
             Word::Done(job, answer) => self.answered(*job, answer),
         }
@@ -435,7 +444,8 @@ impl Executor<'_, '_> {
     /// There is no answer.
     fn lost(&mut self, ix: Ix, today: &Today, lost: Lost, reasons: &[Reason]) {
         self.stop |= lost.fatal;
-        if lost.interrupted {
+        let purse_is_empty = lost.fatal && lost.turned_away;
+        if lost.interrupted || (purse_is_empty && std::mem::replace(&mut self.short, true)) {
             // Nothing is said of it: the run just did not get to it.
             self.reached -= 1;
         } else if let Some(error) = lost.error {
@@ -527,6 +537,7 @@ impl Executor<'_, '_> {
             ms,
             output: node.output.to_string(),
             request: self.survey.request(ix),
+            text: self.workspace.shelf.digest(&node.output).ok().flatten(),
         }));
     }
 }

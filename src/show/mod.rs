@@ -12,7 +12,9 @@ mod diff;
 mod doctor;
 mod events;
 mod live;
+mod log;
 mod status;
+mod trace;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -22,7 +24,9 @@ pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;
 pub use events::{Reporter, would_run};
+pub use log::{log, run, run_task, sent_items};
 pub use status::{state_paint, status, why};
+pub use trace::trace;
 
 use crate::text::Redactor;
 
@@ -204,6 +208,16 @@ pub fn counted(n: usize, what: &str) -> String {
 /// `1 retry`, `2 retries`.
 pub fn counted_as(n: usize, one: &str, several: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {several}") }
+}
+
+/// A number of bytes, in the unit that suits it.
+pub fn sized(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
 }
 
 /// A number with commas between its thousands.

@@ -144,7 +144,13 @@ fn aimock_takes_what_is_sent() {
     assert_eq!(house.read("out/b.md"), "OpenAI says hello to meu.\n");
     assert_eq!(house.read("out/c.md"), "Anthropic says hello to meu.\n");
     assert!(said.out.contains("failed d  the answer was cut at the length limit"), "{}", said.out);
-    assert!(said.out.contains(&format!("failed e  {aimock} answered 503: Strict mode: no fixture matched, 2 times (")), "{}", said.out);
+    assert!(
+        said.out.contains(&format!(
+            "failed e  {aimock} answered 503: Strict mode: no fixture matched, 2 times ("
+        )),
+        "{}",
+        said.out
+    );
     let journal = get(&format!("{aimock}/__aimock/journal"));
     let entries = journal.as_array().expect("entries");
     let sent = |words: &str| {

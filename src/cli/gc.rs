@@ -1,0 +1,151 @@
+//! `meu gc` and `meu clean`
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Done, Env};
+use crate::disk::{self, Garbage};
+use crate::plan::State;
+use crate::run::{Orphan, Survey, remove_orphans};
+use crate::show::{counted, plain, sized};
+
+/// Remove what is old from the cache and the run records; never what the lock or a conflict needs
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu gc -n                        what would go
+  meu gc                           what is older than 30 days
+  meu gc --older-than 7d --max-size 200MB")]
+pub(super) struct Gc {
+    /// Only say what would go
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// What is older than this goes (12h, 30d, 8w)
+    #[arg(long, value_name = "AGE", default_value = "30d", value_parser = age)]
+    older_than: Duration,
+    /// Of the rest the oldest goes until no more than this is left (500MB, 2GB)
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+}
+
+pub(super) fn gc(env: &Env, arguments: Gc) -> Done {
+    let (hold, workspace) = match arguments.dry_run {
+        true => (None, env.load()?),
+        false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
+    };
+    let garbage = disk::garbage(&workspace, Some(arguments.older_than), arguments.max_size);
+    if !arguments.dry_run {
+        garbage.remove();
+    }
+    tell(env, &garbage, arguments.dry_run, &[]);
+    if let Some(size) = arguments.max_size.filter(|size| garbage.kept_bytes > *size) {
+        env.shell.note(&format!(
+            "{} are needed, which is more than {}",
+            sized(garbage.kept_bytes),
+            sized(size)
+        ));
+    }
+    drop(hold);
+    Ok(None)
+}
+
+/// Remove what can be made again: cache, run records, indexes. With --orphans outputs without a task, too
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu clean -n                     what would go
+  meu clean                        .meu/ but for answers that no record has yet
+  meu clean --orphans              and outputs of tasks that are gone, unless a person changed them")]
+pub(super) struct Clean {
+    /// Only say what would go
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Remove outputs of tasks that are gone with their records; those that a person changed stay
+    #[arg(long)]
+    orphans: bool,
+}
+
+pub(super) fn clean(env: &Env, arguments: Clean) -> Done {
+    let (hold, workspace) = match arguments.dry_run {
+        true => (None, env.load()?),
+        false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
+    };
+    let verdicts = Survey::all(&workspace, None);
+    let edited = workspace
+        .graph
+        .nodes()
+        .filter(|(ix, _)| verdicts[ix.0].as_ref().is_some_and(|verdict| verdict.state == State::Edited));
+    let edited: Vec<&str> = edited.map(|(_, node)| node.id()).collect();
+    let garbage = disk::all_of_meu(&workspace, &edited);
+    let orphans = match arguments.orphans {
+        true => remove_orphans(&workspace, arguments.dry_run)?,
+        false => Vec::new(),
+    };
+    if !arguments.dry_run {
+        garbage.remove();
+    }
+    tell(env, &garbage, arguments.dry_run, &orphans);
+    drop(hold);
+    Ok(None)
+}
+
+fn tell(env: &Env, garbage: &Garbage, dry_run: bool, orphans: &[Orphan]) {
+    let shell = &env.shell;
+    if shell.json {
+        let rows: Vec<_> = orphans
+            .iter()
+            .map(|orphan| json!({"task": orphan.task, "output": orphan.output, "removed": orphan.goes}))
+            .collect();
+        return shell.json(&json!({
+            "removed": garbage.files(), "bytes": garbage.bytes, "kept": garbage.kept, "kept_bytes": garbage.kept_bytes,
+            "orphans": rows, "dry_run": dry_run,
+        }));
+    }
+    let verb = if dry_run { "would remove" } else { "removed" };
+    for orphan in orphans {
+        let (task, output) = (plain(&orphan.task), plain(&orphan.output));
+        let line = match orphan.goes {
+            true => format!("{verb} {output} of {task}"),
+            false => format!("{output} of {task} was changed by hand and stays"),
+        };
+        shell.out(&line);
+    }
+    if !shell.quiet {
+        shell.out(&format!(
+            "{verb} {} ({}), {} ({}) kept",
+            counted(garbage.files(), "file"),
+            sized(garbage.bytes),
+            counted(garbage.kept, "file"),
+            sized(garbage.kept_bytes)
+        ));
+    }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || "write an age like 12h, 30d or 8w".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        Some('w') => 604_800,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    count.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => Some(1),
+        "KB" | "K" => Some(1000),
+        "MB" | "M" => Some(1_000_000),
+        "GB" | "G" => Some(1_000_000_000),
+        _ => None,
+    };
+    let count = digits.parse::<u64>().ok();
+    unit.zip(count)
+        .and_then(|(unit, count)| count.checked_mul(unit))
+        .ok_or_else(|| "write a size like 500MB or 2GB".to_owned())
+}

@@ -1,0 +1,149 @@
+//! What of `.meu/` can go: by age and by size, never what the lock, the journal or an unresolved conflict
+//! needs.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::digest::Digest;
+
+use super::{Cache, Workspace};
+
+/// A file that could go.
+#[derive(Clone, Debug)]
+struct Piece {
+    path: PathBuf,
+    size: u64,
+    changed: SystemTime,
+    needed: bool,
+}
+
+/// What is there, and what of it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Garbage {
+    /// Files that go.
+    paths: Vec<PathBuf>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that stay.
+    pub kept: usize,
+    /// Their bytes.
+    pub kept_bytes: u64,
+}
+
+impl Garbage {
+    /// How many files go.
+    pub fn files(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Removes them. What is gone already is as good.
+    pub fn remove(&self) {
+        for path in &self.paths {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Looks for what can go: what is older than `age`, and of the rest the oldest until no more than `size`
+/// bytes are left. Vectors are not looked at: they would have to be paid for again.
+pub fn garbage(workspace: &Workspace, age: Option<Duration>, size: Option<u64>) -> Garbage {
+    let needed = needed(workspace);
+    let meu = workspace.store.meu();
+    let mut pieces = Vec::new();
+    for kind in ["texts", "answers", "requests"] {
+        let is_needed = |path: &Path| {
+            let parts = [path.parent().and_then(Path::file_name), path.file_name()];
+            let hex: String = parts.into_iter().flatten().map(|part| part.to_string_lossy()).collect();
+            hex.parse::<Digest>().is_ok_and(|digest| needed.contains(&digest))
+        };
+        for folder in entries(&meu.join("cache").join(kind)) {
+            pieces.extend(entries(&folder).into_iter().filter_map(|path| piece(&path, is_needed(&path))));
+        }
+    }
+    pieces.extend(entries(&meu.join("runs")).into_iter().filter_map(|path| piece(&path, false)));
+    let now = SystemTime::now();
+    let is_old = |piece: &Piece| {
+        age.is_some_and(|age| now.duration_since(piece.changed).is_ok_and(|since| since > age))
+    };
+    let (needed, mut rest): (Vec<Piece>, Vec<Piece>) = pieces.into_iter().partition(|piece| piece.needed);
+    rest.sort_by(|a, b| b.changed.cmp(&a.changed).then_with(|| a.path.cmp(&b.path)));
+    let mut found = Garbage {
+        kept: needed.len(),
+        kept_bytes: needed.iter().map(|piece| piece.size).sum(),
+        ..Garbage::default()
+    };
+    for piece in rest {
+        if is_old(&piece) || size.is_some_and(|size| found.kept_bytes + piece.size > size) {
+            found.bytes += piece.size;
+            found.paths.push(piece.path);
+        } else {
+            found.kept += 1;
+            found.kept_bytes += piece.size;
+        }
+    }
+    found
+}
+
+/// The digests of texts, answers and requests that something else relies on.
+fn needed(workspace: &Workspace) -> HashSet<Digest> {
+    let mut needed = HashSet::new();
+    for record in workspace.lock.tasks().flat_map(|id| workspace.lock.records(id)) {
+        needed.insert(record.request);
+        let texts = [&record.built, &record.accepted];
+        needed.extend(texts.into_iter().flatten().map(|text| text.blake3));
+        needed.extend(record.approved);
+    }
+    for failure in workspace.failures.values() {
+        needed.extend(failure.request);
+        needed.extend(failure.conflict.as_ref().map(|text| text.blake3));
+    }
+    for (request, (stored, _)) in &workspace.replay.answers {
+        needed.extend([*request, stored.text]);
+    }
+    // An answer is of no use without its text.
+    let cache = Cache(&workspace.store);
+    let texts: Vec<Digest> =
+        needed.iter().filter_map(|request| cache.answer(*request)).map(|(stored, _)| stored.text).collect();
+    needed.extend(texts);
+    needed
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn piece(path: &Path, needed: bool) -> Option<Piece> {
+    let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
+    Some(Piece { path: path.to_owned(), size: meta.len(), changed: meta.modified().ok()?, needed })
+}
+
+/// All of `.meu/` that can be made again or is history. The journal stays, what says who holds the project,
+/// the texts that the `edited` tasks' outputs were edited from, and answers that are not merged yet.
+pub fn all_of_meu(workspace: &Workspace, edited: &[&str]) -> Garbage {
+    let bases =
+        edited.iter().flat_map(|id| workspace.lock.records(id)).filter_map(|record| record.built.as_ref());
+    let unmerged = workspace.failures.values().filter_map(|failure| failure.conflict.as_ref());
+    let cache = Cache(&workspace.store);
+    let stays: HashSet<PathBuf> = bases.chain(unmerged).map(|text| cache.text_place(text.blake3)).collect();
+    let meu = workspace.store.meu();
+    let own = ["journal", "running", ".gitignore", "failures.json"].map(|name| meu.join(name));
+    let mut found = Garbage::default();
+    let mut todo = vec![meu.to_owned()];
+    while let Some(folder) = todo.pop() {
+        for path in entries(&folder) {
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() {
+                todo.push(path);
+            } else if own.contains(&path) || stays.contains(&path) {
+                found.kept += 1;
+                found.kept_bytes += meta.len();
+            } else {
+                found.bytes += meta.len();
+                found.paths.push(path);
+            }
+        }
+    }
+    found
+}
