@@ -44,8 +44,8 @@ pub struct Finished {
     pub output: String,
     /// The request that it answers, if one was put together.
     pub request: Option<Digest>,
-    /// The text that is there now, if there is one.
-    pub text: Option<Digest>,
+    /// The digest of the text that is there now, if there is one.
+    pub digest: Option<Digest>,
 }
 
 /// The sums of a run.

@@ -146,7 +146,7 @@ pub(super) fn show(env: &Env, arguments: Show) -> Done {
             }
         }
     } else if arguments.answer {
-        let digest = finished["text"].as_str().and_then(|digest| digest.parse().ok());
+        let digest = finished["digest"].as_str().and_then(|digest| digest.parse().ok());
         let text = digest.and_then(|digest| cache.text(digest)).ok_or_else(|| gone("the text"))?;
         match env.shell.json {
             true => env.shell.json(&json!({"run": run.name, "task": task, "text": text})),

@@ -537,7 +537,7 @@ impl Executor<'_, '_> {
             ms,
             output: node.output.to_string(),
             request: self.survey.request(ix),
-            text: self.workspace.shelf.digest(&node.output).ok().flatten(),
+            digest: self.workspace.shelf.digest(&node.output).ok().flatten(),
         }));
     }
 }

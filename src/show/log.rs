@@ -159,7 +159,7 @@ pub fn run_task(shell: &Shell, run: &KeptRun, events: &[&Value]) {
                 let status = shell.paint(status_paint(status), status);
                 shell.out(&format!("{status}: {}", plain(word(event, "reason"))));
                 line("request", word(event, "request"));
-                line("output", &format!("{} {}", word(event, "output"), word(event, "text")));
+                line("output", &format!("{} {}", word(event, "output"), word(event, "digest")));
             }
             _ => {}
         }
