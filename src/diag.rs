@@ -94,6 +94,21 @@ impl Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(message) }
     }
 
+    /// The same, with all of its texts as they may be shown.
+    pub fn cleaned(mut self, clean: &dyn Fn(&str) -> String) -> Self {
+        self.message = clean(&self.message);
+        self.help = self.help.map(|help| clean(&help));
+        let places = self.place.iter_mut().chain(self.also.iter_mut().map(|(place, _)| place));
+        for place in places {
+            let line = clean(&place.source_line);
+            if line != place.source_line {
+                // What was underlined is elsewhere now.
+                (place.source_line, place.width) = (line, 1);
+            }
+        }
+        self
+    }
+
     /// The same, at a place.
     pub fn at(mut self, place: Place) -> Self {
         self.place = Some(place);

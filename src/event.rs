@@ -126,6 +126,8 @@ pub struct Tried {
     pub cost: Option<f64>,
     /// How many of its calls have an unknown outcome.
     pub unknown: usize,
+    /// What those cost at their worst.
+    pub cost_unknown: Option<f64>,
     /// Calls after the first.
     pub retries: usize,
     /// Milliseconds, pauses included.

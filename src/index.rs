@@ -32,8 +32,8 @@ pub fn contents(graph: &Graph) -> String {
 }
 
 /// INDEX.md with today's region, if that differs. `Err` is the line of a marker without its partner.
-pub fn updated(graph: &Graph, text: &str) -> Result<Option<String>, usize> {
-    let new = with_region(text, &contents(graph))?;
+pub fn updated(graph: &Graph, text: &str, clean: &dyn Fn(&str) -> String) -> Result<Option<String>, usize> {
+    let new = with_region(text, &clean(&contents(graph)))?;
     Ok((new != text).then_some(new))
 }
 

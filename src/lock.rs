@@ -182,6 +182,24 @@ impl Lock {
         best.or_else(|| known.iter().copied().min_by_key(|record| record.line()))
     }
 
+    /// The same, where what is expected of the output is known too: of several that know the text and are of
+    /// today's request, the one that was accepted by today's measure.
+    pub fn pick_of(
+        &self,
+        task: &str,
+        on_disk: Option<Digest>,
+        request: Digest,
+        expect: Option<Digest>,
+    ) -> Option<&Record> {
+        let of_today = |record: &&Record| {
+            record.request == request
+                && record.expect == expect
+                && on_disk.is_none_or(|text| record.knows(text))
+        };
+        let best = self.records(task).iter().filter(of_today).min_by_key(|record| record.line());
+        best.or_else(|| self.pick(task, on_disk, Some(request)))
+    }
+
     /// The record of another task that made a text at this very place: meu's own text, no person's.
     pub fn other_maker(&self, task: &str, output: &str, text: Digest) -> Option<&Record> {
         let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);

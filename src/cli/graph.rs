@@ -34,8 +34,8 @@ pub(super) fn graph(env: &Env, arguments: Arguments) -> Done {
     let format = if env.shell.json { Format::Json } else { arguments.format };
     match format {
         Format::Json => env.shell.json(&as_json(graph, &links, &verdicts)),
-        Format::Mermaid => env.shell.raw(&plain(&mermaid(graph, &links, &verdicts))),
-        Format::Dot => env.shell.raw(&plain(&dot(graph, &links, &verdicts))),
+        Format::Mermaid => env.shell.out(plain(&mermaid(graph, &links, &verdicts)).trim_end()),
+        Format::Dot => env.shell.out(plain(&dot(graph, &links, &verdicts)).trim_end()),
     }
     Ok(None)
 }

@@ -32,7 +32,7 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
     if env.shell.json {
         env.shell.json(&json!({"contents": index::contents(&workspace.graph)}));
     } else {
-        env.shell.raw(&index::contents(&workspace.graph));
+        env.shell.out(index::contents(&workspace.graph).trim_end());
     }
     Ok(None)
 }
@@ -42,8 +42,9 @@ pub fn write(workspace: &Workspace) -> Result<bool, Error> {
     let path = &workspace.graph.config.index;
     let wrong = |what: String| Error::failed(format!("`{path}` cannot be written: {what}"));
     let text = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?.unwrap_or_default();
-    let updated = index::updated(&workspace.graph, &text)
-        .map_err(|line| wrong(format!("line {line} has a marker without its partner")))?;
+    let updated =
+        index::updated(&workspace.graph, &text, &|text| workspace.redactor.clean(text).into_owned())
+            .map_err(|line| wrong(format!("line {line} has a marker without its partner")))?;
     let Some(new) = updated else { return Ok(false) };
     workspace.store.write(path, &new, Durability::Now).map_err(|error| wrong(error.to_string()))?;
     workspace.shelf.look_again(path);

@@ -82,7 +82,7 @@ fn decide(env: &Env, selectors: &[String], decision: Decision) -> Done {
         env.shell.json(&serde_json::json!({"done": lines}));
     } else if !env.shell.quiet {
         for line in lines {
-            env.shell.out(&plain(&line));
+            env.shell.own(&plain(&line));
         }
     }
     Ok(None)

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
-use crate::context::Trouble;
+use crate::context::{Shelf, Trouble};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Cache, Trust, Usage, Workspace};
 use crate::graph::{Graph, Ix};
-use crate::model::Refusal;
+use crate::model::{Refusal, Schema, faults};
 use crate::plan::{State, Verdict};
 use crate::provider::{Limits, Providers, Spent, end_programs, worst};
 use crate::request::{Scene, build};
@@ -133,7 +133,21 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         let redactor = workspace.redactor.clone();
         let refuse = graph.config.redact.refuse;
         let shell = env.shell;
+        let (config, store) = (graph.config.clone(), workspace.store.clone());
         workspace.shelf.embed_with(move |embed, texts| {
+            // The same yes as for any other call, and before anything is sent.
+            if let Some(provider) = config.providers.get(&embed.provider) {
+                let untrusted = Trust::of_provider(provider, &store).missing();
+                if !untrusted.is_empty() {
+                    let error = untrusted.refused();
+                    let lines: Vec<&str> = untrusted.lines().collect();
+                    let message = format!("{}: {}", error.message, lines.join(", "));
+                    return Err(Trouble::new(
+                        message,
+                        "look at it, then say `meu trust`; in CI set MEU_TRUST=1",
+                    ));
+                }
+            }
             // A cap must never be passed, and what a call for vectors takes is not reserved.
             if capped {
                 return Err(Trouble::new(
@@ -205,10 +219,33 @@ fn refuse_early(
             )));
         }
     }
-    if could.is_empty() || options.frozen {
+    // Who judges outputs judges stored answers too, and what nobody is asked for.
+    let judged: Vec<Ix> = graph
+        .nodes()
+        .filter(|(ix, node)| {
+            chosen[ix.0] && node.task.expect.as_ref().is_some_and(|expect| !expect.command.is_empty())
+        })
+        .map(|(ix, _)| ix)
+        .collect();
+    let store = &workspace.store;
+    let judges = Trust::judges(graph, judged.iter().copied(), store);
+    if options.frozen {
+        providers.allow(judges.permits());
+        let untrusted = judges.missing();
+        return if untrusted.is_empty() { Ok(HashMap::new()) } else { Err(untrusted.refused()) };
+    }
+    let could: Vec<Ix> = {
+        let mut all = could;
+        all.extend(judged);
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    if could.is_empty() {
         return Ok(HashMap::new());
     }
-    let missing = |tasks: &[Ix]| Trust::wanted(graph, tasks.iter().copied(), &workspace.store).missing();
+    providers.allow(Trust::wanted(graph, could.iter().copied(), store).permits());
+    let missing = |tasks: &[Ix]| Trust::wanted(graph, tasks.iter().copied(), store).missing();
     let keyless = |ix: Ix| {
         let model = is_model(ix).then_some(graph.node(ix).model.provider.as_str());
         let embedder = graph.embedder(ix).map(|provider| provider.name.as_str());
@@ -230,6 +267,15 @@ fn refuse_early(
         if untrusted.is_empty() { keyless(ix) } else { Some(untrusted.refused()) }
     };
     Ok(could.into_iter().filter_map(|ix| Some((ix, refused(ix)?))).collect())
+}
+
+/// Whether a stored answer is what its task expects, as far as that can be told without a program.
+fn meets(workspace: &Workspace, ix: Ix, text: &str) -> bool {
+    let node = workspace.graph.node(ix);
+    let Some(expect) = &node.task.expect else { return true };
+    let schema = node.schema().and_then(|path| workspace.shelf.text(path).ok().flatten());
+    let schema = schema.and_then(|text| Schema::parse(&text).ok());
+    faults(expect, schema.as_ref(), node.policy.tokenizer, text).is_empty()
 }
 
 /// The most that a task can cost: the dearest of its providers, every answer sent back as often as may
@@ -273,13 +319,12 @@ fn dry_run(env: &Env, workspace: &Workspace, options: &Options, chosen: Vec<bool
         } else if verdict.must_run() || forced {
             let is_model = node.task.run == Runner::Model;
             let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
-            let count = |text: &str| {
-                crate::context::Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64
-            };
+            let count = |text: &str| Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
             let cache = Cache(&workspace.store);
-            let cached = !forced
-                && !options.no_cache
-                && request.as_ref().is_some_and(|built| cache.answer(built.digest).is_some());
+            let answer = request.as_ref().filter(|_| !forced && !options.no_cache);
+            let answer = answer.and_then(|built| cache.answer(built.digest)).map(|(_, text)| text);
+            // An answer that is not what the task expects is sent back, and that is not free.
+            let cached = answer.is_some_and(|text| meets(workspace, *ix, &text));
             let request = request.filter(|_| !cached);
             let tokens_in: u64 = request
                 .iter()

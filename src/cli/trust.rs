@@ -31,7 +31,7 @@ pub(super) fn trust(env: &Env, arguments: Arguments) -> Done {
         }
     }
     if !arguments.show && !missing.is_empty() {
-        let file = missing.give(&workspace.store)?;
+        let file = missing.give()?;
         env.shell.note(&format!("allowed, as it is now; kept in {}", file.display()));
     }
     Ok(None)

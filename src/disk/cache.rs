@@ -190,5 +190,10 @@ pub fn remove_scratch(path: &std::path::Path) {
 /// Writes a file for a program to read; what a crash leaves of it is swept away with the next run.
 pub fn write_scratch(path: &std::path::Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(path, text)
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true);
+    // Nobody else's to read.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
 }

@@ -84,10 +84,12 @@ impl<'a> Journal<'a> {
         let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let file = self.opened(&mut guard)?;
         fail_point("journal")?;
-        file.write_all(&line)?;
-        if sync {
-            file.sync_data()?;
+        let written = file.write_all(&line).and_then(|()| if sync { file.sync_data() } else { Ok(()) });
+        if written.is_err() {
+            // It may be torn: whoever opens it again begins a new line.
+            *guard = None;
         }
+        written?;
         fail_point("journaled")
     }
 
@@ -110,11 +112,18 @@ pub struct Replay {
     pub records: Vec<(Record, Option<Digest>, Digest)>,
     /// Whether there is a journal at all.
     pub found: bool,
+    /// Whether there is one that cannot be read.
+    pub unreadable: bool,
 }
 
 /// Reads the journal.
 pub fn replay(store: &Store) -> Replay {
-    let Ok(bytes) = fs::read(store.meu().join("journal")) else { return Replay::default() };
+    let bytes = match fs::read(store.meu().join("journal")) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Replay::default(),
+        // What cannot be read now may be read later; it stays.
+        Err(_) => return Replay { unreadable: true, ..Replay::default() },
+    };
     let mut replay = Replay { found: true, ..Replay::default() };
     for line in bytes.split(|byte| *byte == b'\n') {
         match serde_json::from_slice::<Entry>(line) {
@@ -134,6 +143,6 @@ impl Replay {
         let kept =
             self.answers.iter().map(|(request, (stored, text))| cache.put_answer(*request, stored, text));
         // All are tried, whatever became of the first.
-        kept.filter(Result::is_err).count() == 0
+        kept.filter(Result::is_err).count() == 0 && !self.unreadable
     }
 }

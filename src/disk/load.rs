@@ -127,6 +127,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let sink = Sink::default();
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
+    let redactor = Redactor::new(&config.redact.patterns);
     let tasks = load_tasks(&store, &config, overlay, &sink);
     let lock_text = load_lock(&store, &sink);
     let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
@@ -190,7 +191,9 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
         sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
     }
     check_output_folders(&store, &graph, &sink);
-    let diagnostics = sink.into_sorted();
+    let clean = |text: &str| redactor.clean(text).into_owned();
+    let diagnostics: Vec<_> =
+        sink.into_sorted().into_iter().map(|diagnostic| diagnostic.cleaned(&clean)).collect();
     let failed = diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let (Some(templates), false) = (templates, failed) else {
         return Err(Error::from(diagnostics));
@@ -198,7 +201,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     let mut workspace = Workspace {
         replay: replay(&store),
         failures: read_failures(&store),
-        redactor: Redactor::new(&graph.config.redact.patterns),
+        redactor,
         store,
         graph,
         templates,
@@ -415,6 +418,16 @@ fn check_schemas(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
         let Some(schema) = node.task.expect.as_ref().and_then(|expect| expect.schema.as_ref()) else {
             continue;
         };
+        let made = graph.nodes().any(|(_, other)| other.output == schema.value)
+            || graph.config.index == schema.value;
+        if made {
+            sink.push(
+                Diagnostic::error(format!("the schema `{}` is what a task makes", schema.value))
+                    .at(schema.place())
+                    .help("a measure that a run may change measures nothing; keep the schema as a document of its own"),
+            );
+            continue;
+        }
         let wrong = known.entry(&schema.value).or_insert_with(|| match shelf.text(&schema.value) {
             Ok(Some(text)) => Schema::parse(&text).err(),
             Ok(None) => Some("it is not there".into()),

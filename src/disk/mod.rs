@@ -36,7 +36,7 @@ pub use load::{Overlay, Workspace, find_project, load, load_config, load_over, r
 pub use records::{RunLog, read_failures, write_failures};
 pub use shelf::DiskShelf;
 pub use state::Recalled;
-pub use trust::{Trust, trust_everything};
+pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};
 pub use write::{Durability, Store};
 

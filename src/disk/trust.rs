@@ -1,13 +1,14 @@
 //! Trust: programs that a project wants to run, and keys that it wants to send, once allowed by the
 //! person. What was allowed is kept outside the project, by content.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::diag::Error;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
-use crate::path::RelPath;
 use crate::spec::{Provider, ProviderApi, Runner};
 
 use super::Store;
@@ -17,6 +18,9 @@ use super::Store;
 pub struct Trust {
     /// In words, with the digest of what is meant.
     wants: Vec<(String, Digest)>,
+    /// Command lines among it, with the files that they name.
+    argvs: HashMap<Vec<String>, Digest>,
+    store: Arc<Store>,
 }
 
 /// Whether the environment says that everything is trusted, as CI does.
@@ -25,39 +29,92 @@ pub fn trust_everything() -> bool {
 }
 
 impl Trust {
+    fn nothing(store: &Arc<Store>) -> Self {
+        Trust { wants: Vec::new(), argvs: HashMap::new(), store: store.clone() }
+    }
+
     /// What these tasks would run or send.
-    pub fn wanted(graph: &Graph, tasks: impl IntoIterator<Item = Ix>, store: &Store) -> Self {
-        let mut wants = Vec::new();
+    pub fn wanted(graph: &Graph, tasks: impl IntoIterator<Item = Ix>, store: &Arc<Store>) -> Self {
+        let mut trust = Trust::nothing(store);
         for ix in tasks {
+            trust.want_judges(graph, ix);
             let node = graph.node(ix);
-            let mut runs = |verb: &str, argv: &[String]| {
-                wants.push((format!("task {} {verb} {}", node.id(), shown(argv)), content(argv, store)));
-            };
             if let Runner::Program(argv) = &node.task.run {
-                runs("runs", argv);
-            }
-            if let Some(expect) = node.task.expect.as_ref().filter(|expect| !expect.command.is_empty()) {
-                runs("has its output judged by", &expect.command);
+                trust.want_program(format!("task {} runs {}", node.id(), shown(argv)), argv);
             }
             let asked = (node.task.run == Runner::Model).then(|| graph.providers(ix)).into_iter().flatten();
-            for provider in asked.chain(graph.embedder(ix)) {
-                wants.extend(of_provider(provider, store));
-            }
+            asked.chain(graph.embedder(ix)).for_each(|provider| trust.want_provider(provider));
         }
-        Trust::of(wants)
+        trust.sorted()
+    }
+
+    /// What these tasks run to have outputs judged, also those that nobody is asked for.
+    pub fn judges(graph: &Graph, tasks: impl IntoIterator<Item = Ix>, store: &Arc<Store>) -> Self {
+        let mut trust = Trust::nothing(store);
+        tasks.into_iter().for_each(|ix| trust.want_judges(graph, ix));
+        trust.sorted()
+    }
+
+    /// What asking one provider would run and send.
+    pub fn of_provider(provider: &Provider, store: &Arc<Store>) -> Self {
+        let mut trust = Trust::nothing(store);
+        trust.want_provider(provider);
+        trust.sorted()
     }
 
     /// What the whole project would run or send: all its programs, all its providers.
-    pub fn whole(graph: &Graph, store: &Store) -> Self {
+    pub fn whole(graph: &Graph, store: &Arc<Store>) -> Self {
         let mut trust = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), store);
-        trust.wants.extend(graph.config.providers.values().flat_map(|provider| of_provider(provider, store)));
-        Trust::of(trust.wants)
+        graph.config.providers.values().for_each(|provider| trust.want_provider(provider));
+        trust.sorted()
     }
 
-    fn of(mut wants: Vec<(String, Digest)>) -> Self {
-        wants.sort();
-        wants.dedup();
-        Trust { wants }
+    fn want_program(&mut self, line: String, argv: &[String]) {
+        let content = content(argv, &self.store);
+        self.wants.push((line, content));
+        self.argvs.insert(argv.to_vec(), content);
+    }
+
+    fn want_judges(&mut self, graph: &Graph, ix: Ix) {
+        let node = graph.node(ix);
+        if let Some(expect) = node.task.expect.as_ref().filter(|expect| !expect.command.is_empty()) {
+            let line = format!("task {} has its output judged by {}", node.id(), shown(&expect.command));
+            self.want_program(line, &expect.command);
+        }
+    }
+
+    fn want_provider(&mut self, provider: &Provider) {
+        if provider.api == ProviderApi::Command {
+            let argv = &provider.command;
+            self.want_program(format!("provider {} runs {}", provider.name, shown(argv)), argv);
+        }
+        if !provider.api.is_http() {
+            return;
+        }
+        let argv = &provider.key_command;
+        let key = if argv.is_empty() {
+            format!("the key in {} if it is set", provider.api_key_env)
+        } else {
+            self.want_program(format!("provider {} takes its key from {}", provider.name, shown(argv)), argv);
+            format!("the key that {} prints", shown(argv))
+        };
+        if !provider.is_usual() {
+            let line =
+                format!("provider {} sends requests, and {key}, to {}", provider.name, provider.base_url);
+            let digest = Digest::of(&line);
+            self.wants.push((line, digest));
+        }
+    }
+
+    fn sorted(mut self) -> Self {
+        self.wants.sort();
+        self.wants.dedup();
+        self
+    }
+
+    /// The command lines among it, to be looked at again before they run.
+    pub fn permits(&self) -> Permits {
+        Permits { known: self.argvs.clone(), store: self.store.clone() }
     }
 
     /// What is wanted, a line each.
@@ -68,13 +125,13 @@ impl Trust {
     /// What the person has not said yes to as it is now.
     pub fn missing(&self) -> Trust {
         if self.wants.is_empty() || trust_everything() {
-            return Trust { wants: Vec::new() };
+            return Trust::nothing(&self.store);
         }
         let text = file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
         let given: std::collections::HashSet<&str> =
             text.lines().filter_map(|line| line.split(' ').next()).collect();
-        let missing = self.wants.iter().filter(|want| !given.contains(key(want).to_string().as_str()));
-        Trust { wants: missing.cloned().collect() }
+        let missing = self.wants.iter().filter(|want| !given.contains(self.key(want).to_string().as_str()));
+        Trust { wants: missing.cloned().collect(), ..Trust::nothing(&self.store) }
     }
 
     /// Whether nothing is wanted.
@@ -83,7 +140,7 @@ impl Trust {
     }
 
     /// Keeps the yes to all of it.
-    pub fn give(&self, store: &Store) -> Result<PathBuf, Error> {
+    pub fn give(&self) -> Result<PathBuf, Error> {
         let path =
             file().ok_or_else(|| Error::failed("neither XDG_CONFIG_HOME nor HOME says where to keep it"))?;
         let write = || -> std::io::Result<()> {
@@ -92,14 +149,20 @@ impl Trust {
             }
             use std::io::Write;
             let mut file = fs::File::options().append(true).create(true).open(&path)?;
-            let folder = store.root().display().to_string().replace(char::is_control, " ");
+            let folder = self.store.root().display().to_string().replace(char::is_control, " ");
             for want in &self.wants {
-                writeln!(file, "{} {folder}", key(want))?;
+                writeln!(file, "{} {folder}", self.key(want))?;
             }
             Ok(())
         };
         write().map_err(|error| Error::failed(format!("{} cannot be written: {error}", path.display())))?;
         Ok(path)
+    }
+
+    /// What a yes to one line is kept as: a yes for this project's folder, as it is meant now.
+    fn key(&self, (line, content): &(String, Digest)) -> Digest {
+        let folder = self.store.root().to_string_lossy();
+        Framer::new("meu trust v2").field(folder.as_bytes()).field(line).field(content.as_bytes()).finish()
     }
 
     /// The refusal.
@@ -115,39 +178,6 @@ impl Trust {
     }
 }
 
-/// What a yes to one line is kept as.
-fn key((line, content): &(String, Digest)) -> Digest {
-    Framer::new("meu trust v1").field(line).field(content.as_bytes()).finish()
-}
-
-/// What asking a provider would run and send, as far as that needs a yes.
-fn of_provider(provider: &Provider, store: &Store) -> Vec<(String, Digest)> {
-    let mut wants = Vec::new();
-    if provider.api == ProviderApi::Command {
-        let argv = &provider.command;
-        wants.push((format!("provider {} runs {}", provider.name, shown(argv)), content(argv, store)));
-    }
-    if !provider.api.is_http() {
-        return wants;
-    }
-    let argv = &provider.key_command;
-    let key = if argv.is_empty() {
-        format!("the key in {} if it is set", provider.api_key_env)
-    } else {
-        wants.push((
-            format!("provider {} takes its key from {}", provider.name, shown(argv)),
-            content(argv, store),
-        ));
-        format!("the key that {} prints", shown(argv))
-    };
-    if !provider.is_usual() {
-        let line = format!("provider {} sends requests, and {key}, to {}", provider.name, provider.base_url);
-        let digest = Digest::of(&line);
-        wants.push((line, digest));
-    }
-    wants
-}
-
 fn file() -> Option<PathBuf> {
     let config = super::variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || super::variable("HOME").map(|home| PathBuf::from(home).join(".config"));
@@ -158,13 +188,43 @@ fn shown(argv: &[String]) -> String {
     format!("{argv:?}")
 }
 
-/// A command line with the contents of the project's files that it names.
+/// A command line with the contents of the project's files that its arguments name, as a whole or in part.
 fn content(argv: &[String], store: &Store) -> Digest {
-    let mut framer = Framer::new("meu argv v1");
+    let mut framer = Framer::new("meu argv v2");
     for argument in argv {
         framer.field(argument);
-        let file = RelPath::parse(argument).ok().and_then(|path| fs::read(store.full(&path)).ok());
-        framer.maybe(file);
+        let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:".contains(c);
+        let words = std::iter::once(argument.as_str()).chain(argument.split(cut));
+        let mut files: Vec<PathBuf> = words
+            .filter(|word| !word.is_empty())
+            .filter_map(|word| store.root().join(word).canonicalize().ok())
+            .filter(|file| file.starts_with(store.root()) && !file.starts_with(store.meu()) && file.is_file())
+            .collect();
+        files.sort();
+        files.dedup();
+        framer.count(files.len());
+        for file in files {
+            framer.field(file.strip_prefix(store.root()).unwrap_or(&file).to_string_lossy().as_bytes());
+            framer.maybe(fs::read(&file).ok());
+        }
     }
     framer.finish()
+}
+
+/// The command lines that a person said yes to, as they were when that was looked at. Each is looked at again
+/// before it is run: a run may write what it is about to start.
+#[derive(Clone, Debug)]
+pub struct Permits {
+    known: HashMap<Vec<String>, Digest>,
+    store: Arc<Store>,
+}
+
+impl Permits {
+    /// Why a command line may not be run, if so.
+    pub fn refuse(&self, argv: &[String]) -> Option<String> {
+        let known = trust_everything() || self.known.get(argv) == Some(&content(argv, &self.store));
+        (!known).then(|| {
+            format!("what {} runs is not what you allowed: it, or a file that it names, changed", shown(argv))
+        })
+    }
 }

@@ -46,6 +46,10 @@ impl Usage {
     pub fn learn(&mut self, provider: &str, tokenizer: TokenizerName, counted: Counted) {
         let of =
             self.0.entry(provider.to_owned()).or_default().entry(tokenizer.word().to_owned()).or_default();
+        // A hundred times as many is no count.
+        if counted.theirs / 100 > counted.ours.saturating_add(100) {
+            return;
+        }
         of.ours = of.ours.saturating_add(counted.ours);
         of.theirs = of.theirs.saturating_add(counted.theirs);
     }

@@ -95,7 +95,11 @@ pub fn faults(
     match format.map(|format| (format, parse(format, answer))) {
         None => {}
         Some((format, Err(error))) => faults.push(format!("it is no {}: {error}", name(format))),
-        Some((_, Ok(value))) => faults.extend(schema.map_or(Vec::new(), |schema| schema.faults(&value))),
+        Some((_, Ok(data))) => match (schema, data()) {
+            (None, _) => {}
+            (Some(schema), Ok(value)) => faults.extend(schema.faults(&value)),
+            (Some(_), Err(error)) => faults.push(format!("a schema cannot be held against it: {error}")),
+        },
     }
     faults
 }
@@ -109,16 +113,31 @@ fn name(format: OutputFormat) -> &'static str {
     }
 }
 
+/// The data of an answer, where a schema asks for it.
+type Data = Box<dyn FnOnce() -> Result<serde_json::Value, String>>;
+
 /// Reads an answer in a format. Markdown is any text that is not one fenced block and leaves no fence
 /// open; it holds no data.
-fn parse(format: OutputFormat, answer: &str) -> Result<serde_json::Value, String> {
+fn parse(format: OutputFormat, answer: &str) -> Result<Data, String> {
+    use serde::Deserialize;
     match format {
-        OutputFormat::Json => serde_json::from_str(answer).map_err(|error| error.to_string()),
-        OutputFormat::Yaml => serde_yaml::from_str(answer).map_err(|error| error.to_string()),
-        OutputFormat::Toml => match toml::from_str::<toml::Table>(answer) {
-            Ok(table) => serde_json::to_value(table).map_err(|error| error.to_string()),
-            Err(error) => Err(error.message().to_owned()),
-        },
+        OutputFormat::Json => {
+            let value: serde_json::Value = serde_json::from_str(answer).map_err(|error| error.to_string())?;
+            Ok(Box::new(|| Ok(value)))
+        }
+        OutputFormat::Yaml => {
+            let documents: Result<Vec<serde_yaml::Value>, _> =
+                serde_yaml::Deserializer::from_str(answer).map(serde_yaml::Value::deserialize).collect();
+            let mut documents = documents.map_err(|error| error.to_string())?;
+            Ok(Box::new(move || match (documents.pop(), documents.is_empty()) {
+                (Some(one), true) => serde_json::to_value(one).map_err(|error| error.to_string()),
+                _ => Err("it is several documents".into()),
+            }))
+        }
+        OutputFormat::Toml => {
+            let table: toml::Table = toml::from_str(answer).map_err(|error| error.message().to_owned())?;
+            Ok(Box::new(|| Ok(json_of(toml::Value::Table(table)))))
+        }
         OutputFormat::Markdown => {
             let lines: Vec<&str> = answer.trim().lines().collect();
             let mut open: Option<(usize, &str)> = None;
@@ -128,7 +147,7 @@ fn parse(format: OutputFormat, answer: &str) -> Result<serde_json::Value, String
                     None => open = fence.map(|fence| (at, fence)),
                     // An end is as long as its beginning, or longer, and has no word after it.
                     Some((from, begin)) if fence.is_some_and(|end| end.starts_with(begin)) => {
-                        if line.trim_start().len() == fence.map_or(0, str::len) {
+                        if line.trim().len() == fence.map_or(0, str::len) {
                             if from == 0 && at + 1 == lines.len() {
                                 return Err("all of it is one fenced block".into());
                             }
@@ -140,18 +159,36 @@ fn parse(format: OutputFormat, answer: &str) -> Result<serde_json::Value, String
             }
             match open {
                 Some((at, _)) => Err(format!("the fenced block in line {} has no end", at + 1)),
-                None => Ok(serde_json::Value::Null),
+                None => Ok(Box::new(|| Ok(serde_json::Value::Null))),
             }
         }
     }
 }
 
-/// The backticks or tildes that a line begins a fenced block with.
+/// TOML as JSON; dates and times are texts.
+fn json_of(value: toml::Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match value {
+        toml::Value::String(text) => Json::String(text),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => number.into(),
+        toml::Value::Boolean(truth) => Json::Bool(truth),
+        toml::Value::Datetime(time) => Json::String(time.to_string()),
+        toml::Value::Array(list) => Json::Array(list.into_iter().map(json_of).collect()),
+        toml::Value::Table(table) => {
+            Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect())
+        }
+    }
+}
+
+/// The backticks or tildes that a line begins a fenced block with. (CommonMark 0.31, section 4.5.)
 fn fence_of(line: &str) -> Option<&str> {
-    let line = line.trim();
-    let first = line.chars().next().filter(|c| matches!(c, '`' | '~'))?;
-    let fence = &line[..line.len() - line.trim_start_matches(first).len()];
-    (fence.len() >= 3).then_some(fence)
+    let inner = line.trim_start_matches(' ');
+    let first = inner.chars().next().filter(|c| matches!(c, '`' | '~'))?;
+    let rest = inner.trim_start_matches(first);
+    let fence = &inner[..inner.len() - rest.len()];
+    let is_fence = line.len() - inner.len() <= 3 && fence.len() >= 3 && !(first == '`' && rest.contains('`'));
+    is_fence.then_some(fence)
 }
 
 /// The request that sends an answer back with what is wrong with it.
@@ -204,7 +241,10 @@ mod tests {
         check("format = \"json\"", "{\"a\": 1}\n", &[]);
         check("format = \"json\"", "```json\n{}\n```", &["it is no JSON: expected value at line 1 column 1"]);
         check("format = \"yaml\"", "a: 1\n", &[]);
-        check("format = \"toml\"", "a = 1\n", &[]);
+        check("format = \"toml\"", "a = 1\nd = 2024-01-01\n", &[]);
+        check("format = \"yaml\"", "a: !foo x\n---\nb: 2\n", &[]);
+        check("format = \"markdown\"", "```x``` is code in a line.\n", &[]);
+        check("format = \"markdown\"", "a\n\n    ```\n", &[]);
         check(
             "format = \"toml\"",
             "a = \n",
@@ -246,6 +286,7 @@ mod tests {
             ],
         );
         check("format = \"toml\"", "name = 'x'\n", &[]);
+        check("format = \"toml\"", "name = 2024-01-01\nn = 1\n", &[]);
         check(
             "format = \"yaml\"",
             "n: 1\n",

@@ -92,12 +92,13 @@ impl Dialect for Anthropic {
 }
 
 fn take_head(draft: &mut Draft, message: &Value) {
+    draft.known |= message["content"].is_array() || message["model"].is_string();
     draft.model = message["model"].as_str().unwrap_or_default().to_owned();
     take_usage(draft, &message["usage"]);
 }
 
 fn take_end(draft: &mut Draft, end: &Value) {
-    if let Some(word) = end["stop_reason"].as_str() {
+    if let Some(word) = end["stop_reason"].as_str().filter(|word| !word.is_empty()) {
         draft.finish = Some(word.to_owned());
     }
 }
@@ -109,7 +110,7 @@ fn take_usage(draft: &mut Draft, usage: &Value) {
     if let Some(input) = count("input_tokens") {
         tokens.cached = count("cache_read_input_tokens").unwrap_or(tokens.cached);
         tokens.written = count("cache_creation_input_tokens").unwrap_or(tokens.written);
-        tokens.input = Some(input + tokens.cached + tokens.written);
+        tokens.input = Some(input.saturating_add(tokens.cached).saturating_add(tokens.written));
     }
     tokens.output = count("output_tokens").or(tokens.output);
 }

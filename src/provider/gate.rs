@@ -13,6 +13,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// How often those who wait look whether a person wants the run to end.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// A wait that everybody is told of.
+const LONG: Duration = Duration::from_secs(10);
+
 /// The limits of one provider, for all threads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Width {
@@ -31,6 +34,8 @@ struct State {
     allowed: f64,
     /// How often in a row the provider wanted fewer calls.
     limited: u32,
+    /// Calls before this number went out before the width was halved last.
+    halved: u64,
     /// The calls of the last minute, and the tokens that each is taken to need.
     minute: VecDeque<(Instant, u64, u64)>,
     /// The number of the next call.
@@ -62,6 +67,7 @@ impl Gate {
             under_way: 0,
             allowed: width.concurrency.max(1) as f64,
             limited: 0,
+            halved: 0,
             minute: VecDeque::new(),
             next: 0,
             not_before: None,
@@ -75,7 +81,8 @@ impl Gate {
     }
 
     /// Waits for room for a call that may need so many tokens.
-    pub(super) fn enter(&self, tokens: u64) -> Result<Pass<'_>, Refusal> {
+    pub(super) fn enter(&self, tokens: u64, tell: &dyn Fn(String)) -> Result<Pass<'_>, Refusal> {
+        let mut told = false;
         let mut state = self.state();
         loop {
             if let Some(closed) = &state.closed {
@@ -93,6 +100,9 @@ impl Gate {
                     state.minute.push_back((Instant::now(), number, tokens));
                 }
                 return Ok(Pass { gate: self, number });
+            }
+            if wait > LONG && !std::mem::replace(&mut told, true) {
+                tell(format!("its limits leave no room for {} s", wait.as_secs()));
             }
             let wait = if wait.is_zero() { LOOK } else { wait.min(LOOK) };
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -113,13 +123,14 @@ impl Gate {
         }
         if let Some(most) = self.width.tokens {
             // What is over the limit by itself goes alone.
-            let mut used: u64 = state.minute.iter().map(|(_, _, tokens)| tokens).sum();
+            let mut used: u64 =
+                state.minute.iter().fold(0, |used, (_, _, tokens)| used.saturating_add(*tokens));
             for (at, _, freed) in &state.minute {
                 if used.saturating_add(tokens) <= most as u64 {
                     break;
                 }
                 wait = wait.max(until(*at));
-                used -= freed;
+                used = used.saturating_sub(*freed);
             }
         }
         wait
@@ -132,15 +143,20 @@ impl Gate {
         state.not_before = Some(state.not_before.map_or(until, |known| known.max(until)));
     }
 
-    /// The provider wanted fewer calls. From the second time in a row on the width is halved; then the
-    /// old and the new one are told.
-    pub(super) fn limited(&self) -> Option<(usize, usize)> {
+    /// The provider wanted fewer calls, and said so to the call of this number. From the second time in a
+    /// row on the width is halved; then the old and the new one are told. Calls that were under way at that
+    /// time say nothing new.
+    pub(super) fn limited(&self, number: u64) -> Option<(usize, usize)> {
         let mut state = self.state();
+        if number < state.halved {
+            return None;
+        }
         state.limited += 1;
         if state.limited < 2 {
             return None;
         }
         state.limited = 0;
+        state.halved = state.next;
         let before = state.allowed as usize;
         state.allowed = (state.allowed / 2.0).max(1.0);
         let after = state.allowed as usize;
@@ -167,6 +183,11 @@ impl Gate {
 }
 
 impl Pass<'_> {
+    /// The call's number; later calls have greater ones.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The call is over and took so many tokens.
     pub(super) fn used(self, tokens: u64) {
         let mut state = self.gate.state();
@@ -206,10 +227,14 @@ mod tests {
     #[test]
     fn repeated_limits_halve_the_width_and_success_brings_it_back() {
         let gate = gate(8, None, None);
-        assert_eq!(gate.limited(), None);
-        assert_eq!(gate.limited(), Some((8, 4)));
-        assert_eq!(gate.limited(), None);
-        assert_eq!(gate.limited(), Some((4, 2)));
+        let call = || gate.enter(0, &|_| ()).map(|pass| pass.number()).expect("room");
+        let (one, two, three) = (call(), call(), call());
+        assert_eq!(gate.limited(one), None);
+        assert_eq!(gate.limited(two), Some((8, 4)));
+        // It went out before that.
+        assert_eq!(gate.limited(three), None);
+        assert_eq!(gate.limited(call()), None);
+        assert_eq!(gate.limited(call()), Some((4, 2)));
         // Two calls of two, then three of three: 2 + 1/2 + 1/2.5 + 1/2.9 = 3.24…
         let steps: Vec<_> = (0..3).map(|_| gate.went_well()).collect();
         assert_eq!(steps, [None, None, Some((2, 3))]);
@@ -218,7 +243,7 @@ mod tests {
         }
         assert_eq!(gate.state().allowed as usize, 8);
         // One limit between successes halves nothing.
-        assert_eq!((gate.limited(), gate.went_well(), gate.limited()), (None, None, None));
+        assert_eq!((gate.limited(call()), gate.went_well(), gate.limited(call())), (None, None, None));
     }
 
     #[test]
@@ -244,11 +269,11 @@ mod tests {
     #[test]
     fn a_closed_gate_lets_nobody_in() {
         let gate = gate(1, None, None);
-        let pass = gate.enter(1).expect("room");
+        let pass = gate.enter(1, &|_| ()).expect("room");
         pass.used(1);
         let why = Refusal::new(Cause::Quota, "nothing left", "pay");
         gate.close(&why);
-        assert_eq!(gate.enter(1).err(), Some(why));
+        assert_eq!(gate.enter(1, &|_| ()).err(), Some(why));
     }
 
     #[test]

@@ -9,10 +9,14 @@ use ureq::tls::{RootCerts, TlsConfig};
 
 use super::gate::Gate;
 use super::stream::{self, Broken, Piece};
+use crate::disk::variable;
 use crate::model::{Answer, Cause, Charge, Model, Refusal, Tokens};
 use crate::request::Request;
 use crate::spec::{Provider, Vars};
 use crate::text::Redactor;
+
+/// Counts beyond this are no counts.
+const MOST_TOKENS: u64 = 1_000_000_000;
 
 /// What one API says in its own words.
 pub(super) trait Dialect: Sync {
@@ -59,6 +63,8 @@ pub(super) struct Draft {
     pub(super) finish: Option<String>,
     /// An error that came in place of the rest: type and words.
     pub(super) error: Option<(String, String)>,
+    /// Whether anything came that this API says.
+    pub(super) known: bool,
 }
 
 /// A provider that is asked over HTTP.
@@ -104,6 +110,7 @@ impl Model for Http<'_> {
 impl Http<'_> {
     /// Sends a body; an answer is one with status 200.
     fn send(&self, path: &str, body: &Value) -> Result<ureq::http::Response<ureq::Body>, Refusal> {
+        self.proxy()?;
         let (base, query) = match self.provider.base_url.split_once('?') {
             Some((base, query)) => (base.trim_end_matches('/'), Some(query)),
             None => (self.provider.base_url.as_str(), None),
@@ -121,7 +128,7 @@ impl Http<'_> {
             self.gate.not_before(pause);
         }
         let status = response.status().as_u16();
-        if status == 200 {
+        if (200..300).contains(&status) {
             return Ok(response);
         }
         let (pause, last) = retry_words(response.headers());
@@ -144,11 +151,39 @@ impl Http<'_> {
             .max_idle_connections(0)
             .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
-        if provider.is_loopback() {
-            // No proxy knows this machine's own servers.
-            config = config.proxy(None);
-        }
+        // The proxy is chosen here, and not by the library: by the address's scheme, as curl does.
+        config = config.proxy(self.proxy().ok().flatten().map(|(_, proxy)| proxy));
         ureq::Agent::new_with_config(config.build())
+    }
+
+    /// The proxy that calls go through, and how it is written; none for this machine's own servers.
+    pub(super) fn proxy(&self) -> Result<Option<(String, ureq::Proxy)>, Refusal> {
+        let provider = self.provider;
+        let first = |names: &[&'static str]| {
+            names.iter().find_map(|name| {
+                variable(name).filter(|value| !value.trim().is_empty()).map(|value| (*name, value))
+            })
+        };
+        let scheme: &[&str] = match provider.base_url.starts_with("https://") {
+            true => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+            false => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
+        };
+        let Some((name, value)) = first(scheme).filter(|_| !provider.is_loopback()) else { return Ok(None) };
+        let excluded = first(&["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
+        if is_excluded(provider.host(), &excluded) {
+            return Ok(None);
+        }
+        let value = value.trim();
+        let url = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+        match ureq::Proxy::new(&url) {
+            // What stands before an `@` may be a password.
+            Ok(proxy) => Ok(Some((url.rsplit('@').next().unwrap_or(&url).to_owned(), proxy))),
+            Err(_) => Err(Refusal::new(
+                Cause::Wrong,
+                format!("{name} holds no address of a proxy"),
+                "write it as http://host:port, or unset it",
+            )),
+        }
     }
 
     /// Where calls go, as it is told: without its query.
@@ -233,52 +268,79 @@ impl Http<'_> {
             ),
             other => (format!("the connection broke: {other}"), "run it again", Charge::Unknown, false),
         };
-        let message = self.clean(&format!("{} did not answer: {what}", self.place()));
+        let through = match self.proxy() {
+            Ok(Some((proxy, _))) => format!(" through the proxy {proxy}"),
+            _ => String::new(),
+        };
+        let message = self.clean(&format!("{} did not answer{through}: {what}", self.place()));
         Refusal { last, charge, ..Refusal::new(Cause::Down, message, help) }
     }
 
     /// An answer that says no.
     fn refused(&self, status: u16, leads: Option<String>, text: &str) -> Refusal {
-        let said = match serde_json::from_str::<Value>(text).ok().as_ref().and_then(error_in) {
-            Some((kind, words)) if words.is_empty() => kind,
-            Some((_, words)) => words,
-            None => text.to_owned(),
+        let error = serde_json::from_str::<Value>(text).ok().as_ref().and_then(error_in);
+        let (kind, words) = error.unwrap_or_else(|| (String::new(), text.to_owned()));
+        let (cause, help) = self.classify(status, &kind, &words);
+        let help = match (status, leads) {
+            (300..=399, Some(place)) => {
+                format!("redirects are not followed; `base_url` should perhaps be {}", self.clean(&place))
+            }
+            _ => help,
         };
-        let lower = text.to_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        let said = self.clean(if words.is_empty() { &kind } else { &words });
+        let colon = if said.is_empty() { "" } else { ": " };
+        // A gateway that gave up says nothing of what happened behind it.
+        let charge = match status {
+            408 | 500 | 502 | 504 | 520..=524 => Charge::Unknown,
+            _ => Charge::Nothing,
+        };
+        Refusal::new(cause, format!("{} answered {status}{colon}{said}", self.place()), help).charged(charge)
+    }
+
+    /// What an error means, by its status, its code or type, and its words; and the way out.
+    fn classify(&self, status: u16, kind: &str, words: &str) -> (Cause, String) {
+        let (kind, words) = (kind.to_lowercase(), words.to_lowercase());
+        let of_kind = |kinds: &[&str]| kinds.iter().any(|known| kind.contains(known));
+        let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+        // Errors in a stream have no status of their own, but for those that give it as their code.
+        let status = match (status, kind.parse()) {
+            (200..300, Ok(code @ 300..600)) => code,
+            (200..300, _) => match kind.as_str() {
+                "invalid_request_error" | "invalid_request" | "bad_request" => 400,
+                "authentication_error" | "invalid_api_key" => 401,
+                kind if kind.starts_with("insufficient_") || kind.contains("billing") => 402,
+                "permission_error" => 403,
+                "not_found_error" | "model_not_found" => 404,
+                "rate_limit_error" | "rate_limit_exceeded" => 429,
+                _ => 503,
+            },
+            (status, _) => status,
+        };
         let key = match self.provider.key_command.first() {
             Some(program) => format!("check the key that `{program}` prints"),
             None => format!("check the key in {}", self.provider.api_key_env),
         };
         let quota = status == 402
-            || has(&[
-                "insufficient_quota",
-                "billing",
-                "credit balance",
-                "exceeded your current quota",
-                "out of credits",
-            ]);
+            || of_kind(&["insufficient_quota", "billing", "insufficient_credit", "insufficient_balance"])
+            || (!of_kind(&["rate_limit"])
+                && has(&[
+                    "credit balance",
+                    "exceeded your current quota",
+                    "out of credits",
+                    "insufficient credits",
+                    "insufficient balance",
+                ]));
         let too_long = status == 413
+            || of_kind(&["context_length", "exceed_context_size"])
             || has(&[
-                "context_length",
-                "exceed_context_size",
                 "prompt is too long",
-                "maximum context",
-                "context window",
-                "too many tokens",
+                "maximum context length",
+                "context size",
+                "exceeds the context window",
             ]);
-        let (cause, help) = match status {
-            300..=399 => (
-                Cause::Wrong,
-                match leads {
-                    Some(place) => format!(
-                        "redirects are not followed; `base_url` should perhaps be {}",
-                        self.clean(&place)
-                    ),
-                    None => "redirects are not followed; check `base_url`".into(),
-                },
-            ),
-            _ if quota && matches!(status, 400..=499) => (
+        match status {
+            300..=399 => (Cause::Wrong, "redirects are not followed; check `base_url`".into()),
+            400..=499 if quota => (
                 Cause::Quota,
                 "the account has nothing left; look at its billing, or choose another provider".into(),
             ),
@@ -287,7 +349,7 @@ impl Http<'_> {
             404 | 405 => (Cause::Wrong, "check `base_url`, and the model's `name`".into()),
             408 | 409 => (Cause::Down, "run it again".into()),
             429 => (Cause::Limited, "lower `concurrency` or `requests_per_minute`, or wait".into()),
-            _ if too_long && status < 500 => {
+            400..=499 if too_long => {
                 (Cause::Wrong, "lower the context's `budget`, or take a model with a larger context".into())
             }
             400 | 422
@@ -303,23 +365,27 @@ impl Http<'_> {
             }
             500.. => (Cause::Down, "run it again, or choose another provider".into()),
             _ => (Cause::Wrong, "check `base_url`".into()),
-        };
-        let said = self.clean(&said);
-        let colon = if said.is_empty() { "" } else { ": " };
-        Refusal::new(cause, format!("{} answered {status}{colon}{said}", self.place()), help)
+        }
     }
 
     /// Whether what came is an answer.
     fn judge(&self, mut draft: Draft, read: Result<(), Broken>) -> Result<Answer, Refusal> {
         let place = self.place();
+        draft.model = self.clean(&draft.model);
+        draft.finish = draft.finish.map(|word| self.clean(&word));
         if let Some((kind, words)) = &draft.error {
+            let (cause, help) = self.classify(200, kind, words);
             let words = if words.is_empty() { kind } else { words };
             let message = format!("{place} broke off with an error: {}", self.clean(words));
-            let help = "run it again, or choose another provider";
-            return Err(Refusal::new(Cause::Down, message, help).charged(Charge::Unknown));
+            // A refusal before the first word was no answer that anybody pays for.
+            let free = draft.text.is_empty() && cause != Cause::Down;
+            let charge = if free { Charge::Nothing } else { Charge::Unknown };
+            return Err(Refusal::new(cause, message, help).charged(charge));
         }
         // Some servers say 0 where they do not count.
-        draft.tokens.input = draft.tokens.input.filter(|count| *count > 0);
+        let plausible = |count: &u64| *count <= MOST_TOKENS;
+        draft.tokens.input = draft.tokens.input.filter(plausible).filter(|count| *count > 0);
+        draft.tokens.output = draft.tokens.output.filter(plausible);
         draft.tokens.output = draft.tokens.output.filter(|count| *count > 0 || draft.text.is_empty());
         let charge = match draft.tokens.input.is_some() && draft.tokens.output.is_some() {
             true => Charge::Known(draft.tokens),
@@ -348,14 +414,14 @@ impl Http<'_> {
             }
             (Err(Broken::Io(error)), None) => {
                 let timeout = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
-                let message = match timeout {
-                    Some(ureq::Error::Timeout(_)) => {
-                        let refusal = timeout.map(|error| self.unreached(error));
-                        refusal.map_or_else(String::new, |refusal| refusal.message)
+                let refusal = match timeout {
+                    Some(error @ ureq::Error::Timeout(_)) => self.unreached(error),
+                    _ => {
+                        let message = self.clean(&format!("the answer of {place} broke off: {error}"));
+                        Refusal::new(Cause::Down, message, "run it again")
                     }
-                    _ => self.clean(&format!("the answer of {place} broke off: {error}")),
                 };
-                return Err(Refusal::new(Cause::Down, message, "run it again").charged(Charge::Unknown));
+                return Err(refusal.charged(Charge::Unknown));
             }
             (Ok(()), None) => {
                 let message = format!("the answer of {place} ended before it was whole");
@@ -396,6 +462,12 @@ impl Http<'_> {
             }
             Some((_, Finish::Whole)) | None => {}
         }
+        if draft.text.trim().is_empty() && !draft.known {
+            return unusable(
+                format!("what {place} answered is no answer of this API"),
+                "are `base_url` and `api` right?",
+            );
+        }
         if draft.text.trim().is_empty() {
             return unusable("the answer is empty".into(), "look at the prompt, or take another model");
         }
@@ -423,6 +495,19 @@ impl Http<'_> {
             None => self.judge(draft, read).map(|_| Value::Null),
         }
     }
+}
+
+/// Whether a list of hosts, as `NO_PROXY` has it, names a host: itself, a domain above it, or all.
+fn is_excluded(host: &str, list: &str) -> bool {
+    let mut names =
+        list.split([',', ' ']).map(|name| name.trim().trim_start_matches("*.").trim_start_matches('.'));
+    names.any(|name| {
+        let name = name
+            .rsplit_once(':')
+            .filter(|(_, port)| port.parse::<u16>().is_ok())
+            .map_or(name, |(name, _)| name);
+        name == "*" || (!name.is_empty() && (host == name || host.ends_with(&format!(".{name}"))))
+    })
 }
 
 /// Whether a host has no address. The system's own words for it differ; the library's are the same.
@@ -460,7 +545,8 @@ fn error_in(value: &Value) -> Option<(String, String)> {
         },
         Value::String(words) => Some((String::new(), words.clone())),
         error => {
-            let kind = ["code", "type"].iter().map(|key| text(&error[*key])).find(|kind| !kind.is_empty());
+            let code = |value: &Value| value.as_u64().map_or_else(|| text(value), |code| code.to_string());
+            let kind = ["code", "type"].iter().map(|key| code(&error[*key])).find(|kind| !kind.is_empty());
             Some((kind.unwrap_or_default(), text(&error["message"])))
         }
     }
@@ -574,6 +660,23 @@ mod tests {
         assert_eq!(found(json!({"error": "model not found"})), both("", "model not found"));
         assert_eq!(found(json!({"detail": "Not Found"})), both("", "Not Found"));
         assert_eq!(found(json!({"error": null, "choices": []})), None);
+    }
+
+    #[test]
+    fn hosts_are_excluded_as_curl_does() {
+        for (list, expected) in [
+            ("api.example.test", true),
+            ("other.test, api.example.test", true),
+            ("example.test", true),
+            (".example.test", true),
+            ("*.example.test", true),
+            ("api.example.test:443", true),
+            ("*", true),
+            ("ample.test", false),
+            ("", false),
+        ] {
+            assert_eq!(is_excluded("api.example.test", list), expected, "{list}");
+        }
     }
 
     #[test]

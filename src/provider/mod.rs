@@ -23,19 +23,28 @@ mod stream;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use money::{Limits, Purse, Spent, cost, worst};
 pub use program::{end_programs, judged_by, run_program};
 
 use crate::diag::Error;
-use crate::disk::interrupted;
+use crate::disk::{Permits, interrupted, trust_everything};
 use crate::model::{Answer, Cause, Charge, Model, Offline, Refusal, Tokens};
 use crate::request::Request;
 use crate::spec::{Config, Provider, ProviderApi, TokenizerName};
 use crate::text::{Redactor, count};
-use gate::{Gate, Pass, Width};
+use gate::{Gate, Width};
+
+/// The longest pause that a server may ask for; who wants a longer one is out for the run.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Something that was paid for, its tokens, and whether the provider counted them; without tokens it was free.
+type Charged<T> = (T, Option<(Tokens, bool)>);
+
+/// A pause that everybody is told of.
+const LONG: Duration = Duration::from_secs(10);
 
 /// The providers of a project.
 #[derive(Debug)]
@@ -43,6 +52,7 @@ pub struct Providers {
     known: HashMap<String, Member>,
     redactor: Redactor,
     folder: PathBuf,
+    permits: OnceLock<Permits>,
 }
 
 /// A provider, its gate, and its key once somebody needed it.
@@ -51,6 +61,8 @@ struct Member {
     provider: Provider,
     gate: Gate,
     key: OnceLock<Result<Option<String>, Refusal>>,
+    /// The most that it counted in this run for one of our tokens.
+    most: Mutex<f64>,
 }
 
 /// What is asked of a provider, and what it may take.
@@ -59,8 +71,8 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// Its tokens, as they are counted here.
     pub tokens: u64,
-    /// How many times as many the provider has counted so far, if that is known.
-    pub factor: Option<f64>,
+    /// How many times as many each provider has counted so far, where that is known.
+    pub factors: &'a HashMap<String, f64>,
     /// By which tokens are counted, where a provider does not.
     pub tokenizer: TokenizerName,
     /// What the run may spend.
@@ -76,6 +88,8 @@ pub enum Heard {
     Bytes(usize),
     /// Something for those who want to know more.
     Detail(String),
+    /// Something that everybody should know.
+    Notice(String),
 }
 
 /// One provider that was asked for one request, with all retries.
@@ -110,9 +124,31 @@ impl Providers {
                 requests: provider.requests_per_minute,
                 tokens: provider.tokens_per_minute,
             });
-            (provider.name.clone(), Member { provider: provider.clone(), gate, key: OnceLock::new() })
+            (
+                provider.name.clone(),
+                Member { provider: provider.clone(), gate, key: OnceLock::new(), most: Mutex::new(0.0) },
+            )
         });
-        Providers { known: members.collect(), redactor, folder: folder.to_owned() }
+        Providers { known: members.collect(), redactor, folder: folder.to_owned(), permits: OnceLock::new() }
+    }
+
+    /// Lets programs run that a person said yes to.
+    pub fn allow(&self, permits: Permits) {
+        // Once a run: a second yes in it would be another run's.
+        let _ = self.permits.set(permits);
+    }
+
+    /// Whether a program may run; nothing may that nobody allowed.
+    pub fn permit(&self, argv: &[String]) -> Result<(), Refusal> {
+        let refusal = |message: String| {
+            let help = "look at it, then say `meu trust`; in CI set MEU_TRUST=1";
+            Err(Refusal { last: true, ..Refusal::new(Cause::Wrong, message, help) })
+        };
+        match self.permits.get() {
+            Some(permits) => permits.refuse(argv).map_or(Ok(()), refusal),
+            None if trust_everything() => Ok(()),
+            None => refusal(format!("nobody allowed {argv:?} to run")),
+        }
     }
 
     /// A provider and those that stand in for it, in the order in which they are asked.
@@ -128,7 +164,10 @@ impl Providers {
 
     fn key<'m>(&self, member: &'m Member) -> Result<Option<&'m str>, Refusal> {
         let read = || {
-            let key = key::read(&member.provider, &self.folder)?;
+            if !member.provider.key_command.is_empty() {
+                self.permit(&member.provider.key_command)?;
+            }
+            let key = key::read(&member.provider, &self.folder, &self.redactor)?;
             if let Some(key) = &key {
                 self.redactor.learn_key(key);
             }
@@ -184,8 +223,13 @@ impl Providers {
     /// Asks a provider, and those that stand in for it while they are down or out of quota. One entry for
     /// each that was asked; the last one has what came of it.
     pub fn ask(&self, name: &str, call: &Call<'_>) -> Vec<Tried> {
-        let mut all = Vec::new();
+        let mut all: Vec<Tried> = Vec::new();
         for (nth, member) in self.members(name).enumerate() {
+            let last: Option<&Tried> = all.last();
+            if let Some(Err(refusal)) = last.map(|tried| &tried.answer) {
+                let message = format!("{}; {} is asked instead", refusal.message, member.provider.name);
+                (call.hear)(Heard::Notice(message));
+            }
             let stands_in = (nth > 0 && !member.provider.model.is_empty())
                 .then(|| Request { model: member.provider.model.clone(), ..call.request.clone() });
             let tried = self.ask_one(member, stands_in.as_ref().unwrap_or(call.request), call);
@@ -196,6 +240,11 @@ impl Providers {
             all.push(tried);
             if !goes_on {
                 break;
+            }
+        }
+        for tried in &mut all {
+            if let Ok(answer) = &mut tried.answer {
+                answer.model = self.redactor.clean(&answer.model).into_owned();
             }
         }
         if all.is_empty() {
@@ -210,15 +259,22 @@ impl Providers {
         let began = Instant::now();
         let provider = &member.provider;
         let most = request.number("max_output_tokens").and_then(|value| value.as_u64()).unwrap_or_default();
-        let input = match call.factor.filter(|factor| *factor > 1.0) {
-            Some(factor) => (call.tokens as f64 * factor).ceil() as u64,
-            None => call.tokens,
-        };
-        let worst = worst(provider, input, request.messages.len(), call.factor.is_some(), most);
+        let known = call.factors.get(&provider.name).copied();
+        let most_counted = *member.most.lock().unwrap_or_else(PoisonError::into_inner);
+        let factor = known.unwrap_or(1.0).max(most_counted).max(1.0);
+        let input = (call.tokens as f64 * factor).ceil() as u64;
+        let known = known.is_some() || most_counted > 0.0;
+        let worst = worst(provider, input, request.messages.len(), known, most);
         let mut log = Log::default();
         let heard = |bytes: usize| (call.hear)(Heard::Bytes(bytes));
         let answer = self.with_retries(member, worst, call.purse, call.hear, &mut log, &mut || {
             let answer = self.ask_once(member, request, &heard)?;
+            if let Some(theirs) = answer.tokens.input.filter(|_| call.tokens > 0) {
+                let mut most = member.most.lock().unwrap_or_else(PoisonError::into_inner);
+                *most = most.max(theirs as f64 / call.tokens as f64);
+            }
+            // Who does not count may have counted more than is here: reasoning is in no text.
+            let counted = answer.tokens.input.is_some() && answer.tokens.output.is_some();
             let tokens = Tokens {
                 input: Some(answer.tokens.input.unwrap_or(call.tokens)),
                 output: Some(
@@ -226,7 +282,7 @@ impl Providers {
                 ),
                 ..answer.tokens
             };
-            Ok((answer, Some(tokens)))
+            Ok((answer, Some((tokens, counted || !provider.api.is_http()))))
         });
         Tried {
             provider: provider.name.clone(),
@@ -250,7 +306,7 @@ impl Providers {
         purse: &Purse,
         hear: &dyn Fn(Heard),
         log: &mut Log,
-        once: &mut dyn FnMut() -> Result<(T, Option<Tokens>), Refusal>,
+        once: &mut dyn FnMut() -> Result<Charged<T>, Refusal>,
     ) -> Result<T, Refusal> {
         let Member { provider, gate, .. } = member;
         let name = &provider.name;
@@ -259,15 +315,29 @@ impl Providers {
                 hear(Heard::Detail(format!("{name}: {after} calls at once now, {before} before")));
             }
         };
+        let mut last: Option<String> = None;
         loop {
-            let pass = gate.enter(worst.input + worst.output)?;
-            let reserved = purse.reserve(worst)?;
+            let pass = gate.enter(worst.tokens(), &|why| hear(Heard::Notice(format!("{name}: {why}"))))?;
+            let reserved = match purse.reserve(worst) {
+                Ok(reserved) => reserved,
+                // Why another try is wanted at all is half of it.
+                Err(short) => {
+                    let message = match &last {
+                        Some(before) => format!("{}; the last try: {}", short.message, before),
+                        None => short.message,
+                    };
+                    return Err(Refusal { message, ..short });
+                }
+            };
+            let number = pass.number();
             let answer = once();
-            let tokens = match &answer {
-                Ok((_, tokens)) => tokens.map_or(Charge::Nothing, Charge::Known),
+            let charge = match &answer {
+                Ok((_, Some((tokens, _)))) => Charge::Known(*tokens),
+                Ok((_, None)) => Charge::Nothing,
                 Err(refusal) => refusal.charge,
             };
-            let spent = match tokens {
+            let counted = !matches!(&answer, Ok((_, Some((_, false)))));
+            let spent = match charge {
                 Charge::Nothing => Spent::nothing(),
                 Charge::Unknown => worst,
                 Charge::Known(tokens) => Spent {
@@ -278,14 +348,14 @@ impl Providers {
                     cost: cost(provider.price, tokens),
                 },
             };
-            if tokens == Charge::Unknown {
+            if charge == Charge::Unknown {
                 log.unknown += 1;
                 log.at_worst = log.at_worst.and(spent);
             } else {
                 log.spent = log.spent.and(spent);
             }
-            reserved.settle(spent);
-            Pass::used(pass, spent.input + spent.output);
+            pass.used(spent.tokens());
+            reserved.settle(if counted { spent } else { worst });
             let refusal = match answer {
                 Ok((answer, _)) => {
                     width(gate.went_well());
@@ -295,24 +365,27 @@ impl Providers {
             };
             match refusal.cause {
                 Cause::Quota | Cause::Key => gate.close(&refusal),
-                Cause::Limited => width(gate.limited()),
+                Cause::Limited => width(gate.limited(number)),
                 _ => {}
             }
-            let pause = match refusal.pause {
-                // Who asks for longer than a call may take will not be waited for.
-                Some(pause) if pause > provider.timeout => {
-                    let message = format!("{}; it asks to wait for {} s", refusal.message, pause.as_secs());
-                    return Err(Refusal { message, ..refusal });
-                }
-                Some(pause) => {
-                    gate.not_before(pause);
-                    pause
-                }
-                None => gate::backoff(log.retries),
-            };
             if !matches!(refusal.cause, Cause::Down | Cause::Limited) || refusal.last {
                 return Err(refusal);
             }
+            // A server's word is kept, and no later try comes sooner than it would without one.
+            let own = gate::backoff(log.retries.saturating_sub(usize::from(refusal.pause.is_some())));
+            let pause = match refusal.pause {
+                Some(pause) if pause > PATIENCE => {
+                    let message = format!("{}; it asks to wait for {} s", refusal.message, pause.as_secs());
+                    let refusal = Refusal { message, ..refusal };
+                    gate.close(&refusal);
+                    return Err(refusal);
+                }
+                Some(pause) => {
+                    gate.not_before(pause);
+                    if log.retries == 0 { pause } else { pause.max(own) }
+                }
+                None => own,
+            };
             if log.retries >= provider.retries {
                 let times = match log.retries {
                     0 => String::new(),
@@ -321,7 +394,8 @@ impl Providers {
                 return Err(Refusal { message: format!("{}{times}", refusal.message), ..refusal });
             }
             log.retries += 1;
-            hear(Heard::Detail(format!(
+            let tell = if pause > LONG { Heard::Notice } else { Heard::Detail };
+            hear(tell(format!(
                 "{name}: {}; again in {:.1} s, try {} of {}",
                 refusal.message,
                 pause.as_secs_f64(),
@@ -331,6 +405,7 @@ impl Providers {
             if !rest(pause) {
                 return Err(Refusal { cause: Cause::Interrupted, ..refusal });
             }
+            last = Some(refusal.message);
         }
     }
 
@@ -339,11 +414,13 @@ impl Providers {
         match provider.api {
             ProviderApi::Offline => Offline.ask(request, heard),
             ProviderApi::Command => {
+                self.permit(&provider.command)?;
                 let timeout = Some(provider.timeout);
                 let text = run_program(&provider.command, &request.text(), &[], &self.folder, timeout)?;
                 if text.trim().is_empty() {
                     let help = "look at the prompt, or take another model";
-                    return Err(Refusal::new(Cause::Unusable, "the answer is empty", help));
+                    let refusal = Refusal::new(Cause::Unusable, "the answer is empty", help);
+                    return Err(refusal.charged(Charge::Unknown));
                 }
                 Ok(Answer { text, model: provider.name.clone(), ..Answer::default() })
             }

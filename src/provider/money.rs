@@ -55,7 +55,8 @@ impl Spent {
         }
     }
 
-    fn tokens(&self) -> u64 {
+    /// All tokens.
+    pub fn tokens(&self) -> u64 {
         self.input.saturating_add(self.output)
     }
 }
@@ -81,15 +82,18 @@ pub fn cost(price: Option<Price>, tokens: Tokens) -> Option<f64> {
 /// for all of it, which is not known before its first answers (see `tokens_factor` in `doctor`); until
 /// then half as much again is reckoned with.
 pub fn worst(provider: &Provider, input: u64, messages: usize, known: bool, max_output: u64) -> Spent {
-    let input = match provider.api {
-        ProviderApi::OpenAi | ProviderApi::Anthropic | ProviderApi::Ollama => {
-            let own = provider.api != ProviderApi::OpenAi && !known;
+    let input = match provider.api.is_http() {
+        true => {
+            let other = provider.api != ProviderApi::OpenAi || !provider.is_public();
+            let own = other && !known;
             let input = if own { input.saturating_add(input.div_ceil(2)) } else { input };
             input.saturating_add(8 + 4 * messages as u64)
         }
-        ProviderApi::Command | ProviderApi::Offline => input,
+        false => input,
     };
-    let dearest = provider.price.map(|price| Price { input: price.input.max(price.cache_write), ..price });
+    let dearest = provider
+        .price
+        .map(|price| Price { input: price.input.max(price.cache_write).max(price.cached_input), ..price });
     let tokens = Tokens { input: Some(input), output: Some(max_output), ..Tokens::default() };
     Spent { input, output: max_output, cost: cost(dearest, tokens), ..Spent::default() }
 }
@@ -259,6 +263,8 @@ mod tests {
         provider.price = Some(Price { input: 1.0, output: 2.0, cached_input: 0.5, cache_write: 1.0 });
         let spent = worst(&provider, 1000, 2, false, 500);
         assert_eq!((spent.input, spent.output, spent.cost), (1016, 500, Some((1016.0 + 1000.0) / 1e6)));
+        provider.base_url = "http://127.0.0.1:1/v1".into();
+        assert_eq!(worst(&provider, 1001, 2, false, 500).input, 1001 + 501 + 16);
         provider.api = ProviderApi::Anthropic;
         assert_eq!(worst(&provider, 1001, 2, false, 500).input, 1001 + 501 + 16);
         assert_eq!(worst(&provider, 1001, 2, true, 500).input, 1001 + 16);

@@ -40,6 +40,7 @@ impl Dialect for Ollama {
     }
 
     fn event(&self, draft: &mut Draft, event: &Value) -> bool {
+        draft.known |= event["message"].is_object() || event["done"].is_boolean();
         draft.text.push_str(event["message"]["content"].as_str().unwrap_or_default());
         if let Some(model) = event["model"].as_str() {
             draft.model = model.to_owned();

@@ -68,14 +68,23 @@ impl Dialect for OpenAi {
 
 /// Takes in one chunk of a stream, or a whole answer; their forms differ in one word.
 fn take(draft: &mut Draft, value: &Value, part: &str) {
-    let choice = &value["choices"][0];
-    if let Some(text) = choice[part]["content"].as_str() {
-        draft.text.push_str(text);
+    let choices = value["choices"].as_array().map_or(&[][..], Vec::as_slice);
+    // Of several answers the first is meant, wherever its pieces stand.
+    let first = choices.iter().find(|choice| choice["index"].as_u64().unwrap_or_default() == 0);
+    draft.known |= value["choices"].is_array();
+    let choice = first.unwrap_or(&Value::Null);
+    match &choice[part]["content"] {
+        Value::String(text) => draft.text.push_str(text),
+        // Some servers give an answer in parts.
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part["text"].as_str()).for_each(|text| draft.text.push_str(text));
+        }
+        _ => {}
     }
     if let Some(text) = choice[part]["refusal"].as_str() {
         draft.refusal.push_str(text);
     }
-    if let Some(word) = choice["finish_reason"].as_str() {
+    if let Some(word) = choice["finish_reason"].as_str().filter(|word| !word.is_empty()) {
         draft.finish = Some(word.to_owned());
     }
     if let Some(model) = value["model"].as_str().filter(|model| !model.is_empty()) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::model::{Cause, Charge, Refusal};
@@ -39,20 +39,34 @@ fn end_group(_: u32) {}
 /// How a program ended.
 struct Ended {
     status: ExitStatus,
-    /// What it printed; `None` if a child of it holds the pipe open.
-    stdout: Option<Vec<u8>>,
+    stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
 impl Ended {
-    /// The last three lines that it printed, errors first.
-    fn last_words(&self) -> String {
-        let said = [Some(&self.stderr), self.stdout.as_ref()].into_iter().flatten();
-        let texts: Vec<_> = said.map(|bytes| String::from_utf8_lossy(bytes)).collect();
-        let text = texts.iter().find(|text| !text.trim().is_empty()).map_or("", |text| text.as_ref());
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        lines[lines.len().saturating_sub(3)..].join(" / ")
+    /// What it printed, if it ended well.
+    fn printed(self, argv: &[String]) -> Result<String, Refusal> {
+        let program = argv.first().map_or("", String::as_str);
+        if !self.status.success() {
+            let message =
+                format!("the program `{program}` ended with {}: {}", self.status, self.last_words());
+            return Err(Refusal { help: None, ..refusal(message, "") });
+        }
+        String::from_utf8(self.stdout).map_err(|_| {
+            refusal(format!("the program `{program}` printed what is not UTF-8"), "mend the program")
+        })
     }
+
+    /// The last three lines of what it printed as its errors.
+    fn last_words(&self) -> String {
+        last_lines(&String::from_utf8_lossy(&self.stderr))
+    }
+}
+
+/// The last three lines of a text, in one.
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join(" / ")
 }
 
 /// Runs a program in the project's folder; gives what it printed.
@@ -65,21 +79,19 @@ pub fn run_program(
     folder: &Path,
     timeout: Option<Duration>,
 ) -> Result<String, Refusal> {
-    let program = argv.first().map_or("", String::as_str);
-    let ended = execute(argv, stdin, environment, folder, timeout)?;
-    if !ended.status.success() {
-        let message = format!("the program `{program}` ended with {}: {}", ended.status, ended.last_words());
-        return Err(Refusal { help: None, ..refusal(message, "") });
-    }
-    let Some(stdout) = ended.stdout else {
-        return Err(refusal(
-            format!("the program `{program}` ended, but a child of it holds its output open"),
-            "let it wait for its children, or give them an output of their own",
-        ));
-    };
-    String::from_utf8(stdout).map_err(|_| {
-        refusal(format!("the program `{program}` printed what is not UTF-8"), "mend the program")
-    })
+    execute(argv, stdin, environment, folder, timeout)?.printed(argv)
+}
+
+/// Runs a program without input; `heard` is told what it printed, however it ended.
+pub(super) fn run_and_hear(
+    argv: &[String],
+    folder: &Path,
+    timeout: Duration,
+    heard: &dyn Fn(&str),
+) -> Result<String, Refusal> {
+    let ended = execute(argv, "", &[], folder, Some(timeout))?;
+    heard(&String::from_utf8_lossy(&ended.stdout));
+    ended.printed(argv)
 }
 
 /// Lets a program judge a text; what it says against it, or an error if it could not be asked.
@@ -92,8 +104,8 @@ pub fn judged_by(
     const PATIENCE: Duration = Duration::from_secs(600);
     let ended = execute(argv, text, environment, folder, Some(PATIENCE))?;
     Ok((!ended.status.success()).then(|| {
-        let words = ended.last_words();
-        let words = if words.is_empty() { ended.status.to_string() } else { words };
+        let said = [ended.last_words(), last_lines(&String::from_utf8_lossy(&ended.stdout))];
+        let words = said.into_iter().find(|words| !words.is_empty()).unwrap_or(ended.status.to_string());
         format!("the check `{}` says: {words}", argv.join(" "))
     }))
 }
@@ -134,7 +146,8 @@ fn execute(
         std::thread::spawn(move || drop(pipe.write_all(text.as_bytes())));
     }
     // Threads of their own, which nobody waits for: a child of the program may keep a pipe open.
-    let (stdout, stderr) = (child.stdout.take().map(collect), child.stderr.take().map(collect));
+    let stdout = child.stdout.take().map(|pipe| Collected::new(pipe, pid));
+    let stderr = child.stderr.take().map(|pipe| Collected::new(pipe, pid));
     let status = wait(&mut child, timeout);
     if !matches!(status, Ok(Some(_))) {
         end_group(pid);
@@ -142,9 +155,7 @@ fn execute(
         let _ = child.wait();
     }
     under_way().remove(&pid);
-    // While the program lived its pipes were read; what is left is on its way.
-    let printed =
-        |pipe: Option<mpsc::Receiver<Vec<u8>>>| pipe.and_then(|pipe| pipe.recv_timeout(LAST_WORDS).ok());
+    let printed = |pipe: Option<Collected>| pipe.map_or_else(Default::default, Collected::take);
     match status {
         Err(error) => Err(refusal(format!("the program `{program}` was lost: {error}"), "run it again")),
         Ok(None) => Err(refusal(
@@ -155,12 +166,18 @@ fn execute(
             "raise the provider's `timeout`",
         )),
         Ok(Some(status)) => {
-            let ended =
-                Ended { status, stdout: printed(stdout), stderr: printed(stderr).unwrap_or_default() };
-            if ended.stdout.is_none() {
+            let ((stdout, whole), (stderr, _)) = (printed(stdout), printed(stderr));
+            if !whole {
+                // A child of it that lives on holds the pipe; what the program itself printed is here.
                 end_group(pid);
             }
-            Ok(ended)
+            if stdout.len() as u64 > LONGEST {
+                return Err(refusal(
+                    format!("the program `{program}` prints without end"),
+                    "mend the program",
+                ));
+            }
+            Ok(Ended { status, stdout, stderr })
         }
     }
 }
@@ -170,15 +187,44 @@ fn refusal(message: String, help: &str) -> Refusal {
     Refusal { last: true, ..Refusal::new(Cause::Down, message, help).charged(Charge::Unknown) }
 }
 
-/// Reads a pipe to its end, beside all else.
-fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        sender.send(bytes)
-    });
-    receiver
+/// The most bytes that are taken from a program.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// A pipe that is read to its end, beside all else.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: mpsc::Receiver<()>,
+}
+
+impl Collected {
+    fn new(pipe: impl Read + Send + 'static, pid: u32) -> Self {
+        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (sender, end) = mpsc::channel();
+        let kept = bytes.clone();
+        std::thread::spawn(move || {
+            let mut pipe = pipe.take(LONGEST + 1);
+            let mut piece = vec![0; 64 * 1024];
+            while let Ok(count @ 1..) = pipe.read(&mut piece) {
+                kept.lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .extend_from_slice(&piece[..count]);
+            }
+            if pipe.limit() == 0 {
+                end_group(pid);
+            }
+            sender.send(())
+        });
+        Collected { bytes, end }
+    }
+
+    /// What came, and whether that is all. While the program lived its pipes were read; what is left is on
+    /// its way.
+    fn take(self) -> (Vec<u8>, bool) {
+        let whole = self.end.recv_timeout(LAST_WORDS).is_ok();
+        let bytes =
+            std::mem::take(&mut *self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        (bytes, whole)
+    }
 }
 
 /// Waits for a program's end; `None` if it took too long.

@@ -41,6 +41,7 @@ pub(super) fn read<E: From<Broken>>(
     let mut reader = io::BufReader::new(reader.take(LONGEST));
     let mut line = Vec::new();
     let mut data: Option<Vec<u8>> = None;
+    let mut first = true;
     let mut read_line = |line: &mut Vec<u8>| -> Result<bool, Broken> {
         line.clear();
         reader.read_until(b'\n', line).map_err(Broken::Io)?;
@@ -51,6 +52,9 @@ pub(super) fn read<E: From<Broken>>(
     };
     let (mut events, mut begun) = (false, false);
     while read_line(&mut line)? {
+        if std::mem::take(&mut first) && line.starts_with(b"\xef\xbb\xbf") {
+            line.drain(..3);
+        }
         let whole_line = line.ends_with(b"\n");
         let text = line.trim_ascii_end();
         let is_field = |text: &[u8]| {

@@ -5,6 +5,7 @@
 //! cut off at, no answer is paid for twice.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -13,12 +14,14 @@ use crate::diag::Error;
 use crate::digest::Digest;
 use crate::disk::{Cache, Entry, Journal, Replay, SentItem, Stored};
 use crate::graph::{Graph, Ix};
-use crate::model::{Cause, Schema, faults, repair};
+use crate::model::{Cause, Refusal, Schema, faults, repair};
 use crate::plan::Today;
 use crate::provider::{Call, Heard, Providers, Purse, Tried, judged_by, run_program};
 use crate::request::{Reason, Request};
-use crate::spec::{Expect, Runner, TokenizerName};
+use crate::spec::{Expect, ProviderApi, Runner, TokenizerName};
 use crate::text::{Redactor, count, output_form};
+
+use super::secrets::secrets_in;
 
 /// A request for a worker.
 pub(super) struct Job {
@@ -30,8 +33,8 @@ pub(super) struct Job {
     pub(super) reasons: Vec<Reason>,
     /// Its tokens, as they are counted here.
     pub(super) tokens: u64,
-    /// What the provider counts for one of our tokens, if that is known.
-    pub(super) factor: Option<f64>,
+    /// What each provider counts for one of our tokens, where that is known.
+    pub(super) factors: HashMap<String, f64>,
     pub(super) tokenizer: TokenizerName,
     /// A schema that the output must fit.
     pub(super) schema: Option<Arc<Schema>>,
@@ -39,8 +42,8 @@ pub(super) struct Job {
     pub(super) built: Option<String>,
     /// Whether stored answers serve.
     pub(super) read: bool,
-    /// What in the request should perhaps not be sent.
-    pub(super) secrets: Vec<String>,
+    /// The texts of its items, by their references: whose secrets they are.
+    pub(super) texts: Vec<(String, String)>,
     /// Why nobody may be asked, if so.
     pub(super) refused: Option<Lost>,
 }
@@ -56,7 +59,9 @@ impl Eq for Job {}
 /// What a worker says.
 pub(super) enum Word {
     /// It is about to ask.
-    Asking(Ix, Vec<String>),
+    Asking(Ix),
+    /// What goes out in a request and perhaps should not, a line each.
+    Secrets(Ix, Vec<String>),
     /// How that goes.
     Heard(Ix, Heard),
     /// A provider was asked: the request's digest and our count of its tokens.
@@ -72,6 +77,30 @@ pub(super) struct Got {
     pub(super) kept: bool,
     /// Whether somebody was asked for it now.
     pub(super) asked: bool,
+}
+
+/// An answer as it is kept.
+struct Kept {
+    text: String,
+    /// The answer as it came, if something was taken out of it.
+    raw: Option<String>,
+    /// Whether it is in the cache.
+    cached: bool,
+}
+
+/// A reason to ask no further, after tries that were not good enough.
+fn after(tries: &[String], lost: Lost) -> Lost {
+    match tries {
+        [] => lost,
+        tries => Lost {
+            message: format!(
+                "a stored answer is not what the task expects: {}; {}",
+                tries.join(" "),
+                lost.message
+            ),
+            ..lost
+        },
+    }
 }
 
 /// Why there is no answer.
@@ -102,6 +131,7 @@ pub(super) struct Measure<'a> {
     pub(super) task: &'a str,
     pub(super) folder: &'a Path,
     pub(super) redactor: &'a Redactor,
+    pub(super) providers: &'a Providers,
 }
 
 impl Measure<'_> {
@@ -109,8 +139,10 @@ impl Measure<'_> {
     pub(super) fn faults(&self, text: &str) -> Result<Vec<String>, Lost> {
         let mut faults = faults(self.expect, self.schema, self.tokenizer, text);
         if !self.expect.command.is_empty() && faults.is_empty() {
+            let lost = |refusal: Refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) };
+            self.providers.permit(&self.expect.command).map_err(lost)?;
             let said = judged_by(&self.expect.command, text, &[("MEU_TASK", self.task)], self.folder)
-                .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
+                .map_err(lost)?;
             faults.extend(said.map(|said| self.redactor.clean(&said).into_owned()));
         }
         Ok(faults)
@@ -151,28 +183,51 @@ impl Ask<'_> {
             task: task.id.value.as_str(),
             folder: self.store_root,
             redactor: self.redactor,
+            providers: self.providers,
         };
         for number in 0..=repairs {
+            let mut raw = None;
             match self.stored(digest, built.take(), job.read, cache) {
                 Some(text) => got.text = self.redactor.clean(&text).into_owned(),
                 None => {
                     if let Some(refused) = &job.refused {
-                        return Err(refused.clone());
+                        return Err(after(&all, refused.clone()));
+                    }
+                    let secrets = self.secrets(job, &request);
+                    if !secrets.is_empty() && self.graph.config.redact.refuse {
+                        let message = format!(
+                            "{}, and `secrets = \"refuse\"` lets no such request out (take it out of there, or exclude the item)",
+                            secrets.join(", ")
+                        );
+                        return Err(after(&all, Lost { turned_away: true, ..Lost::from(message) }));
                     }
                     if !got.asked {
-                        let _ = say.send(Word::Asking(job.ix, job.secrets.clone()));
+                        let _ = say.send(Word::Asking(job.ix));
                     }
                     got.asked = true;
+                    if !secrets.is_empty() {
+                        let _ = say.send(Word::Secrets(job.ix, secrets));
+                    }
                     cache.put_request(digest, &request, &job.items, self.redactor);
-                    let (text, kept) = self.ask(job, &request, digest, cache, say)?;
-                    got.text = text;
-                    got.kept &= kept;
+                    let kept = self.ask(job, &request, digest, cache, say)?;
+                    got.text = kept.text;
+                    got.kept &= kept.cached;
+                    raw = kept.raw;
                 }
             }
             let Some(expect) = &task.expect else { return Ok(got) };
             let faults = measure(expect).faults(&got.text)?;
             if faults.is_empty() {
                 return Ok(got);
+            }
+            // What it lacks only since something was taken out of it no other answer will have.
+            if let Some(raw) = raw
+                && !measure(expect).faults(&raw).is_ok_and(|of_raw| !of_raw.is_empty())
+            {
+                return Err(Lost::from(format!(
+                    "without what `[redact]` takes out of it the answer is not what the task expects: {} (narrow the pattern, or expect what is left)",
+                    faults.join("; ")
+                )));
             }
             all.push(faults.join("; "));
             if number < repairs {
@@ -197,6 +252,14 @@ impl Ask<'_> {
         )))
     }
 
+    /// What of a request should perhaps not be sent. What stays with the drafter or a program of this
+    /// machine is sent nowhere.
+    fn secrets(&self, job: &Job, request: &Request) -> Vec<String> {
+        let goes_out = request.argv.is_empty()
+            && self.graph.providers(job.ix).any(|provider| provider.api != ProviderApi::Offline);
+        if goes_out { secrets_in(request, &job.texts, self.redactor) } else { Vec::new() }
+    }
+
     /// An answer that is there already: journaled, built before, or cached.
     fn stored(
         &self,
@@ -218,7 +281,7 @@ impl Ask<'_> {
         digest: Digest,
         cache: &Cache<'_>,
         say: &Sender<Word>,
-    ) -> Result<(String, bool), Lost> {
+    ) -> Result<Kept, Lost> {
         let id = self.graph.node(job.ix).id();
         if !request.argv.is_empty() {
             let printed = self.run_program(job, request)?;
@@ -234,7 +297,7 @@ impl Ask<'_> {
         let call = Call {
             request,
             tokens,
-            factor: job.factor,
+            factors: &job.factors,
             tokenizer: job.tokenizer,
             purse: self.purse,
             hear: &hear,
@@ -265,6 +328,9 @@ impl Ask<'_> {
         crate::disk::write_scratch(&file, &json)
             .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
+        self.providers
+            .permit(&request.argv)
+            .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
         let printed = run_program(&request.argv, &request.text(), &environment, self.store_root, None);
         crate::disk::remove_scratch(&file);
         let printed = printed.map_err(|refusal| self.redactor.clean(&refusal.to_string()).into_owned())?;
@@ -283,7 +349,8 @@ impl Ask<'_> {
         model: &str,
         (tokens_in, tokens_out): (u64, u64),
         cache: &Cache<'_>,
-    ) -> Result<(String, bool), Lost> {
+    ) -> Result<Kept, Lost> {
+        let raw = output_form(text);
         let text = output_form(&self.redactor.clean(text));
         let stored = Stored { text: Digest::of(&text), tokens_in, tokens_out, model: model.to_owned() };
         let entry =
@@ -297,7 +364,7 @@ impl Ask<'_> {
                     "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
                 ))
             }),
-            _ => Ok((text, kept)),
+            _ => Ok(Kept { raw: (raw != text).then_some(raw), text, cached: kept }),
         }
     }
 }

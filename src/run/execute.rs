@@ -112,6 +112,8 @@ pub fn run(
             keys: keys(graph, options, &chosen),
             ready: BinaryHeap::new(),
             waiting: BinaryHeap::new(),
+            asking: Vec::new(),
+            same: Vec::new(),
             open: Vec::new(),
             dependants: graph.dependants(),
             in_flight: 0,
@@ -159,6 +161,9 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) ready: BinaryHeap<Queued<Ix>>,
     /// Requests that no worker has taken yet.
     pub(super) waiting: BinaryHeap<Queued<Job>>,
+    /// Requests that are being asked, and jobs that wait for their answers.
+    pub(super) asking: Vec<crate::digest::Digest>,
+    pub(super) same: Vec<Queued<Job>>,
     /// For each task how many above it have not ended.
     pub(super) open: Vec<usize>,
     pub(super) dependants: Vec<Vec<Ix>>,
@@ -258,7 +263,12 @@ impl<'a> Executor<'a, '_> {
         if self.in_flight >= self.options.jobs.max(1) || self.stopped() {
             return false;
         }
-        let Some(Queued { what: job, .. }) = self.waiting.pop() else { return false };
+        let Some(Queued { key, what: job }) = self.waiting.pop() else { return false };
+        // The same request is asked once: who comes second takes the answer.
+        if self.asking.contains(&job.today.request) {
+            self.same.push(Queued { key, what: job });
+            return true;
+        }
         if let Err(error) = self.books.journal.open() {
             let message = format!("the journal cannot be written, and without it no answer is safe: {error}");
             self.refuse(job.ix, Error::failed(message).help("make room, then run again"), &job.reasons);
@@ -290,6 +300,7 @@ impl<'a> Executor<'a, '_> {
             });
         }
         self.in_flight += 1;
+        self.asking.push(job.today.request);
         if jobs_to.send(job).is_err() {
             self.stop = true;
         }
@@ -341,7 +352,11 @@ impl<'a> Executor<'a, '_> {
         let trouble = self.refusal.clone().or(trouble);
         self.workspace.shelf.save();
         (
-            Ran { sums: self.sums, interrupted, not_reached: total - (self.reached - self.waiting.len()) },
+            Ran {
+                sums: self.sums,
+                interrupted,
+                not_reached: total - (self.reached - self.waiting.len() - self.same.len()),
+            },
             trouble,
         )
     }

@@ -1,18 +1,23 @@
 //! Secrets in what is about to be sent: told by the item that they stand in, never by their text.
 
-use crate::request::Assembled;
+use crate::request::Request;
 use crate::text::Redactor;
 
-/// What in a request should perhaps not be sent, a line each: where, and what it looks like.
-pub(super) fn secrets_in(assembled: &Assembled, redactor: &Redactor) -> Vec<String> {
+/// What in a request should perhaps not be sent, a line each: where, and what it looks like. `texts` are
+/// the items by their references.
+pub(super) fn secrets_in(request: &Request, texts: &[(String, String)], redactor: &Redactor) -> Vec<String> {
     let mut lines = Vec::new();
-    for message in &assembled.request.messages {
-        for secret in redactor.secrets(&message.content) {
-            let holder = assembled.bundle.items.iter().find(|item| item.text.contains(secret.text));
-            let place = match (holder, message.role) {
-                (Some(item), _) => item.item.to_string(),
-                (None, "system") => "the system message".to_owned(),
-                (None, _) => "the prompt".to_owned(),
+    let extra = request.parameter("extra").map(|extra| ("extra", extra));
+    let messages = request.messages.iter().map(|message| (message.role, message.content.as_str()));
+    for (role, text) in messages.chain(extra) {
+        for secret in redactor.secrets(text) {
+            let holder = texts.iter().find(|(_, text)| text.contains(secret.text));
+            let place = match (holder, role) {
+                (_, "extra") => "the provider's `extra`",
+                (Some((item, _)), _) => item,
+                (None, "system") => "the system message",
+                (None, "assistant") => "the answer that is sent back",
+                (None, _) => "the prompt",
             };
             let line = format!("{place} holds {}", secret.looks_like);
             if !lines.contains(&line) {

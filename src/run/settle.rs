@@ -29,7 +29,8 @@ impl Books<'_> {
 
     /// A task failed; its record stays.
     pub(super) fn failed(&mut self, ix: Ix, failure: Failure) -> Verdict {
-        let message = failure.message.clone();
+        let message = self.workspace.redactor.clean(&failure.message).into_owned();
+        let failure = Failure { message: message.clone(), ..failure };
         self.failures.insert(self.workspace.graph.node(ix).id().to_owned(), failure);
         Verdict::failed(message)
     }
@@ -119,7 +120,7 @@ impl Books<'_> {
         let on_disk =
             shelf.text(&node.output).map_err(|error| format!("`{}` cannot be read: {error}", node.output))?;
         let digest = on_disk.as_deref().map(Digest::of);
-        let old = self.lock.pick(node.id(), digest, Some(today.request)).cloned();
+        let old = self.lock.pick_of(node.id(), digest, today.request, today.expect).cloned();
         self.cache().put_text(text);
         let mut record = Record {
             task: node.id().to_owned(),

@@ -151,7 +151,7 @@ impl<'a> Survey<'a> {
         if blocked_on.is_empty() && waiting_on.is_empty() && trouble.is_none() {
             match self.today(ix, record.as_ref()) {
                 Ok((found, put_together)) => {
-                    record = lock.pick(node.id(), on_disk, Some(found.request)).cloned();
+                    record = lock.pick_of(node.id(), on_disk, found.request, found.expect).cloned();
                     self.requests.borrow_mut().insert(ix, found.request);
                     today = Some(found);
                     assembled = put_together;
@@ -241,11 +241,13 @@ impl<'a> Survey<'a> {
 
     /// The digest of what is expected of a task's output, with the text of its schema.
     fn expected(&self, ix: Ix) -> Result<Option<Digest>, Trouble> {
-        let Some(expect) = &self.scene.graph.node(ix).task.expect else { return Ok(None) };
-        let Some(schema) = &expect.schema else { return Ok(Some(expect.digest(None))) };
+        let node = self.scene.graph.node(ix);
+        let Some(expect) = &node.task.expect else { return Ok(None) };
+        let digest = |schema| expect.digest(schema, node.policy.tokenizer);
+        let Some(schema) = &expect.schema else { return Ok(Some(digest(None))) };
         let path = &schema.value;
         match self.workspace.shelf.digest(path) {
-            Ok(Some(digest)) => Ok(Some(expect.digest(Some(digest)))),
+            Ok(Some(text)) => Ok(Some(digest(Some(text)))),
             Ok(None) => {
                 Err(Trouble::new(format!("the schema `{path}` is not there"), "write it, or name another"))
             }

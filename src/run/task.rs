@@ -13,13 +13,12 @@ use crate::model::Schema;
 use crate::plan::{Failure, State, Today, Verdict};
 use crate::provider::{Heard, Spent};
 use crate::request::{Assembled, Reason, build, in_one_line};
-use crate::spec::{ProviderApi, Runner};
+use crate::spec::Runner;
 use crate::text::{escape_markers, output_form};
 
 use super::ask::{Got, Job, Lost, Measure, Word};
 use super::execute::Executor;
 use super::queue::Queued;
-use super::secrets::secrets_in;
 use super::survey::Look;
 
 /// What the calls of one task took.
@@ -259,6 +258,7 @@ impl Executor<'_, '_> {
             task: node.id(),
             folder: self.workspace.store.root(),
             redactor: &self.workspace.redactor,
+            providers: self.providers,
         };
         let faults = measure.faults(text)?;
         if faults.is_empty() {
@@ -287,7 +287,11 @@ impl Executor<'_, '_> {
         let reasons = look.verdict.reasons.clone();
         let read = !forced && !self.options.no_cache;
         // What was built for this very request is an answer to it, the last one if there were several.
-        let same = look.record.as_ref().filter(|record| read && record.request == today.request);
+        let same = look.record.as_ref().filter(|record| {
+            // What was accepted by another measure may be an answer to more than this request: one that was sent back.
+            read && record.request == today.request
+                && (record.expect.is_none() || record.expect == today.expect)
+        });
         let built = same.and_then(|record| self.cache.text_anywhere(record.built.as_ref()?));
         if node.task.expect.is_none() {
             let journaled = self.workspace.replay.answers.get(&today.request).map(|(_, text)| text.clone());
@@ -303,13 +307,18 @@ impl Executor<'_, '_> {
             Ok(schema) => schema,
             Err(trouble) => return self.fail(ix, Some(&today), trouble.to_string(), &reasons),
         };
-        let (secrets, refused) = self.held_back(ix, &assembled);
+        let refused = self.held_back(ix);
         if node.task.expect.is_none()
             && let Some(refused) = refused
         {
             return self.lost(ix, &today, refused, &reasons);
         }
         let provider = node.model.provider.clone();
+        let factors = self.graph.providers(ix).filter_map(|provider| {
+            let factor = self.usage.factor(&provider.name, node.policy.tokenizer)?;
+            Some((provider.name.clone(), factor))
+        });
+        let factors = factors.collect();
         let tokens = |text: &str| self.workspace.shelf.count(node.policy.tokenizer, text) as u64;
         self.waiting.push(Queued {
             key: self.keys[ix.0],
@@ -317,65 +326,54 @@ impl Executor<'_, '_> {
                 ix,
                 today,
                 items: sent_items(&assembled),
+                texts: assembled
+                    .bundle
+                    .items
+                    .iter()
+                    .map(|item| (item.item.to_string(), item.text.clone()))
+                    .collect(),
                 tokens: assembled.request.messages.iter().map(|message| tokens(&message.content)).sum(),
                 request: assembled.request,
                 reasons,
-                factor: self.usage.factor(&provider, node.policy.tokenizer),
+                factors,
                 provider,
                 tokenizer: node.policy.tokenizer,
                 schema,
                 built,
                 read,
-                secrets,
                 refused,
             },
         });
     }
 
-    /// What in a request should perhaps not be sent, and why it may not be sent at all, if so.
-    fn held_back(&self, ix: Ix, assembled: &Assembled) -> (Vec<String>, Option<Lost>) {
-        let turned_away = |message: String| Some(Lost { turned_away: true, ..Lost::from(message) });
+    /// Why nobody may be asked for a task, if so.
+    fn held_back(&self, ix: Ix) -> Option<Lost> {
         if self.options.frozen {
             let message =
                 "no stored answer for today's request, and --frozen asks nobody (run without --frozen)";
-            return (Vec::new(), turned_away(message.into()));
+            return Some(Lost { turned_away: true, ..Lost::from(message.to_owned()) });
         }
-        if let Some(error) = self.options.refused.get(&ix) {
-            let error = Some(error.clone());
-            return (Vec::new(), Some(Lost { error, turned_away: true, ..Lost::default() }));
-        }
-        // What stays with the drafter or a program of this machine is sent nowhere.
-        let goes_out = self.graph.node(ix).task.run == Runner::Model
-            && self.graph.provider(ix).is_some_and(|provider| provider.api != ProviderApi::Offline);
-        let secrets = match goes_out {
-            true => secrets_in(assembled, &self.workspace.redactor),
-            false => Vec::new(),
-        };
-        let refused = match secrets.as_slice() {
-            [] => None,
-            secrets if self.graph.config.redact.refuse => turned_away(format!(
-                "{}, and `secrets = \"refuse\"` lets no such request out (take it out of there, or exclude the item)",
-                secrets.join(", ")
-            )),
-            _ => None,
-        };
-        (secrets, refused)
+        let error = Some(self.options.refused.get(&ix)?.clone());
+        Some(Lost { error, turned_away: true, ..Lost::default() })
     }
 
     /// A worker says something.
     pub(super) fn heard(&mut self, word: Word) {
         let id = |ix: Ix| self.graph.node(ix).id().to_owned();
         match word {
-            Word::Asking(ix, secrets) => {
-                (self.emit)(Event::TaskStarted { task: id(ix) });
+            Word::Asking(ix) => (self.emit)(Event::TaskStarted { task: id(ix) }),
+            Word::Secrets(ix, secrets) => {
                 for line in secrets {
-                    let id = id(ix);
-                    let message = format!("warning: the request of {id} goes out with a secret: {line}");
+                    let message =
+                        format!("warning: the request of {} goes out with a secret: {line}", id(ix));
                     (self.emit)(Event::Notice { message });
                 }
             }
             Word::Heard(ix, Heard::Bytes(bytes)) => (self.emit)(Event::Progress { task: id(ix), bytes }),
             Word::Heard(_, Heard::Detail(message)) => (self.emit)(Event::Detail { message }),
+            Word::Heard(ix, Heard::Notice(message)) => {
+                (self.emit)(Event::Notice { message: format!("{}: {message}", id(ix)) });
+            }
             Word::Tried(ix, request, ours, tried) => {
                 let node = self.graph.node(ix);
                 if let Ok(answer) = &tried.answer
@@ -418,6 +416,7 @@ impl Executor<'_, '_> {
                     text: refusal.and_then(|refusal| refusal.text.clone()),
                     cost: tried.spent.cost,
                     unknown: tried.unknown,
+                    cost_unknown: tried.at_worst.cost,
                     retries: tried.retries,
                     ms: tried.ms,
                 })));
@@ -429,6 +428,12 @@ impl Executor<'_, '_> {
     /// A worker is back.
     fn answered(&mut self, job: Job, answer: Result<Got, Lost>) {
         self.in_flight -= 1;
+        let request = job.today.request;
+        self.asking.retain(|asked| *asked != request);
+        let (freed, rest) =
+            std::mem::take(&mut self.same).into_iter().partition(|job| job.what.today.request == request);
+        self.same = rest;
+        self.waiting.extend::<Vec<_>>(freed);
         match answer {
             Ok(got) => {
                 self.kept &= got.kept;
@@ -446,7 +451,8 @@ impl Executor<'_, '_> {
         self.stop |= lost.fatal;
         let purse_is_empty = lost.fatal && lost.turned_away;
         if lost.interrupted || (purse_is_empty && std::mem::replace(&mut self.short, true)) {
-            // Nothing is said of it: the run just did not get to it.
+            // Nothing is said of it: the run just did not get to it. What it took is counted all the same.
+            self.add_up(ix);
             self.reached -= 1;
         } else if let Some(error) = lost.error {
             self.refuse(ix, error, reasons);
@@ -518,14 +524,21 @@ impl Executor<'_, '_> {
         self.ended(ix, verdict);
     }
 
+    /// Adds what a task's calls took to the sums.
+    fn add_up(&mut self, ix: Ix) -> Paid {
+        let paid = self.paid.remove(&ix).unwrap_or_else(Paid::nothing);
+        let sums = &mut self.sums;
+        sums.tokens_in = sums.tokens_in.saturating_add(paid.spent.input);
+        sums.tokens_out = sums.tokens_out.saturating_add(paid.spent.output);
+        sums.cost = sums.cost.zip(paid.spent.cost).map(|(sum, cost)| sum + cost);
+        sums.unknown += paid.unknown;
+        sums.cost_unknown = sums.cost_unknown.zip(paid.at_worst.cost).map(|(sum, cost)| sum + cost);
+        paid
+    }
+
     fn report(&mut self, ix: Ix, status: Outcome, reason: String, reasons: &[Reason]) {
         let node = self.graph.node(ix);
-        let Paid { spent, unknown, at_worst, ms } = self.paid.remove(&ix).unwrap_or_else(Paid::nothing);
-        self.sums.tokens_in += spent.input;
-        self.sums.tokens_out += spent.output;
-        self.sums.cost = self.sums.cost.zip(spent.cost).map(|(sum, cost)| sum + cost);
-        self.sums.unknown += unknown;
-        self.sums.cost_unknown = self.sums.cost_unknown.zip(at_worst.cost).map(|(sum, cost)| sum + cost);
+        let Paid { spent, ms, .. } = self.add_up(ix);
         (self.emit)(Event::TaskFinished(Finished {
             task: node.id().to_owned(),
             status,

@@ -45,14 +45,14 @@ pub fn approval(shell: &Shell, id: &str, output: &str, texts: &Texts) {
 }
 
 fn unified(shell: &Shell, old_name: &str, new_name: &str, old: Option<&str>, new: Option<&str>) -> String {
-    let (Some(old), Some(new)) = (old, new) else { return String::new() };
+    let (Some(old), Some(new)) = (old.map(super::clean), new.map(super::clean)) else { return String::new() };
     if old == new {
         return String::new();
     }
     let patch = diffy::DiffOptions::new()
         .set_original_filename(old_name.to_owned())
         .set_modified_filename(new_name.to_owned())
-        .create_patch(old, new);
+        .create_patch(&old, &new);
     let mut shown = String::new();
     for line in plain(&patch.to_string()).lines() {
         let paint = match line.as_bytes().first() {

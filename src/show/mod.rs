@@ -137,6 +137,11 @@ impl Shell {
         let _ = writeln!(std::io::stdout().lock(), "{}", clean(text));
     }
 
+    /// A result in meu's own words, digests and all.
+    pub fn own(&self, text: &str) {
+        self.raw(&format!("{text}\n"));
+    }
+
     /// A result that is nobody's to change: a text as it is.
     pub fn raw(&self, text: &str) {
         let _ = std::io::stdout().lock().write_all(text.as_bytes());

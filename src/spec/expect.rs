@@ -4,7 +4,7 @@ use regex::Regex;
 
 use super::keys::Keys;
 use super::redact::last_line;
-use super::{At, Runner};
+use super::{At, Runner, TokenizerName};
 use crate::diag::{Diagnostic, Sink};
 use crate::digest::{Digest, Framer};
 use crate::path::RelPath;
@@ -95,12 +95,14 @@ impl Expect {
         Some(expect)
     }
 
-    /// The digest of all that it asks for, with the schema's text. How often an answer is sent back asks
+    /// The digest of all that it asks for, with the schema's text, and by which tokenizer tokens are counted. How often an answer is sent back asks
     /// nothing of it.
-    pub fn digest(&self, schema: Option<Digest>) -> Digest {
+    pub fn digest(&self, schema: Option<Digest>, tokenizer: TokenizerName) -> Digest {
         let mut framer = Framer::new("meu expect v1");
         let number = |number: Option<usize>| number.map(|number| number.to_string());
         framer.maybe(number(self.min_tokens)).maybe(number(self.max_tokens));
+        let counts = self.min_tokens.is_some() || self.max_tokens.is_some();
+        framer.maybe(counts.then(|| tokenizer.word()));
         for list in [&self.contains, &self.headings, &self.command] {
             framer.count(list.len());
             for text in list {

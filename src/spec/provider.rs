@@ -257,22 +257,34 @@ pub(super) fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
     provider
 }
 
-/// Keys of a body that meu itself decides by: they are set elsewhere.
-const OURS: [&str; 4] = ["model", "messages", "stream", "system"];
+/// Keys of a body that meu itself decides by, and what sets them: a cap, a prompt or an answer would not be
+/// what it seems if `extra` could.
+const OURS: [(&str, &str); 11] = [
+    ("model", "name the model with `model`, or with `name` in `[model]`"),
+    ("messages", "messages come from prompt, context and templates"),
+    ("system", "the system message comes from `templates/system.txt`"),
+    ("stream", "write `stream = false` in the provider's own table"),
+    ("stream_options", "usage is always asked for"),
+    ("max_tokens", "set `max_output_tokens` in `[model]`"),
+    ("max_completion_tokens", "set `max_output_tokens` in `[model]`"),
+    ("max_output_tokens", "set it in `[model]`"),
+    ("num_predict", "set `max_output_tokens` in `[model]`"),
+    ("n", "one answer is asked for"),
+    ("best_of", "one answer is asked for"),
+];
 
 fn read_extra(keys: &mut Keys<'_>) -> Vars {
     let extra = keys.vars("extra");
-    for key in OURS.iter().filter(|key| extra.contains_key(**key)) {
-        let help = match *key {
-            "model" => "name the model with `model`, or with `name` in `[model]`",
-            "stream" => "write `stream = false` in the provider's own table",
-            _ => "messages come from prompt, context and templates",
-        };
-        keys.sink().push(
-            Diagnostic::error(format!("`{key}` in `extra` would overrule what meu sends"))
-                .at(keys.place_of("extra"))
-                .help(help),
-        );
+    let options = extra.get("options").and_then(Json::as_object);
+    for (key, help) in OURS {
+        let there = extra.contains_key(key) || options.is_some_and(|options| options.contains_key(key));
+        if there {
+            keys.sink().push(
+                Diagnostic::error(format!("`{key}` in `extra` would overrule what meu sends"))
+                    .at(keys.place_of("extra"))
+                    .help(help),
+            );
+        }
     }
     extra
 }

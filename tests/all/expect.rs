@@ -86,21 +86,18 @@ fn a_new_measure_asks_nobody_if_the_output_meets_it() {
     let said = house.meu(&["run"]).ok();
     assert!(said.out.contains("cached a  what is expected of it changed"), "{}", said.out);
     assert_eq!(server.seen().len(), 1);
-    // One that it does not meet sends it back, even from a clone that has no cache.
+    // One that it does not meet sends it back.
     set("contains = [\"GOLD\"]");
-    house.remove(".meu");
-    house.git(&["init", "-q"]);
-    house.git(&["add", "."]);
     house.meu(&["run"]).ok();
     assert_eq!((house.read("out/a.md").as_str(), server.seen().len()), ("second, with GOLD\n", 2));
     assert_eq!(server.seen()[1].body["messages"][2]["content"], "first\n");
     // How often an answer is sent back is no part of the measure.
     set("contains = [\"GOLD\"]\nrepairs = 5");
     assert_eq!(house.state("a"), "fresh");
-    // A task without a measure takes what there is.
+    // A task without a measure takes its first answer, as it would have from the beginning.
     house.task_put("a", "");
     house.meu(&["run"]).ok();
-    assert_eq!(server.seen().len(), 2);
+    assert_eq!((house.read("out/a.md").as_str(), server.seen().len()), ("first\n", 2));
 }
 
 #[test]
@@ -142,8 +139,22 @@ fn a_schema_and_a_program_can_judge() {
     house.put("n.schema.json", r#"{"type": "object", "required": ["n"]}"#);
     assert_eq!(house.state("a"), "stale");
     assert_eq!(house.meu(&["status", "path:n.schema.json", "--json"]).json()["tasks"][0]["id"], "a");
+    // The first answer fits this one, and the judge refuses it: that is another way than before.
     house.meu(&["run"]).ok();
-    assert_eq!(server.seen().len(), 3);
+    assert_eq!((house.read("out/a.md").as_str(), server.seen().len()), ("{\"n\": 2}\n", 5));
+}
+
+#[test]
+fn a_measure_after_none_takes_what_a_clone_has() {
+    let server = learner();
+    let house = project(&server, "").task("a", "");
+    house.meu(&["run"]).ok();
+    house.git(&["init", "-q"]);
+    house.git(&["add", "."]);
+    house.remove(".meu");
+    house.task_put("a", "[expect]\ncontains = \"irs\"\n");
+    house.meu(&["run"]).ok();
+    assert_eq!((house.state("a").as_str(), server.seen().len()), ("fresh", 1));
 }
 
 #[test]
@@ -176,6 +187,55 @@ fn a_judge_wants_a_yes() {
     house.meu(&["trust"]).ok();
     house.meu(&["run"]).ok();
     assert!(house.exists("judged"));
+}
+
+#[test]
+fn nobody_judges_without_a_yes_not_even_what_nobody_is_asked_for() {
+    let judge = "[expect]\ncommand = [\"sh\", \"judge.sh\"]\n";
+    let refused = |house: &House, arguments: &[&str]| {
+        let said = house.meu(arguments);
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        assert!(said.err.contains("has its output judged by [\"sh\", \"judge.sh\"]"), "{}", said.err);
+        assert!(!house.exists("judged"));
+    };
+    let mut house = House::empty()
+        .file("meu.toml", "[context]\ntokenizer = \"chars\"\n")
+        .file("judge.sh", "touch judged\n")
+        .task("t", &format!("run = \"template\"\n{judge}"))
+        .task("o", judge);
+    house.without_env("MEU_TRUST");
+    refused(&house, &["run"]);
+    house.meu(&["status"]).ok();
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    // Another judge is none that was allowed, also for answers that are stored.
+    house.remove("judged");
+    house.put("judge.sh", "touch judged # now\n");
+    house.remove("out/o.md");
+    house.remove("meu.lock");
+    refused(&house, &["run", "--frozen"]);
+}
+
+#[test]
+fn a_program_that_the_run_itself_writes_is_not_the_one_that_was_allowed() {
+    let mut house = House::empty()
+        .file("meu.toml", "[context]\ntokenizer = \"chars\"\nindex = \"none\"\n")
+        .file("tasks/a.toml", "run = \"template\"\noutput = \"gen.sh\"\nprompt = \"echo one\"\n")
+        .file("tasks/b.toml", "run = [\"sh\", \"./x/../gen.sh\"]\nrequires = [\"a\"]\n")
+        .file("x/y", "");
+    house.without_env("MEU_TRUST");
+    house.meu(&["run", "a"]).ok();
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/b.md"), "one\n");
+    house.put("tasks/a.toml", house.read("tasks/a.toml").replace("echo one", "touch here; echo two"));
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("what [\"sh\", \"./x/../gen.sh\"] runs is not what you allowed: it, or a file that it names, changed"), "{}", said.out);
+    assert!(!house.exists("here"));
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/b.md"), "two\n");
 }
 
 #[test]

@@ -662,3 +662,182 @@ error: 9 problems in this project
 "
     );
 }
+
+#[test]
+fn an_empty_finish_reason_is_none() {
+    let server =
+        Server::of(vec![Reply::Drops(events(&[chunk("Half of ", Some("")), chunk("the ans", Some(""))]))]);
+    let house = project(&server, "openai", "").task("a", "");
+    assert!(failure(&house).contains("ended before it was whole"));
+}
+
+#[test]
+fn a_word_on_limits_is_no_word_on_money() {
+    let busy = error(
+        429,
+        "retry-after: 0\r\n",
+        "rate_limit_exceeded",
+        "Rate limit reached for tokens per minute. Need more? See https://llm.example.org/settings/billing",
+    );
+    let server = Server::new(move |number, _| if number == 0 { busy.clone() } else { whole("Text.") });
+    let house = project(&server, "openai", "").task("a", "");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 1"));
+    house.meu(&["run"]).ok();
+    // What a server repeats of a prompt decides nothing.
+    let server = Server::new(|_, seen| match seen.prompt().as_str() {
+        "answer of a" => Reply::Whole(
+            422,
+            String::new(),
+            json!({"detail": [{"input": "explain our billing"}]}).to_string(),
+        ),
+        _ => whole("Text."),
+    });
+    let house = project(&server, "openai", "").task("a", "").task("b", "");
+    let said = house.meu(&["run", "-k", "-j1"]);
+    assert!(said.out.ends_with("1 built, 1 failed; 11 tokens in, 7 out, unpriced\n"), "{}", said.out);
+}
+
+#[test]
+fn errors_in_an_answer_are_sorted_as_others_are() {
+    let quota = json!({"error": {"code": "insufficient_quota", "message": "Nothing left"}});
+    let server = Server::new(move |_, _| Reply::Whole(200, String::new(), quota.to_string()));
+    let house =
+        project(&server, "openai", "price = { input = 1.0, output = 1.0 }").task("a", "").task("b", "");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 3"));
+    let said = house.meu(&["run", "-k", "-j1"]);
+    assert!(said.out.contains("Nothing left (the account has nothing left;"), "{}", said.out);
+    assert!(said.out.ends_with("0 built, 2 failed\n"), "{}", said.out);
+    assert_eq!(server.seen().len(), 1);
+    let wrong = json!({"error": {"code": 400, "message": "No such thing"}});
+    let server = Server::new(move |_, _| Reply::Drops(events(&[wrong.clone()])));
+    let house = project(&server, "openai", "").task("a", "");
+    house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 3"));
+    assert!(failure(&house).contains("No such thing (the same call will be refused again"));
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn any_good_status_is_an_answer_and_parts_are_a_text() {
+    let parts = json!({"choices": [{"index": 1, "message": {"content": "no"}, "finish_reason": "stop"},
+        {"index": 0, "message": {"content": [{"type": "text", "text": "In "}, {"type": "text", "text": "parts."}]}, "finish_reason": "stop"}]});
+    let server = Server::of(vec![Reply::Whole(203, String::new(), format!("\u{feff}{parts}"))]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "In parts.\n");
+    let server = Server::of(vec![Reply::Whole(200, String::new(), "{\"status\": \"ok\"}".into())]);
+    let house = project(&server, "openai", "").task("a", "");
+    assert_eq!(
+        failure(&house),
+        format!(
+            "what http://{}/v1 answered is no answer of this API (are `base_url` and `api` right?)",
+            server.address
+        )
+    );
+}
+
+#[test]
+fn extra_overrules_no_limit() {
+    let house = project(
+        &Server::of(Vec::new()),
+        "openai",
+        "[providers.p.extra]\nmax_tokens = 9\nn = 2\noptions = { num_predict = 5 }\n",
+    )
+    .task("a", "");
+    let said = house.meu(&["check"]);
+    assert_eq!(said.code, 2);
+    for key in ["max_tokens", "n", "num_predict"] {
+        assert!(
+            said.err.contains(&format!("error: `{key}` in `extra` would overrule what meu sends")),
+            "{}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn a_server_that_counts_more_is_reckoned_with_at_once() {
+    // Half as many again as meu counts, which is what is reckoned with before anything is known.
+    let server = Server::new(|_, seen| {
+        let messages = seen.body["messages"].as_array().expect("messages").clone();
+        let ours: usize =
+            messages.iter().map(|m| m["content"].as_str().expect("a text").chars().count()).sum();
+        let body = json!({"choices": [{"message": {"content": "Text."}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": ours * 3 / 2, "completion_tokens": 10}});
+        Reply::Whole(200, String::new(), body.to_string())
+    });
+    let mut house = project(&server, "openai", "");
+    for at in 0..8 {
+        house = house.task(&format!("t{at}"), "[model]\nmax_output_tokens = 10\n");
+    }
+    let said = house.meu(&["run", "--max-tokens", "8000", "--json"]);
+    assert_eq!(said.code, 1);
+    let end: Value = serde_json::from_str(said.out.lines().last().expect("a line")).expect("JSON");
+    let used = end["tokens_in"].as_u64().expect("tokens") + end["tokens_out"].as_u64().expect("tokens");
+    assert!(used > 4000 && used <= 8000, "{used}");
+}
+
+#[test]
+fn the_same_request_is_asked_once() {
+    let server = Server::new(|_, _| whole("Text."));
+    let mut house = project(&server, "openai", "");
+    for at in 0..6 {
+        house = house.file(&format!("tasks/t{at}.toml"), "title = \"same\"\nprompt = \"same\"\n");
+    }
+    let said = house.meu(&["run", "-j8"]).ok();
+    assert_eq!(server.seen().len(), 1);
+    assert!(said.out.contains("1 built, 5 cached"), "{}", said.out);
+}
+
+#[test]
+fn a_stand_in_is_told_of() {
+    let up = Server::new(|_, _| whole("Text."));
+    let down = Server::new(|_, _| Reply::Whole(402, String::new(), "pay".into()));
+    let house = project(&down, "openai", "fallback = [\"q\"]").task("a", "");
+    house.put(
+        "meu.toml",
+        format!("{}[providers.q]\nbase_url = \"http://{}/v1\"\n", house.read("meu.toml"), up.address),
+    );
+    let said = house.meu(&["run"]).ok();
+    assert_eq!(said.err, format!("a: http://{}/v1 answered 402: pay; q is asked instead\n", down.address));
+}
+
+#[test]
+fn a_proxy_is_chosen_by_scheme() {
+    let proxy = Server::new(|_, _| Reply::Whole(200, String::new(), "x".into()));
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            "[model]\nprovider = \"p\"\nname = \"m\"\n[context]\ntokenizer = \"chars\"\n[providers.p]\nbase_url = \"http://llm.invalid/v1\"\nretries = 0\n",
+        )
+        .task("a", "");
+    house.env("HTTPS_PROXY", &format!("http://{}", proxy.address));
+    assert!(
+        failure(&house).contains("http://llm.invalid/v1 did not answer: the host llm.invalid is not known")
+    );
+    house.env("http_proxy", "http://me:hunter2@127.0.0.1:1");
+    let said = failure(&house);
+    assert!(said.contains("did not answer through the proxy 127.0.0.1:1: "), "{said}");
+    house.env("NO_PROXY", "other.test, invalid");
+    assert!(failure(&house).contains("did not answer: the host llm.invalid is not known"));
+    house.env("NO_PROXY", "").env("http_proxy", "no proxy at all");
+    assert!(
+        failure(&house)
+            .contains("http_proxy holds no address of a proxy (write it as http://host:port, or unset it)")
+    );
+}
+
+#[test]
+fn a_program_that_leaves_a_child_behind_has_answered() {
+    let house = House::new().task("a", "");
+    house.put(".model.sh", "cat > /dev/null; echo answered; sleep 60 & exit 0\n");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "answered\n");
+    // And one that prints without end is ended.
+    house.put(".model.sh", "cat > /dev/null; yes\n");
+    let said = house.meu(&["run", "--force", "a"]);
+    assert!(said.out.contains("the program `sh` prints without end"), "{}", said.out);
+    house.put("meu.toml", house.read("meu.toml") + "timeout = \"300ms\"\n");
+    house.put(".model.sh", "cat > /dev/null; sleep 60 & wait\n");
+    let said = house.meu(&["run", "--force", "a"]);
+    assert!(said.out.contains("the program `sh` took longer than 0.3 s"), "{}", said.out);
+}

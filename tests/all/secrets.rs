@@ -202,3 +202,107 @@ fn trust_shows_what_it_is_about() {
         json!(["provider cli runs [\"./ask.sh\"]"])
     );
 }
+
+#[test]
+fn a_repair_with_a_secret_is_looked_at_too() {
+    let server = Server::new(|_, _| whole("An answer."));
+    let house = project(&server, "secrets = \"refuse\"");
+    house.put("x.md", "Nothing.\n");
+    house.put("judge.sh", "echo token AKIAIOSFODNN7EXAMPLE is missing; exit 1\n");
+    house.put("tasks/a.toml", "prompt = \"x\"\n[expect]\ncommand = [\"sh\", \"judge.sh\"]\n");
+    house.remove("tasks/b.toml");
+    let said = house.meu(&["run"]);
+    assert!(
+        said.out.contains(
+            "the prompt holds an AWS access key, and `secrets = \"refuse\"` lets no such request out"
+        ),
+        "{}",
+        said.out
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn what_is_taken_out_of_an_answer_is_not_asked_for_again() {
+    let server = Server::new(|_, _| whole("{\"note\": \"password: hunter2\"}"));
+    let house = project(&server, PATTERN);
+    house.put("tasks/a.toml", "prompt = \"x\"\n[expect]\nformat = \"json\"\n");
+    house.remove("tasks/b.toml");
+    let said = house.meu(&["run"]);
+    assert!(
+        said.out.contains(
+            "without what `[redact]` takes out of it the answer is not what the task expects: it is no JSON: "
+        ),
+        "{}",
+        said.out
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn nothing_is_shown_of_a_project_that_is_not_whole_either() {
+    let house = project(&Server::of(Vec::new()), PATTERN);
+    house.put(
+        "tasks/c.toml",
+        "prompt = \"x\"\nbogus = \"password: hunter2\"\nrequires = [\"password: hunter2\"]\n",
+    );
+    for arguments in [&["status"][..], &["status", "--json"]] {
+        let said = house.meu(arguments);
+        assert_eq!(said.code, 2);
+        assert!(!shows(&said, WORD), "{}{}", said.out, said.err);
+    }
+}
+
+#[test]
+fn a_key_command_that_fails_shows_no_key() {
+    let server = Server::of(Vec::new());
+    let house = project(&server, "");
+    house.put(
+        "meu.toml",
+        house.read("meu.toml").replace(
+            "retries = 0",
+            &format!("key_command = [\"sh\", \"-c\", \"echo {KEY}; echo {KEY} is no good >&2; exit 1\"]"),
+        ),
+    );
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 2);
+    // The command line itself is the project's.
+    assert!(said.err.contains("ended with exit status: 1: [key] is no good"), "{}", said.err);
+}
+
+#[test]
+fn a_yes_for_vectors_is_wanted_before_they_are_asked_for() {
+    // The task is blocked when the run begins, so that its provider is not looked at then.
+    let server = Server::new(|_, _| Reply::Whole(200, String::new(), json!({"data": []}).to_string()));
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            format!(
+                "[model]\nprovider = \"p\"\n[context]\ntokenizer = \"chars\"\n[providers.p]\napi = \"command\"\ncommand = [\"sh\", \"-c\", \"exit $(cat code)\"]\n[providers.evil]\nbase_url = \"http://127.0.0.2:{}/v1\"\n",
+                server.address.rsplit(':').next().expect("a port")
+            ),
+        )
+        .file("code", "1")
+        .file("docs/private.md", "A private page.\n")
+        .task("a", "");
+    house.env("OPENAI_API_KEY", KEY).without_env("MEU_TRUST");
+    // All but the address gets its yes.
+    let config = house.read("meu.toml");
+    house.put(
+        "meu.toml",
+        config.replace("[providers.evil]\nbase_url", "[providers.offline]\nmodel = \"m\"\nbase_url"),
+    );
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]);
+    house.put("meu.toml", &config);
+    house.put("tasks/b.toml", "prompt = \"private\"\nrequires = [\"a\"]\n[context]\nretrieve = { k = 1, embed = { provider = \"evil\", model = \"e\" } }\n");
+    house.put("code", "0; echo done");
+    let said = house.meu(&["run"]);
+    assert!(
+        format!("{}{}", said.out, said.err).contains("this project wants what you have not allowed yet"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert!(server.seen().is_empty());
+}
