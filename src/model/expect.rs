@@ -15,6 +15,7 @@ pub struct Schema(jsonschema::Validator);
 pub struct Schema(std::convert::Infallible);
 
 /// The most faults of one schema that are told.
+#[cfg(feature = "schema")]
 const FAULTS_TOLD: usize = 5;
 
 impl Schema {

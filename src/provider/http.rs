@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::HeaderMap;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::gate::Gate;
+use super::pause::{rate_pause, retry_words};
+use super::proxy;
 use super::stream::{self, Broken, Piece};
-use crate::disk::variable;
 use crate::model::{Answer, Cause, Charge, Model, Refusal, Tokens};
 use crate::request::Request;
 use crate::spec::{Provider, Vars};
@@ -110,7 +110,7 @@ impl Model for Http<'_> {
 impl Http<'_> {
     /// Sends a body; an answer is one with status 200.
     fn send(&self, path: &str, body: &Value) -> Result<ureq::http::Response<ureq::Body>, Refusal> {
-        self.proxy()?;
+        proxy::of(self.provider)?;
         let (base, query) = match self.provider.base_url.split_once('?') {
             Some((base, query)) => (base.trim_end_matches('/'), Some(query)),
             None => (self.provider.base_url.as_str(), None),
@@ -152,38 +152,8 @@ impl Http<'_> {
             .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
         // The proxy is chosen here, and not by the library: by the address's scheme, as curl does.
-        config = config.proxy(self.proxy().ok().flatten().map(|(_, proxy)| proxy));
+        config = config.proxy(proxy::of(self.provider).ok().flatten().map(|(_, proxy)| proxy));
         ureq::Agent::new_with_config(config.build())
-    }
-
-    /// The proxy that calls go through, and how it is written; none for this machine's own servers.
-    pub(super) fn proxy(&self) -> Result<Option<(String, ureq::Proxy)>, Refusal> {
-        let provider = self.provider;
-        let first = |names: &[&'static str]| {
-            names.iter().find_map(|name| {
-                variable(name).filter(|value| !value.trim().is_empty()).map(|value| (*name, value))
-            })
-        };
-        let scheme: &[&str] = match provider.base_url.starts_with("https://") {
-            true => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
-            false => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
-        };
-        let Some((name, value)) = first(scheme).filter(|_| !provider.is_loopback()) else { return Ok(None) };
-        let excluded = first(&["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
-        if is_excluded(provider.host(), &excluded) {
-            return Ok(None);
-        }
-        let value = value.trim();
-        let url = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-        match ureq::Proxy::new(&url) {
-            // What stands before an `@` may be a password.
-            Ok(proxy) => Ok(Some((url.rsplit('@').next().unwrap_or(&url).to_owned(), proxy))),
-            Err(_) => Err(Refusal::new(
-                Cause::Wrong,
-                format!("{name} holds no address of a proxy"),
-                "write it as http://host:port, or unset it",
-            )),
-        }
     }
 
     /// Where calls go, as it is told: without its query.
@@ -268,7 +238,7 @@ impl Http<'_> {
             ),
             other => (format!("the connection broke: {other}"), "run it again", Charge::Unknown, false),
         };
-        let through = match self.proxy() {
+        let through = match proxy::of(self.provider) {
             Ok(Some((proxy, _))) => format!(" through the proxy {proxy}"),
             _ => String::new(),
         };
@@ -497,19 +467,6 @@ impl Http<'_> {
     }
 }
 
-/// Whether a list of hosts, as `NO_PROXY` has it, names a host: itself, a domain above it, or all.
-fn is_excluded(host: &str, list: &str) -> bool {
-    let mut names =
-        list.split([',', ' ']).map(|name| name.trim().trim_start_matches("*.").trim_start_matches('.'));
-    names.any(|name| {
-        let name = name
-            .rsplit_once(':')
-            .filter(|(_, port)| port.parse::<u16>().is_ok())
-            .map_or(name, |(name, _)| name);
-        name == "*" || (!name.is_empty() && (host == name || host.ends_with(&format!(".{name}"))))
-    })
-}
-
 /// Whether a host has no address. The system's own words for it differ; the library's are the same.
 fn is_unknown_host(error: &ureq::Error) -> bool {
     match error {
@@ -552,101 +509,10 @@ fn error_in(value: &Value) -> Option<(String, String)> {
     }
 }
 
-/// The pause that a server asks for, and whether it says that another try is of no use.
-fn retry_words(head: &HeaderMap) -> (Option<Duration>, bool) {
-    let word = |name: &str| head.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    let after_ms = word("retry-after-ms").and_then(number).map(|ms| ms / 1000.0);
-    let after = word("retry-after").and_then(|text| {
-        number(text).or_else(|| {
-            let at = httpdate::parse_http_date(text).ok()?;
-            Some(at.duration_since(std::time::SystemTime::now()).unwrap_or_default().as_secs_f64())
-        })
-    });
-    let pause = after_ms.or(after).map(|seconds| Duration::from_secs_f64(seconds.min(1e6)));
-    (pause, word("x-should-retry") == Some("false"))
-}
-
-/// How long a server has no room, by its `x-ratelimit-remaining-*` and `-reset-*`.
-fn rate_pause(head: &HeaderMap) -> Option<Duration> {
-    let word = |name: String| head.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let pauses = ["requests", "tokens"].into_iter().filter_map(|of| {
-        let left = word(format!("x-ratelimit-remaining-{of}"))?.parse::<f64>().ok()?;
-        let reset = length(word(format!("x-ratelimit-reset-{of}"))?)?;
-        (left < 1.0).then_some(reset)
-    });
-    // Longer than some minutes it is a quota for the day: the server will say so itself.
-    pauses.max().filter(|pause| *pause <= Duration::from_secs(300))
-}
-
-/// Reads a length of time as `x-ratelimit-reset-*` has it: `1s`, `6m0s`, `120ms`, or seconds.
-fn length(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return (0.0..1e6).contains(&seconds).then(|| Duration::from_secs_f64(seconds));
-    }
-    let (mut rest, mut sum) = (text, 0.0);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| c.is_ascii_alphabetic())?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        let tail = &rest[digits..];
-        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        sum += number
-            * match &tail[..end] {
-                "ms" => 0.001,
-                "s" => 1.0,
-                "m" => 60.0,
-                "h" => 3600.0,
-                "d" => 86_400.0,
-                _ => return None,
-            };
-        rest = &tail[end..];
-    }
-    (0.0..1e6).contains(&sum).then(|| Duration::from_secs_f64(sum))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn head(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let mut head = HeaderMap::new();
-        for (name, value) in lines {
-            head.insert(*name, value.parse().expect("a value"));
-        }
-        head
-    }
-
-    #[test]
-    fn servers_say_in_many_ways_when_to_come_back() {
-        let after = |lines| retry_words(&head(lines)).0.map(|pause| pause.as_millis());
-        assert_eq!(after(&[("retry-after", "2")]), Some(2000));
-        assert_eq!(after(&[("retry-after", "0.5")]), Some(500));
-        assert_eq!(after(&[("retry-after-ms", "30"), ("retry-after", "1")]), Some(30));
-        assert_eq!(after(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(0));
-        assert!(after(&[("retry-after", "Sat, 06 Nov 2094 08:49:37 GMT")]).is_some_and(|ms| ms > 1_000_000));
-        assert_eq!(after(&[("retry-after", "soon")]), None);
-        assert_eq!(after(&[("retry-after", "-1")]), None);
-        assert_eq!(retry_words(&head(&[("x-should-retry", "false")])), (None, true));
-    }
-
-    #[test]
-    fn an_empty_rate_limit_is_waited_for() {
-        let pause = |left, reset| {
-            rate_pause(&head(&[
-                ("x-ratelimit-remaining-requests", left),
-                ("x-ratelimit-reset-requests", reset),
-            ]))
-            .map(|pause| pause.as_millis())
-        };
-        assert_eq!(pause("0", "1s"), Some(1000));
-        assert_eq!(pause("0", "1m2.5s"), Some(62_500));
-        assert_eq!(pause("0", "120ms"), Some(120));
-        assert_eq!(pause("0", "7"), Some(7000));
-        assert_eq!(pause("3", "1s"), None);
-        assert_eq!(pause("0", "never"), None);
-        assert_eq!(pause("0", "20h"), None);
-    }
 
     #[test]
     fn errors_are_found_in_every_servers_form() {
@@ -660,23 +526,6 @@ mod tests {
         assert_eq!(found(json!({"error": "model not found"})), both("", "model not found"));
         assert_eq!(found(json!({"detail": "Not Found"})), both("", "Not Found"));
         assert_eq!(found(json!({"error": null, "choices": []})), None);
-    }
-
-    #[test]
-    fn hosts_are_excluded_as_curl_does() {
-        for (list, expected) in [
-            ("api.example.test", true),
-            ("other.test, api.example.test", true),
-            ("example.test", true),
-            (".example.test", true),
-            ("*.example.test", true),
-            ("api.example.test:443", true),
-            ("*", true),
-            ("ample.test", false),
-            ("", false),
-        ] {
-            assert_eq!(is_excluded("api.example.test", list), expected, "{list}");
-        }
     }
 
     #[test]

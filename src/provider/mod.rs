@@ -17,7 +17,11 @@ mod money;
 mod ollama;
 #[cfg(feature = "http")]
 mod openai;
+#[cfg(feature = "http")]
+mod pause;
 mod program;
+#[cfg(feature = "http")]
+mod proxy;
 #[cfg(feature = "http")]
 mod stream;
 

@@ -709,7 +709,7 @@ fn errors_in_an_answer_are_sorted_as_others_are() {
     assert!(said.out.ends_with("0 built, 2 failed\n"), "{}", said.out);
     assert_eq!(server.seen().len(), 1);
     let wrong = json!({"error": {"code": 400, "message": "No such thing"}});
-    let server = Server::new(move |_, _| Reply::Drops(events(&[wrong.clone()])));
+    let server = Server::new(move |_, _| Reply::Drops(events(std::slice::from_ref(&wrong))));
     let house = project(&server, "openai", "").task("a", "");
     house.put("meu.toml", house.read("meu.toml").replace("retries = 0", "retries = 3"));
     assert!(failure(&house).contains("No such thing (the same call will be refused again"));
