@@ -132,7 +132,7 @@ impl Tracer<'_> {
         let text = self.workspace.shelf.text(&node.output).ok().flatten().unwrap_or_default();
         let count = text.lines().count();
         let said = text.lines().nth(line - 1).ok_or_else(|| {
-            Error::invalid(format!("`{}` has {count} lines, and no line {line}", node.output))
+            Error::invalid(format!("`{}` ends with line {count}, before line {line}", node.output))
         })?;
         let language = Language::of(&text);
         let words: HashSet<String> = terms(said, language).into_iter().collect();

@@ -13,6 +13,7 @@ mod house;
 mod laws;
 mod network;
 mod providers;
+mod records;
 mod refactor;
 mod retrieval;
 mod secrets;
