@@ -22,6 +22,7 @@
 //! - [`run`]: the executor: ready, plan, ask, journal, write, record
 //! - [`index`]: graph to INDEX.md's region
 //! - [`show`] ◇: events, states, diagnostics to terminal and JSON
+//! - [`watch`] ◇: waiting until one of these paths changes
 //! - [`cli`]: one file a command: arguments and wiring, no logic
 
 pub mod digest;
@@ -57,5 +58,8 @@ pub mod run;
 pub mod index;
 
 pub mod show;
+
+#[cfg(feature = "watch")]
+pub mod watch;
 
 pub mod cli;

@@ -20,6 +20,8 @@ mod shell;
 mod status;
 mod trace;
 mod trust;
+#[cfg(feature = "watch")]
+mod watch;
 mod why;
 
 use std::path::PathBuf;
@@ -87,6 +89,8 @@ enum Command {
     Check(check::Arguments),
     Status(status::Arguments),
     Run(run::Arguments),
+    #[cfg(feature = "watch")]
+    Watch(watch::Arguments),
     Why(why::Arguments),
     #[command(subcommand)]
     Context(context::Command),
@@ -185,6 +189,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(&env, arguments),
         Command::Status(arguments) => status::status(&env, arguments),
         Command::Run(arguments) => run::run(&env, arguments),
+        #[cfg(feature = "watch")]
+        Command::Watch(arguments) => watch::watch(&env, arguments),
         Command::Why(arguments) => why::why(&env, arguments),
         Command::Context(command) => context::context(&env, command),
         Command::Link(command) => link::link(&env, command),

@@ -14,8 +14,8 @@ use crate::model::{Refusal, Schema, faults};
 use crate::plan::{State, Verdict};
 use crate::provider::{Limits, Providers, Spent, end_programs, worst};
 use crate::request::{Scene, build};
-use crate::run::{Options, Survey};
-use crate::show::{self, Reporter, plain};
+use crate::run::{Options, Ran, Survey};
+use crate::show::{self, Reporter, WouldRun, plain};
 use crate::spec::{Order, ProviderApi, Runner};
 
 /// Bring tasks up to date: only those whose request changed are asked for, in order
@@ -30,66 +30,103 @@ use crate::spec::{Order, ProviderApi, Runner};
 pub(super) struct Arguments {
     /// Which tasks (ids, globs, tag:, plan:, state:, path:, changed:; +SEL, SEL+); all if left out
     #[arg(add = super::shell::task_ids())]
-    selectors: Vec<String>,
+    pub(super) selectors: Vec<String>,
     /// Leave these out
     #[arg(long, value_name = "SEL")]
-    exclude: Vec<String>,
+    pub(super) exclude: Vec<String>,
     /// Calls under way at once
     #[arg(short, long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// Go on after a failure with what does not depend on it
     #[arg(short, long)]
-    keep_going: bool,
+    pub(super) keep_going: bool,
     /// Only list what would run, with tokens and worst cost
     #[arg(short = 'n', long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     /// Ask these again, whatever is recorded
     #[arg(long, value_name = "SEL")]
-    force: Vec<String>,
+    pub(super) force: Vec<String>,
     /// Take these as they are
     #[arg(long, value_name = "SEL")]
-    assume_fresh: Vec<String>,
+    pub(super) assume_fresh: Vec<String>,
     /// Which of the tasks that may run goes first; changes no output
     #[arg(long, value_enum, default_value = "dag")]
-    order: OrderName,
+    pub(super) order: OrderName,
     /// Answer from the cache only; a miss fails
     #[arg(long)]
-    frozen: bool,
+    pub(super) frozen: bool,
     /// Do not read the cache
     #[arg(long)]
-    no_cache: bool,
+    pub(super) no_cache: bool,
     /// The most that may be spent, in the currency of the prices
     #[arg(long, value_name = "X", value_parser = amount)]
-    max_cost: Option<f64>,
+    pub(super) max_cost: Option<f64>,
     /// The most tokens, sent and answered
     #[arg(long, value_name = "N")]
-    max_tokens: Option<u64>,
+    pub(super) max_tokens: Option<u64>,
     /// Ask this provider instead of the configured ones
     #[arg(long, value_name = "P")]
-    provider: Option<String>,
+    pub(super) provider: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum OrderName {
+pub(super) enum OrderName {
     Dag,
     Bfs,
     Postorder,
 }
 
 /// A finite amount of at least 0.
-fn amount(text: &str) -> Result<f64, String> {
+pub(super) fn amount(text: &str) -> Result<f64, String> {
     text.parse::<f64>()
         .ok()
         .filter(|amount| amount.is_finite() && *amount >= 0.0)
         .ok_or_else(|| "write an amount like 0.50".to_owned())
 }
 
+impl Default for Arguments {
+    fn default() -> Self {
+        Arguments {
+            selectors: Vec::new(),
+            exclude: Vec::new(),
+            jobs: 8,
+            keep_going: false,
+            dry_run: false,
+            force: Vec::new(),
+            assume_fresh: Vec::new(),
+            order: OrderName::Dag,
+            frozen: false,
+            no_cache: false,
+            max_cost: None,
+            max_tokens: None,
+            provider: None,
+        }
+    }
+}
+
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     disk::on_interrupt(end_programs);
-    let (_hold, mut workspace) = match arguments.dry_run {
+    let (_hold, workspace) = match arguments.dry_run {
         true => (None, env.load()?),
         false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
     };
+    let Some(ran) = bring_up_to_date(env, workspace, &arguments, &|| false)? else { return Ok(None) };
+    if ran.interrupted {
+        env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
+        return Ok(Some(ErrorKind::Interrupted));
+    }
+    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0;
+    Ok(bad.then_some(ErrorKind::Failed))
+}
+
+/// Builds what the arguments say, or only tells what would be built (`None`). With `cancel` nobody is asked
+/// any more.
+pub(super) fn bring_up_to_date(
+    env: &Env,
+    mut workspace: Workspace,
+    arguments: &Arguments,
+    cancel: &dyn Fn() -> bool,
+) -> Result<Option<Ran>, Error> {
     if let Some(provider) = &arguments.provider {
         workspace.graph.use_provider(provider)?;
     }
@@ -120,7 +157,8 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         Arc::new(Providers::new(&graph.config, workspace.redactor.clone(), workspace.store.root()));
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
     if arguments.dry_run {
-        return dry_run(env, &workspace, &options, chosen);
+        show::would_run(&env.shell, &would_run(&workspace, &options, chosen));
+        return Ok(None);
     }
     for ix in options.force.iter().filter(|ix| !chosen[ix.0]) {
         env.shell.note(&format!("{} is not in this run, so it is not forced", plain(graph.node(*ix).id())));
@@ -178,16 +216,11 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     let width =
         graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
     let reporter = Reporter::new(env.shell, width);
-    let ran = crate::run::run(&workspace, &providers, &options, &mut |event| reporter.event(event))?;
+    let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| reporter.event(event))?;
     super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
-    if ran.interrupted {
-        env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
-        return Ok(Some(ErrorKind::Interrupted));
-    }
-    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0;
-    Ok(bad.then_some(ErrorKind::Failed))
+    Ok(Some(ran))
 }
 
 /// What forbids a run before its first step: trust, keys, prices. Returns what may not be asked for,
@@ -300,7 +333,8 @@ fn worst_cost(graph: &Graph, ix: Ix, usage: &Usage, tokens: u64, messages: usize
 /// Tokens of the words around what is wrong with an answer, about.
 const REPAIR: u64 = 300;
 
-fn dry_run(env: &Env, workspace: &Workspace, options: &Options, chosen: Vec<bool>) -> Done {
+/// What a run would do, in order.
+pub(super) fn would_run(workspace: &Workspace, options: &Options, chosen: Vec<bool>) -> WouldRun {
     let graph = &workspace.graph;
     let verdicts = Survey::with_options(workspace, chosen, &options.force, &options.assume_fresh);
     let scene = Scene { graph, templates: &workspace.templates };
@@ -340,6 +374,5 @@ fn dry_run(env: &Env, workspace: &Workspace, options: &Options, chosen: Vec<bool
         }
     }
     workspace.shelf.save();
-    show::would_run(&env.shell, &tasks, &waiting);
-    Ok(None)
+    WouldRun { tasks, waiting }
 }

@@ -57,11 +57,13 @@ pub struct Ran {
     pub not_reached: usize,
 }
 
-/// Brings the targets up to date. The caller holds the project.
+/// Brings the targets up to date. The caller holds the project. Once `cancel` says so nobody is asked any
+/// more; answers under way come and are kept.
 pub fn run(
     workspace: &Workspace,
     providers: &Providers,
     options: &Options,
+    cancel: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<Ran, Error> {
     let graph = &workspace.graph;
@@ -106,6 +108,7 @@ pub fn run(
             providers,
             purse: &purse,
             options,
+            cancel,
             books,
             cache,
             chosen: &chosen,
@@ -153,6 +156,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) providers: &'a Providers,
     pub(super) purse: &'a Purse,
     pub(super) options: &'a Options,
+    pub(super) cancel: &'a dyn Fn() -> bool,
     pub(super) books: Books<'a>,
     pub(super) cache: Cache<'a>,
     pub(super) chosen: &'a [bool],
@@ -236,7 +240,7 @@ impl<'a> Executor<'a, '_> {
     }
 
     fn stopped(&self) -> bool {
-        self.stop || interrupted()
+        self.stop || interrupted() || (self.cancel)()
     }
 
     /// The next task to look at, if it ranks before every request that waits.

@@ -182,10 +182,28 @@ fn cost(cost: Option<f64>) -> String {
 /// One task of `run -n`: id, reasons, tokens, worst cost.
 pub type Would = (String, Vec<Reason>, u64, Option<f64>);
 
+/// What a run would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WouldRun {
+    /// The tasks that would run now.
+    pub tasks: Vec<Would>,
+    /// The tasks of which this shows only when those above have run.
+    pub waiting: Vec<String>,
+}
+
+impl WouldRun {
+    /// Tokens sent, and the worst cost if it is known.
+    pub fn sums(&self) -> (u64, Option<f64>) {
+        let tokens = self.tasks.iter().map(|(_, _, tokens, _)| tokens).sum();
+        let worst = self.tasks.iter().try_fold(0.0, |sum, (_, _, _, cost)| cost.map(|cost| sum + cost));
+        (tokens, worst)
+    }
+}
+
 /// What would run, for `run -n`.
-pub fn would_run(shell: &Shell, tasks: &[Would], waiting: &[String]) {
-    let tokens: u64 = tasks.iter().map(|(_, _, tokens, _)| tokens).sum();
-    let worst = tasks.iter().try_fold(0.0, |sum, (_, _, _, cost)| cost.map(|cost| sum + cost));
+pub fn would_run(shell: &Shell, would: &WouldRun) {
+    let WouldRun { tasks, waiting } = would;
+    let (tokens, worst) = would.sums();
     if shell.json {
         let rows: Vec<_> = tasks
             .iter()

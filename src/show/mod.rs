@@ -15,33 +15,35 @@ mod live;
 mod log;
 mod status;
 mod trace;
+mod watch;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::sync::OnceLock;
+use std::sync::RwLock;
 
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;
-pub use events::{Reporter, would_run};
+pub use events::{Reporter, Would, WouldRun, would_run};
 pub use log::{log, run, run_task, sent_items};
 pub use status::{state_paint, status, why};
 pub use trace::trace;
+pub use watch::Watched;
 
 use crate::text::Redactor;
 
 /// What is taken out of all that is shown; a process shows one project.
-static REDACTOR: OnceLock<Redactor> = OnceLock::new();
+static REDACTOR: RwLock<Option<Redactor>> = RwLock::new(None);
 
 /// From now on everything that is shown goes through a redactor, but for texts that a person asked for as
 /// they are ([`Shell::raw`]).
 pub fn redact_with(redactor: &Redactor) {
-    // A second load of the same project brings the same patterns.
-    let _ = REDACTOR.set(redactor.clone());
+    *REDACTOR.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(redactor.clone());
 }
 
 fn clean(text: &str) -> Cow<'_, str> {
-    REDACTOR.get().map_or(Cow::Borrowed(text), |redactor| redactor.clean(text))
+    let redactor = REDACTOR.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    redactor.as_ref().map_or(Cow::Borrowed(text), |redactor| redactor.clean(text))
 }
 
 /// When to colour.
@@ -150,7 +152,7 @@ impl Shell {
     /// A JSON document.
     pub fn json(&self, value: &impl serde::Serialize) {
         let mut value = serde_json::to_value(value).unwrap_or_default();
-        if let Some(redactor) = REDACTOR.get() {
+        if let Some(redactor) = &*REDACTOR.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
             redactor.clean_json(&mut value);
         }
         let _ = writeln!(std::io::stdout().lock(), "{value}");

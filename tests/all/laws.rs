@@ -318,7 +318,7 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
     let options =
         Options { targets: workspace.graph.nodes().map(|(ix, _)| ix).collect(), jobs, ..Options::default() };
     let mut ended = BTreeMap::new();
-    let ran = run::run(&workspace, &providers, &options, &mut |event| {
+    let ran = run::run(&workspace, &providers, &options, &|| false, &mut |event| {
         if let Event::TaskFinished(finished) = event {
             assert_ne!(finished.status, Outcome::Failed, "{}: {}", finished.task, finished.reason);
             ended.insert(finished.task.clone(), finished.status);

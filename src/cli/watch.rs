@@ -1,0 +1,216 @@
+//! `meu watch`
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::run::{self, bring_up_to_date, would_run};
+use super::{Done, Env, select};
+use crate::diag::{Error, ErrorKind};
+use crate::digest::{Digest, Framer};
+use crate::disk::{self, Moment, Workspace};
+use crate::graph::base_of;
+use crate::provider::end_programs;
+use crate::run::{Options, Ran};
+use crate::show::{Watched, WouldRun};
+use crate::watch::{Scope, Watch, Woken};
+
+/// Build what edits make stale, as you write; nothing is spent while you type
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu watch                        everything
+  meu watch report --settle 10     the report, ten seconds after the last edit
+  meu watch --max-cost 0.50        at most so much an hour
+  meu watch -n                     only tell what is stale, and what it would cost")]
+pub(super) struct Arguments {
+    /// Which tasks; all if left out
+    #[arg(add = super::shell::task_ids())]
+    selectors: Vec<String>,
+    /// Leave these out
+    #[arg(long, value_name = "SEL")]
+    exclude: Vec<String>,
+    /// Calls begin after so many seconds without an edit
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    settle: Duration,
+    /// The most that may be spent in an hour, in the currency of the prices
+    #[arg(long, value_name = "X", value_parser = run::amount)]
+    max_cost: Option<f64>,
+    /// Calls under way at once
+    #[arg(short, long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    jobs: u16,
+    /// Ask this provider instead of the configured ones
+    #[arg(long, value_name = "P")]
+    provider: Option<String>,
+    /// Only tell what is stale
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+const HOUR: u64 = 3_600_000;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write seconds, like 2 or 0.5".to_owned())
+}
+
+pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
+    disk::on_interrupt(end_programs);
+    let root = disk::find_project(&env.folder()?)?;
+    let shown = Watched::new(env.shell);
+    let mut watch = Watch::new()?;
+    watch.set(whole(&root))?;
+    // What a run left undone it would leave undone again.
+    let mut left: Option<Digest> = None;
+    let mut told: Option<Digest> = None;
+    let mut spent: VecDeque<(Moment, f64)> = VecDeque::new();
+    loop {
+        let now = look(&root, &arguments);
+        let (scope, would, tasks) = match now {
+            Ok(now) => now,
+            Err(error) => {
+                let what = Digest::of(format!("{error:?}"));
+                if told.replace(what) != Some(what) {
+                    shown.wrong(&error);
+                }
+                watch.set(whole(&root))?;
+                if watch.wait(None) == Woken::Interrupted {
+                    return Ok(Some(ErrorKind::Interrupted));
+                }
+                continue;
+            }
+        };
+        watch.set(scope)?;
+        let what = fingerprint(&would);
+        let nothing = would.tasks.is_empty() && would.waiting.is_empty();
+        let stuck = left == Some(what);
+        if told.replace(what) != Some(what) {
+            match (nothing, stuck) {
+                (true, _) => shown.settled(tasks),
+                (_, true) => shown.stuck(&would),
+                _ => shown.stale(&would),
+            }
+        }
+        if nothing || stuck || arguments.dry_run {
+            match watch.wait(None) {
+                Woken::Interrupted => return Ok(Some(ErrorKind::Interrupted)),
+                _ => continue,
+            }
+        }
+        match watch.wait(Some(arguments.settle)) {
+            Woken::Interrupted => return Ok(Some(ErrorKind::Interrupted)),
+            // Still typing.
+            Woken::Changed => continue,
+            Woken::Quiet => {}
+        }
+        while spent.front().is_some_and(|(at, _)| at.ms() > HOUR) {
+            spent.pop_front();
+        }
+        let used: f64 = spent.iter().map(|(_, cost)| cost).sum();
+        match once(env, &arguments, used, &mut watch) {
+            Ok(ran) => {
+                let unknown = ran.sums.cost_unknown.unwrap_or_default();
+                spent.push_back((Moment::now(), ran.sums.cost.unwrap_or_default() + unknown));
+                if ran.interrupted {
+                    env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
+                    return Ok(Some(ErrorKind::Interrupted));
+                }
+            }
+            Err(error) => shown.wrong(&error),
+        }
+        // Own writes are no edits; whatever a person did meanwhile the next look finds in the files.
+        told = None;
+        left = look(&root, &arguments).ok().map(|(_, would, _)| fingerprint(&would));
+    }
+}
+
+/// One run, within what is left of an hour's money. An edit lets nobody be asked any more.
+fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Result<Ran, Error> {
+    let (_hold, workspace) = env.load_held()?;
+    let mut scope = scope(&workspace);
+    let outputs = workspace.graph.nodes().map(|(_, node)| node.output.clone());
+    let own: Vec<_> = outputs.chain([workspace.graph.config.index.clone()]).collect();
+    // What the run itself writes is no edit.
+    for path in &own {
+        scope.never.push(workspace.store.full(path));
+    }
+    scope.files.remove(&workspace.store.root().join("meu.lock"));
+    watch.set(scope)?;
+    let build_what = run::Arguments {
+        selectors: arguments.selectors.clone(),
+        exclude: arguments.exclude.clone(),
+        jobs: arguments.jobs,
+        keep_going: true,
+        max_cost: arguments.max_cost.map(|cap| (cap - used).max(0.0)),
+        provider: arguments.provider.clone(),
+        ..run::Arguments::default()
+    };
+    let pending = std::cell::RefCell::new((watch, false));
+    let cancel = || {
+        let (watch, edited) = &mut *pending.borrow_mut();
+        *edited = *edited || watch.pending();
+        *edited
+    };
+    let ran = bring_up_to_date(env, workspace, &build_what, &cancel)?;
+    ran.ok_or_else(|| Error::failed("nothing was run"))
+}
+
+/// What is stale, what would change that, and how many tasks it is about.
+fn look(root: &std::path::Path, arguments: &Arguments) -> Result<(Scope, WouldRun, usize), Error> {
+    let mut workspace = disk::load(root)?;
+    crate::show::redact_with(&workspace.redactor);
+    if let Some(provider) = &arguments.provider {
+        workspace.graph.use_provider(provider)?;
+    }
+    let targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
+    let graph = &workspace.graph;
+    let chosen = graph.closure(targets.iter().copied(), |ix| graph.hard(ix));
+    let tasks = chosen.iter().filter(|chosen| **chosen).count();
+    let would = would_run(&workspace, &Options { targets, ..Options::default() }, chosen);
+    workspace.shelf.save();
+    Ok((scope(&workspace), would, tasks))
+}
+
+fn fingerprint(would: &WouldRun) -> Digest {
+    let mut framer = Framer::new("meu watch v1");
+    for (id, reasons, tokens, _) in &would.tasks {
+        framer.field(id).field(format!("{reasons:?}")).count(*tokens as usize);
+    }
+    framer.count(would.tasks.len());
+    for id in &would.waiting {
+        framer.field(id);
+    }
+    framer.finish()
+}
+
+/// What is looked at while the project is not whole: all of it.
+fn whole(root: &std::path::Path) -> Scope {
+    Scope {
+        files: BTreeSet::new(),
+        trees: BTreeSet::from([root.to_owned()]),
+        never: vec![root.join(".meu"), root.join(".git")],
+    }
+}
+
+/// What an evaluation read, and where what it would read could appear.
+fn scope(workspace: &Workspace) -> Scope {
+    let (graph, store) = (&workspace.graph, &workspace.store);
+    let root = store.root();
+    let mut scope = Scope { never: vec![store.meu().to_owned(), root.join(".git")], ..Scope::default() };
+    scope.files.extend(["meu.toml", "meu.lock"].map(|name| root.join(name)));
+    scope.files.insert(store.full(&graph.config.index));
+    scope.trees.extend([store.full(&graph.config.tasks), root.join("templates")]);
+    for (_, node) in graph.nodes() {
+        let documents = node.documents().map(|document| &document.path).chain(node.schema());
+        scope.files.extend(documents.chain([&node.output]).map(|path| store.full(path)));
+        let searched = if node.retrieves() { &node.policy.retrieve.documents[..] } else { &[] };
+        let named = node.task.inputs.iter().map(|input| crate::spec::split_heading(&input.value).0);
+        for glob in named
+            .filter(|name| name.contains(['*', '?', '[', '{']))
+            .chain(searched.iter().map(String::as_str))
+        {
+            scope.trees.insert(root.join(base_of(glob)));
+        }
+    }
+    scope
+}
