@@ -19,4 +19,5 @@ mod retrieval;
 mod secrets;
 mod server;
 mod staleness;
+mod watch;
 mod words;
