@@ -44,6 +44,8 @@ pub struct Finished {
     pub output: String,
     /// The request that it answers, if one was put together.
     pub request: Option<Digest>,
+    /// The digest of the answer that it came from, if there is one.
+    pub answer: Option<Digest>,
     /// The digest of the text that is there now, if there is one.
     pub digest: Option<Digest>,
 }

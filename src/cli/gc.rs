@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::{Done, Env};
 use crate::disk::{self, Garbage};
-use crate::plan::State;
-use crate::run::{Orphan, Survey, remove_orphans};
+use crate::run::{Fate, Orphan, remove_orphans};
 use crate::show::{counted, plain, sized};
 
 /// Remove what is old from the cache and the run records; never what the lock or a conflict needs
@@ -70,17 +69,12 @@ pub(super) fn clean(env: &Env, arguments: Clean) -> Done {
         true => (None, env.load()?),
         false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
     };
-    let verdicts = Survey::all(&workspace, None);
-    let edited = workspace
-        .graph
-        .nodes()
-        .filter(|(ix, _)| verdicts[ix.0].as_ref().is_some_and(|verdict| verdict.state == State::Edited));
-    let edited: Vec<&str> = edited.map(|(_, node)| node.id()).collect();
-    let garbage = disk::all_of_meu(&workspace, &edited);
     let orphans = match arguments.orphans {
         true => remove_orphans(&workspace, arguments.dry_run)?,
         false => Vec::new(),
     };
+    let kept: Vec<_> = orphans.iter().filter_map(|orphan| orphan.text).collect();
+    let garbage = disk::all_of_meu(&workspace, &kept);
     if !arguments.dry_run {
         garbage.remove();
     }
@@ -94,7 +88,11 @@ fn tell(env: &Env, garbage: &Garbage, dry_run: bool, orphans: &[Orphan]) {
     if shell.json {
         let rows: Vec<_> = orphans
             .iter()
-            .map(|orphan| json!({"task": orphan.task, "output": orphan.output, "removed": orphan.goes}))
+            .map(|orphan| {
+                let (file, record) =
+                    (orphan.fate == Fate::Removed, matches!(orphan.fate, Fate::Removed | Fate::Forgotten));
+                json!({"task": orphan.task, "output": orphan.output, "removed": file, "forgotten": record})
+            })
             .collect();
         return shell.json(&json!({
             "removed": garbage.files(), "bytes": garbage.bytes, "kept": garbage.kept, "kept_bytes": garbage.kept_bytes,
@@ -104,9 +102,14 @@ fn tell(env: &Env, garbage: &Garbage, dry_run: bool, orphans: &[Orphan]) {
     let verb = if dry_run { "would remove" } else { "removed" };
     for orphan in orphans {
         let (task, output) = (plain(&orphan.task), plain(&orphan.output));
-        let line = match orphan.goes {
-            true => format!("{verb} {output} of {task}"),
-            false => format!("{output} of {task} was changed by hand and stays"),
+        let forget = if dry_run { "would forget" } else { "forgot" };
+        let line = match orphan.fate {
+            Fate::Removed => format!("{verb} {output} of {task}"),
+            Fate::Forgotten => format!("{forget} {task}; its output {output} is gone or another's"),
+            Fate::Changed => format!("{output} of {task} was changed by hand and stays"),
+            Fate::Elsewhere => {
+                format!("{output} of {task} is not below the outputs, or is named elsewhere, and stays")
+            }
         };
         shell.out(&line);
     }

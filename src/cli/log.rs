@@ -50,7 +50,7 @@ pub(super) fn log(env: &Env, arguments: Log) -> Done {
         run.events.retain(is_wanted);
         let sums = run.sums();
         let bad = sums.failed > 0 || run.status() == "cut off";
-        let none = run.of("task_finished").next().is_none();
+        let none = run.of("task_finished").chain(run.of("task_tried")).next().is_none();
         let old = since.as_ref().is_some_and(|since| run.started < *since);
         if old || (arguments.failed && !bad) || (wanted.is_some() && none) {
             continue;
@@ -78,7 +78,11 @@ fn moment(text: &str) -> Result<String, Error> {
         return Ok(disk::ago(seconds));
     }
     let digits: Vec<&str> = text.split(['-', 'T', ':', 'Z']).filter(|part| !part.is_empty()).collect();
+    let within = |at: usize, most: u32| {
+        digits.get(at).is_none_or(|part| part.parse::<u32>().is_ok_and(|number| number <= most))
+    };
     let date = digits.len() >= 3
+        && [(1, 12), (2, 31), (3, 23), (4, 59), (5, 60)].into_iter().all(|(at, most)| within(at, most))
         && digits.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
         && text.as_bytes().get(4) == Some(&b'-')
         && text.as_bytes().get(7) == Some(&b'-');
@@ -121,7 +125,10 @@ pub(super) fn show(env: &Env, arguments: Show) -> Done {
         return Ok(None);
     };
     let of_task: Vec<&Value> = run.events.iter().filter(|event| event["task"] == task.as_str()).collect();
-    let Some(finished) = of_task.iter().rev().find(|event| event["event"] == "task_finished") else {
+    let finished = of_task.iter().rev().find(|event| event["event"] == "task_finished");
+    // A task that the run did not bring to its end was tried all the same.
+    let Some(finished) = finished.or(of_task.iter().rev().find(|event| event["event"] == "task_tried"))
+    else {
         let ids: Vec<&str> = run.of("task_finished").filter_map(|event| event["task"].as_str()).collect();
         return Err(Error::failed(format!("the run {} did nothing for `{task}`", run.name)).help(
             crate::diag::did_you_mean(task, ids.iter().copied())
@@ -146,11 +153,13 @@ pub(super) fn show(env: &Env, arguments: Show) -> Done {
             }
         }
     } else if arguments.answer {
-        let digest = finished["digest"].as_str().and_then(|digest| digest.parse().ok());
+        let digest =
+            [&finished["answer"], &finished["digest"]].into_iter().find_map(|digest| digest.as_str());
+        let digest = digest.and_then(|digest| digest.parse().ok());
         let text = digest.and_then(|digest| cache.text(digest)).ok_or_else(|| gone("the text"))?;
         match env.shell.json {
             true => env.shell.json(&json!({"run": run.name, "task": task, "text": text})),
-            false => env.shell.raw(&text),
+            false => env.shell.out(text.trim_end()),
         }
     } else if arguments.context {
         let (_, items) = cache.sent_items(request).ok_or_else(|| gone("the request"))?;

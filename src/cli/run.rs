@@ -319,10 +319,9 @@ fn worst_cost(graph: &Graph, ix: Ix, usage: &Usage, tokens: u64, messages: usize
     let repairs = node.task.expect.as_ref().map_or(0, |expect| expect.repairs as u64);
     let mut all: Option<f64> = Some(0.0);
     for provider in graph.providers(ix) {
-        let factor = usage.factor(&provider.name, node.policy.tokenizer);
+        let factor = usage.factor(&provider.name, node.policy.tokenizer).unwrap_or(1.0);
         let calls = (0..=repairs).map(|nth| {
-            let tokens = usage.worst(&provider.name, node.policy.tokenizer, tokens) + nth * (most + REPAIR);
-            worst(provider, tokens, messages + 2 * nth as usize, factor.is_some(), most)
+            worst(provider, tokens + nth * (most + REPAIR), factor, messages + 2 * nth as usize, most)
         });
         let cost = calls.fold(Spent::nothing(), Spent::and).cost;
         all = all.zip(cost).map(|(all, one)| all.max(one));
@@ -366,6 +365,8 @@ pub(super) fn would_run(workspace: &Workspace, options: &Options, chosen: Vec<bo
                 .map(|message| count(&message.content))
                 .sum();
             let cost = match &request {
+                // It cannot be put together yet: what it will cost nobody knows.
+                None if is_model && !cached => None,
                 None => Some(0.0),
                 Some(built) => worst_cost(graph, *ix, &usage, tokens_in, built.request.messages.len()),
             };

@@ -12,6 +12,7 @@ use crate::disk::{self, Cache, KeptRun, Workspace};
 use crate::graph::Ix;
 use crate::path::RelPath;
 use crate::show;
+use crate::spec::Runner;
 use crate::text::{Language, terms};
 
 /// Follow an output back: to its request, its items, and on to their sources
@@ -35,8 +36,12 @@ pub(super) fn trace(env: &Env, arguments: Arguments) -> Done {
     let tracer = Tracer { workspace: &workspace, runs: disk::kept_runs(&workspace.store) };
     let mut seen = HashSet::new();
     let mut found = tracer.of(ix, &mut seen).ok_or_else(|| {
-        Error::failed(format!("no record says where `{}` comes from", node.output))
-            .help(format!("`meu run {}` builds it", node.id()))
+        Error::failed(format!("no record says where `{}` comes from", node.output)).help(
+            match node.task.run {
+                Runner::Manual => "a person writes it, and the next run records it".to_owned(),
+                _ => format!("`meu run {}` builds it", node.id()),
+            },
+        )
     })?;
     if let Some(line) = line {
         let (text, mentions) = tracer.mentions(ix, line)?;
@@ -113,16 +118,24 @@ impl Tracer<'_> {
         }))
     }
 
-    /// The run that made the answer to a request, and the try that brought it.
+    /// The run that made the answer to a request, and the try that brought it: whoever asked first, or the
+    /// run that at least wrote it.
     fn made(&self, task: &str, request: &str) -> Option<(&str, Option<&Value>)> {
-        self.runs.iter().rev().find_map(|run| {
-            let made = run.of("task_finished").any(|event| {
-                event["task"] == task && event["request"] == request && event["status"] != "failed"
-            });
-            let tried = || {
-                run.of("task_tried").filter(|event| event["task"] == task && event["error"].is_null()).last()
-            };
-            made.then(|| (run.name.as_str(), tried()))
+        let asked = self.runs.iter().rev().find_map(|run| {
+            let good = |event: &&Value| event["error"].is_null();
+            let first = run.of("task_tried").filter(good).find(|event| event["request"] == request)?;
+            // An answer that was sent back has a request of its own.
+            let last =
+                run.of("task_tried").filter(good).filter(|event| event["task"] == first["task"]).last();
+            Some((run.name.as_str(), last))
+        });
+        asked.or_else(|| {
+            self.runs.iter().rev().find_map(|run| {
+                let made = run.of("task_finished").any(|event| {
+                    event["task"] == task && event["request"] == request && event["status"] != "failed"
+                });
+                made.then_some((run.name.as_str(), None))
+            })
         })
     }
 

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::context::Shelf;
 use crate::digest::Digest;
+use crate::path::RelPath;
 
 use super::{Cache, Workspace};
 
@@ -53,16 +55,23 @@ pub fn garbage(workspace: &Workspace, age: Option<Duration>, size: Option<u64>) 
     let meu = workspace.store.meu();
     let mut pieces = Vec::new();
     for kind in ["texts", "answers", "requests"] {
-        let is_needed = |path: &Path| {
+        let digest = |path: &Path| -> Option<Digest> {
             let parts = [path.parent().and_then(Path::file_name), path.file_name()];
             let hex: String = parts.into_iter().flatten().map(|part| part.to_string_lossy()).collect();
-            hex.parse::<Digest>().is_ok_and(|digest| needed.contains(&digest))
+            hex.parse().ok()
         };
         for folder in entries(&meu.join("cache").join(kind)) {
-            pieces.extend(entries(&folder).into_iter().filter_map(|path| piece(&path, is_needed(&path))));
+            pieces.extend(
+                entries(&folder)
+                    .into_iter()
+                    .filter_map(|path| piece(&path, needed.contains(&digest(&path)?))),
+            );
         }
     }
-    pieces.extend(entries(&meu.join("runs")).into_iter().filter_map(|path| piece(&path, false)));
+    let is_record = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jsonl");
+    pieces.extend(
+        entries(&meu.join("runs")).into_iter().filter(is_record).filter_map(|path| piece(&path, false)),
+    );
     let now = SystemTime::now();
     let is_old = |piece: &Piece| {
         age.is_some_and(|age| now.duration_since(piece.changed).is_ok_and(|since| since > age))
@@ -74,8 +83,11 @@ pub fn garbage(workspace: &Workspace, age: Option<Duration>, size: Option<u64>) 
         kept_bytes: needed.iter().map(|piece| piece.size).sum(),
         ..Garbage::default()
     };
+    let mut full = false;
     for piece in rest {
-        if is_old(&piece) || size.is_some_and(|size| found.kept_bytes + piece.size > size) {
+        // The oldest go first: once one does not fit none that is older stays.
+        full |= size.is_some_and(|size| found.kept_bytes + piece.size > size);
+        if is_old(&piece) || full {
             found.bytes += piece.size;
             found.paths.push(piece.path);
         } else {
@@ -110,7 +122,11 @@ fn needed(workspace: &Workspace) -> HashSet<Digest> {
     needed
 }
 
+/// What is in a folder; nothing where that is a link to elsewhere.
 fn entries(folder: &Path) -> Vec<PathBuf> {
+    if !fs::symlink_metadata(folder).is_ok_and(|meta| meta.is_dir()) {
+        return Vec::new();
+    }
     fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
@@ -120,13 +136,27 @@ fn piece(path: &Path, needed: bool) -> Option<Piece> {
 }
 
 /// All of `.meu/` that can be made again or is history. The journal stays, what says who holds the project,
-/// the texts that the `edited` tasks' outputs were edited from, and answers that are not merged yet.
-pub fn all_of_meu(workspace: &Workspace, edited: &[&str]) -> Garbage {
-    let bases =
-        edited.iter().flat_map(|id| workspace.lock.records(id)).filter_map(|record| record.built.as_ref());
-    let unmerged = workspace.failures.values().filter_map(|failure| failure.conflict.as_ref());
+/// answers that are not merged yet, and of every record the texts that are not on disk as they were built:
+/// the words that a person adopted or approved, and those that an edit was made from. `also` stays, too.
+pub fn all_of_meu(workspace: &Workspace, also: &[Digest]) -> Garbage {
     let cache = Cache(&workspace.store);
-    let stays: HashSet<PathBuf> = bases.chain(unmerged).map(|text| cache.text_place(text.blake3)).collect();
+    let mut texts: Vec<Digest> = also.to_vec();
+    for record in workspace.lock.tasks().flat_map(|id| workspace.lock.records(id)) {
+        let on_disk =
+            RelPath::parse(&record.output).ok().and_then(|path| workspace.shelf.digest(&path).ok().flatten());
+        let as_built = record.accepted.is_none() && on_disk.is_some_and(|text| record.built_is(text));
+        if !as_built {
+            texts.extend([&record.built, &record.accepted].into_iter().flatten().map(|text| text.blake3));
+        }
+        texts.extend(record.approved.filter(|_| !as_built));
+    }
+    texts.extend(
+        workspace.failures.values().filter_map(|failure| failure.conflict.as_ref()).map(|text| text.blake3),
+    );
+    let stays: HashSet<PathBuf> = texts.into_iter().map(|text| cache.text_place(text)).collect();
+    // Whose texts a line that cannot be read speaks of nobody knows.
+    let all_texts =
+        (!workspace.lock.broken.is_empty()).then(|| workspace.store.meu().join("cache").join("texts"));
     let meu = workspace.store.meu();
     let own = ["journal", "running", ".gitignore", "failures.json"].map(|name| meu.join(name));
     let mut found = Garbage::default();
@@ -136,7 +166,10 @@ pub fn all_of_meu(workspace: &Workspace, edited: &[&str]) -> Garbage {
             let Ok(meta) = fs::symlink_metadata(&path) else { continue };
             if meta.is_dir() {
                 todo.push(path);
-            } else if own.contains(&path) || stays.contains(&path) {
+            } else if own.contains(&path)
+                || stays.contains(&path)
+                || all_texts.as_ref().is_some_and(|texts| path.starts_with(texts))
+            {
                 found.kept += 1;
                 found.kept_bytes += meta.len();
             } else {

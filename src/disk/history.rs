@@ -31,9 +31,18 @@ pub struct RunSums {
     pub tokens_out: u64,
     /// `None` once a call without a known price was made.
     pub cost: Option<f64>,
+    /// Calls of unknown outcome.
+    pub unknown: u64,
+    /// What those cost at their worst.
+    pub cost_unknown: Option<f64>,
 }
 
 impl RunSums {
+    /// Nothing, which costs nothing.
+    pub fn nothing() -> Self {
+        RunSums { cost: Some(0.0), cost_unknown: Some(0.0), ..RunSums::default() }
+    }
+
     /// Both together.
     pub fn and(self, other: RunSums) -> RunSums {
         RunSums {
@@ -43,6 +52,8 @@ impl RunSums {
             tokens_in: self.tokens_in + other.tokens_in,
             tokens_out: self.tokens_out + other.tokens_out,
             cost: self.cost.zip(other.cost).map(|(one, two)| one + two),
+            unknown: self.unknown + other.unknown,
+            cost_unknown: self.cost_unknown.zip(other.cost_unknown).map(|(one, two)| one + two),
         }
     }
 }
@@ -66,9 +77,9 @@ impl KeptRun {
         }
     }
 
-    /// Its sums, counted from its tasks, so that a run that was cut off has them too.
+    /// Its sums, counted from what was done and asked, so that a run that was cut off has them too.
     pub fn sums(&self) -> RunSums {
-        let mut sums = RunSums { cost: Some(0.0), ..RunSums::default() };
+        let mut sums = RunSums::nothing();
         for task in self.of("task_finished") {
             match task["status"].as_str() {
                 Some("built") => sums.built += 1,
@@ -76,9 +87,16 @@ impl KeptRun {
                 Some("failed") => sums.failed += 1,
                 _ => {}
             }
-            sums.tokens_in += task["tokens_in"].as_u64().unwrap_or_default();
-            sums.tokens_out += task["tokens_out"].as_u64().unwrap_or_default();
-            sums.cost = sums.cost.zip(task["cost"].as_f64()).map(|(sum, cost)| sum + cost);
+        }
+        for tried in self.of("task_tried") {
+            let count = |name: &str| tried[name].as_u64().unwrap_or_default();
+            let also =
+                |sum: Option<f64>, name: &str| sum.zip(tried[name].as_f64()).map(|(sum, one)| sum + one);
+            sums.tokens_in += count("gen_ai.usage.input_tokens");
+            sums.tokens_out += count("gen_ai.usage.output_tokens");
+            sums.cost = also(sums.cost, "cost");
+            sums.unknown += count("unknown");
+            sums.cost_unknown = also(sums.cost_unknown, "cost_unknown");
         }
         sums
     }

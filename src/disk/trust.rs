@@ -18,8 +18,8 @@ use super::Store;
 pub struct Trust {
     /// In words, with the digest of what is meant.
     wants: Vec<(String, Digest)>,
-    /// Command lines among it, with the files that they name.
-    argvs: HashMap<Vec<String>, Digest>,
+    /// Command lines among it, each with its line and the files that it names.
+    argvs: Vec<(Vec<String>, (String, Digest))>,
     store: Arc<Store>,
 }
 
@@ -30,7 +30,7 @@ pub fn trust_everything() -> bool {
 
 impl Trust {
     fn nothing(store: &Arc<Store>) -> Self {
-        Trust { wants: Vec::new(), argvs: HashMap::new(), store: store.clone() }
+        Trust { wants: Vec::new(), argvs: Vec::new(), store: store.clone() }
     }
 
     /// What these tasks would run or send.
@@ -71,8 +71,8 @@ impl Trust {
 
     fn want_program(&mut self, line: String, argv: &[String]) {
         let content = content(argv, &self.store);
-        self.wants.push((line, content));
-        self.argvs.insert(argv.to_vec(), content);
+        self.wants.push((line.clone(), content));
+        self.argvs.push((argv.to_vec(), (line, content)));
     }
 
     fn want_judges(&mut self, graph: &Graph, ix: Ix) {
@@ -112,9 +112,12 @@ impl Trust {
         self
     }
 
-    /// The command lines among it, to be looked at again before they run.
+    /// The command lines among it that the person said yes to, to be looked at again before they run.
     pub fn permits(&self) -> Permits {
-        Permits { known: self.argvs.clone(), store: self.store.clone() }
+        let missing = self.missing().wants;
+        let given = self.argvs.iter().filter(|(_, want)| !missing.contains(want));
+        let known = given.map(|(argv, (_, content))| (argv.clone(), *content)).collect();
+        Permits { known, store: self.store.clone() }
     }
 
     /// What is wanted, a line each.
@@ -193,13 +196,25 @@ fn content(argv: &[String], store: &Store) -> Digest {
     let mut framer = Framer::new("meu argv v2");
     for argument in argv {
         framer.field(argument);
-        let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:".contains(c);
-        let words = std::iter::once(argument.as_str()).chain(argument.split(cut));
-        let mut files: Vec<PathBuf> = words
-            .filter(|word| !word.is_empty())
-            .filter_map(|word| store.root().join(word).canonicalize().ok())
-            .filter(|file| file.starts_with(store.root()) && !file.starts_with(store.meu()) && file.is_file())
-            .collect();
+        let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:$@{}[]#".contains(c);
+        let whole = std::iter::once(argument.as_str()).chain(argument.split(cut));
+        // `-fFILE`, and `$DIR/FILE` whatever the variable holds.
+        let words = whole.flat_map(|word| {
+            let glued = word.strip_prefix('-').and_then(|rest| rest.get(1..));
+            let below = word.match_indices('/').map(|(at, _)| &word[at + 1..]);
+            std::iter::once(word).chain(glued).chain(below).filter(|word| !word.is_empty())
+        });
+        let mut files: Vec<PathBuf> = Vec::new();
+        for word in words {
+            let place = store.root().join(word);
+            let Ok(real) = place.canonicalize() else { continue };
+            if real.starts_with(store.root()) && !real.starts_with(store.meu()) && real.is_file() {
+                files.push(real);
+            } else if place.starts_with(store.root()) && place.is_symlink() {
+                // What it leads to is a part of it.
+                framer.field(real.to_string_lossy().as_bytes());
+            }
+        }
         files.sort();
         files.dedup();
         framer.count(files.len());

@@ -86,7 +86,9 @@ impl Model for Http<'_> {
             stream::read::<Broken>(response.body_mut().as_reader(), self.dialect.in_lines(), &mut |piece| {
                 match piece {
                     Piece::Event(event) => {
-                        if let Some(error) = error_in(&event) {
+                        // What is whole is whole, whatever comes after it.
+                        let error = error_in(&event).filter(|_| draft.finish.is_none());
+                        if let Some(error) = error {
                             draft.error = Some(error);
                             return Ok(false);
                         }
@@ -135,7 +137,7 @@ impl Http<'_> {
         let leads =
             response.headers().get("location").and_then(|place| place.to_str().ok()).map(str::to_owned);
         let text = response.body_mut().with_config().limit(1024 * 1024).read_to_string().unwrap_or_default();
-        Err(Refusal { pause, last, ..self.refused(status, leads, &text) })
+        Err(Refusal { pause, last, ..self.refused(status, leads, pause, &text) })
     }
 
     fn agent(&self) -> ureq::Agent {
@@ -173,6 +175,11 @@ impl Http<'_> {
             Some((at, _)) => format!("{}…", &text[..at]),
             None => text,
         }
+    }
+
+    /// How a text begins; cut only once it is clean, so that no half of a key is left.
+    fn beginning(&self, text: &str) -> String {
+        self.clean(text).chars().take(120).collect()
     }
 
     /// No answer came at all.
@@ -247,10 +254,10 @@ impl Http<'_> {
     }
 
     /// An answer that says no.
-    fn refused(&self, status: u16, leads: Option<String>, text: &str) -> Refusal {
+    fn refused(&self, status: u16, leads: Option<String>, pause: Option<Duration>, text: &str) -> Refusal {
         let error = serde_json::from_str::<Value>(text).ok().as_ref().and_then(error_in);
         let (kind, words) = error.unwrap_or_else(|| (String::new(), text.to_owned()));
-        let (cause, help) = self.classify(status, &kind, &words);
+        let (cause, help) = self.classify(status, &kind, &words, pause);
         let help = match (status, leads) {
             (300..=399, Some(place)) => {
                 format!("redirects are not followed; `base_url` should perhaps be {}", self.clean(&place))
@@ -267,8 +274,9 @@ impl Http<'_> {
         Refusal::new(cause, format!("{} answered {status}{colon}{said}", self.place()), help).charged(charge)
     }
 
-    /// What an error means, by its status, its code or type, and its words; and the way out.
-    fn classify(&self, status: u16, kind: &str, words: &str) -> (Cause, String) {
+    /// What an error means, by its status, its code or type, and its words; and the way out. Who says when to
+    /// come back has not closed the account.
+    fn classify(&self, status: u16, kind: &str, words: &str, pause: Option<Duration>) -> (Cause, String) {
         let (kind, words) = (kind.to_lowercase(), words.to_lowercase());
         let of_kind = |kinds: &[&str]| kinds.iter().any(|known| kind.contains(known));
         let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
@@ -278,6 +286,7 @@ impl Http<'_> {
             (200..300, _) => match kind.as_str() {
                 "invalid_request_error" | "invalid_request" | "bad_request" => 400,
                 "authentication_error" | "invalid_api_key" => 401,
+                kind if kind.contains("context_length") || kind.contains("context_size") => 400,
                 kind if kind.starts_with("insufficient_") || kind.contains("billing") => 402,
                 "permission_error" => 403,
                 "not_found_error" | "model_not_found" => 404,
@@ -293,6 +302,7 @@ impl Http<'_> {
         let quota = status == 402
             || of_kind(&["insufficient_quota", "billing", "insufficient_credit", "insufficient_balance"])
             || (!of_kind(&["rate_limit"])
+                && pause.is_none()
                 && has(&[
                     "credit balance",
                     "exceeded your current quota",
@@ -310,7 +320,7 @@ impl Http<'_> {
             ]);
         match status {
             300..=399 => (Cause::Wrong, "redirects are not followed; check `base_url`".into()),
-            400..=499 if quota => (
+            200..=299 | 400.. if quota => (
                 Cause::Quota,
                 "the account has nothing left; look at its billing, or choose another provider".into(),
             ),
@@ -344,7 +354,7 @@ impl Http<'_> {
         draft.model = self.clean(&draft.model);
         draft.finish = draft.finish.map(|word| self.clean(&word));
         if let Some((kind, words)) = &draft.error {
-            let (cause, help) = self.classify(200, kind, words);
+            let (cause, help) = self.classify(200, kind, words, None);
             let words = if words.is_empty() { kind } else { words };
             let message = format!("{place} broke off with an error: {}", self.clean(words));
             // A refusal before the first word was no answer that anybody pays for.
@@ -366,7 +376,7 @@ impl Http<'_> {
             // What is whole is whole, whatever became of the connection after it.
             (_, Some(_)) => {}
             (Err(Broken::Garbage(text)), None) => {
-                let message = format!("{place} answered with what is no JSON: {}", self.clean(&text));
+                let message = format!("{place} answered with what is no JSON: {}", self.beginning(&text));
                 return Err(Refusal {
                     last: true,
                     charge: Charge::Unknown,
@@ -374,7 +384,7 @@ impl Http<'_> {
                 });
             }
             (Err(Broken::BadEvent(text)), None) => {
-                let message = format!("the answer of {place} is broken at: {}", self.clean(&text));
+                let message = format!("the answer of {place} is broken at: {}", self.beginning(&text));
                 return Err(Refusal::new(Cause::Down, message, "run it again").charged(Charge::Unknown));
             }
             (Err(Broken::TooLong), None) => {
@@ -492,12 +502,27 @@ fn merge(body: &mut Value, extra: &Vars) {
     lay(body, &extra);
 }
 
+/// What answers have and errors have not.
+const ANSWERS: [&str; 3] = ["choices", "content", "message"];
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
 /// The error that a JSON document is, if it is one: its type or code, and its words.
 fn error_in(value: &Value) -> Option<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     match &value["error"] {
-        Value::Null => match &value["detail"] {
-            Value::String(words) => Some((String::new(), words.clone())),
+        // Some answers have a place for an error, with nothing in it.
+        error if is_nothing(error) => match &value["detail"] {
+            Value::String(words) if !ANSWERS.iter().any(|key| value.get(key).is_some()) => {
+                Some((String::new(), words.clone()))
+            }
             _ => None,
         },
         Value::String(words) => Some((String::new(), words.clone())),

@@ -263,12 +263,9 @@ impl Providers {
         let began = Instant::now();
         let provider = &member.provider;
         let most = request.number("max_output_tokens").and_then(|value| value.as_u64()).unwrap_or_default();
-        let known = call.factors.get(&provider.name).copied();
-        let most_counted = *member.most.lock().unwrap_or_else(PoisonError::into_inner);
-        let factor = known.unwrap_or(1.0).max(most_counted).max(1.0);
-        let input = (call.tokens as f64 * factor).ceil() as u64;
-        let known = known.is_some() || most_counted > 0.0;
-        let worst = worst(provider, input, request.messages.len(), known, most);
+        let known = call.factors.get(&provider.name).copied().unwrap_or(1.0);
+        let factor = known.max(*member.most.lock().unwrap_or_else(PoisonError::into_inner));
+        let worst = worst(provider, call.tokens, factor, request.messages.len(), most);
         let mut log = Log::default();
         let heard = |bytes: usize| (call.hear)(Heard::Bytes(bytes));
         let answer = self.with_retries(member, worst, call.purse, call.hear, &mut log, &mut || {
@@ -321,7 +318,6 @@ impl Providers {
         };
         let mut last: Option<String> = None;
         loop {
-            let pass = gate.enter(worst.tokens(), &|why| hear(Heard::Notice(format!("{name}: {why}"))))?;
             let reserved = match purse.reserve(worst) {
                 Ok(reserved) => reserved,
                 // Why another try is wanted at all is half of it.
@@ -331,6 +327,15 @@ impl Providers {
                         None => short.message,
                     };
                     return Err(Refusal { message, ..short });
+                }
+            };
+            // The gate last: what it says holds at the moment of the call.
+            let pass = match gate.enter(worst.tokens(), &|why| hear(Heard::Notice(format!("{name}: {why}"))))
+            {
+                Ok(pass) => pass,
+                Err(refusal) => {
+                    reserved.settle(Spent::nothing());
+                    return Err(refusal);
                 }
             };
             let number = pass.number();
@@ -358,36 +363,43 @@ impl Providers {
             } else {
                 log.spent = log.spent.and(spent);
             }
-            pass.used(spent.tokens());
-            reserved.settle(if counted { spent } else { worst });
+            // What this says of the provider holds before anybody else is let through.
             let refusal = match answer {
                 Ok((answer, _)) => {
                     width(gate.went_well());
+                    pass.used(spent.tokens());
+                    reserved.settle(if counted { spent } else { worst });
                     return Ok(answer);
                 }
                 Err(refusal) => refusal,
             };
-            match refusal.cause {
-                Cause::Quota | Cause::Key => gate.close(&refusal),
-                Cause::Limited => width(gate.limited(number)),
-                _ => {}
+            let passing = matches!(refusal.cause, Cause::Down | Cause::Limited) && !refusal.last;
+            let too_long = refusal.pause.filter(|pause| passing && *pause > PATIENCE);
+            let refusal = match too_long {
+                Some(pause) => {
+                    let message = format!("{}; it asks to wait for {} s", refusal.message, pause.as_secs());
+                    Refusal { message, ..refusal }
+                }
+                None => refusal,
+            };
+            if matches!(refusal.cause, Cause::Quota | Cause::Key) || too_long.is_some() {
+                gate.close(&refusal);
+            } else if passing && let Some(pause) = refusal.pause {
+                gate.not_before(pause);
             }
-            if !matches!(refusal.cause, Cause::Down | Cause::Limited) || refusal.last {
+            if refusal.cause == Cause::Limited {
+                width(gate.limited(number));
+            }
+            pass.used(spent.tokens());
+            reserved.settle(spent);
+            if !passing || too_long.is_some() {
                 return Err(refusal);
             }
             // A server's word is kept, and no later try comes sooner than it would without one.
             let own = gate::backoff(log.retries.saturating_sub(usize::from(refusal.pause.is_some())));
             let pause = match refusal.pause {
-                Some(pause) if pause > PATIENCE => {
-                    let message = format!("{}; it asks to wait for {} s", refusal.message, pause.as_secs());
-                    let refusal = Refusal { message, ..refusal };
-                    gate.close(&refusal);
-                    return Err(refusal);
-                }
-                Some(pause) => {
-                    gate.not_before(pause);
-                    if log.retries == 0 { pause } else { pause.max(own) }
-                }
+                Some(pause) if log.retries == 0 => pause,
+                Some(pause) => pause.max(own),
                 None => own,
             };
             if log.retries >= provider.retries {

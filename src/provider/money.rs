@@ -76,21 +76,16 @@ pub fn cost(price: Option<Price>, tokens: Tokens) -> Option<f64> {
     Some(sum / 1e6)
 }
 
-/// The most that one call to a provider can take, where we count `input` tokens in `messages` messages.
+/// The most that one call to a provider can take, where we count `input` tokens in `messages` messages, and
+/// the provider counted up to `factor` for one of them so far.
 ///
-/// A server counts a few tokens more for each message. One with a vocabulary of its own may count more
-/// for all of it, which is not known before its first answers (see `tokens_factor` in `doctor`); until
-/// then half as much again is reckoned with.
-pub fn worst(provider: &Provider, input: u64, messages: usize, known: bool, max_output: u64) -> Spent {
-    let input = match provider.api.is_http() {
-        true => {
-            let other = provider.api != ProviderApi::OpenAi || !provider.is_public();
-            let own = other && !known;
-            let input = if own { input.saturating_add(input.div_ceil(2)) } else { input };
-            input.saturating_add(8 + 4 * messages as u64)
-        }
-        false => input,
-    };
+/// A server counts a few tokens more for each message. One with a vocabulary of its own counts more for some
+/// texts than for others; half as much again is reckoned with in any case.
+pub fn worst(provider: &Provider, input: u64, factor: f64, messages: usize, max_output: u64) -> Spent {
+    let own = provider.api.is_http() && !(provider.api == ProviderApi::OpenAi && provider.is_public());
+    let factor = factor.max(if own { 1.5 } else { 1.0 });
+    let words = if provider.api.is_http() { 8 + 4 * messages as u64 } else { 0 };
+    let input = ((input as f64 * factor).ceil() as u64).saturating_add(words);
     let dearest = provider
         .price
         .map(|price| Price { input: price.input.max(price.cache_write).max(price.cached_input), ..price });
@@ -261,12 +256,12 @@ mod tests {
     fn the_worst_case_is_no_less_than_any_server_counts() {
         let mut provider = Provider::built_in(ProviderApi::OpenAi);
         provider.price = Some(Price { input: 1.0, output: 2.0, cached_input: 0.5, cache_write: 1.0 });
-        let spent = worst(&provider, 1000, 2, false, 500);
+        let spent = worst(&provider, 1000, 1.0, 2, 500);
         assert_eq!((spent.input, spent.output, spent.cost), (1016, 500, Some((1016.0 + 1000.0) / 1e6)));
         provider.base_url = "http://127.0.0.1:1/v1".into();
-        assert_eq!(worst(&provider, 1001, 2, false, 500).input, 1001 + 501 + 16);
-        provider.api = ProviderApi::Anthropic;
-        assert_eq!(worst(&provider, 1001, 2, false, 500).input, 1001 + 501 + 16);
-        assert_eq!(worst(&provider, 1001, 2, true, 500).input, 1001 + 16);
+        assert_eq!(worst(&provider, 1001, 0.9, 2, 500).input, 1502 + 16);
+        assert_eq!(worst(&provider, 1001, 2.0, 2, 500).input, 2002 + 16);
+        provider.api = ProviderApi::Command;
+        assert_eq!(worst(&provider, 1001, 1.0, 2, 500).input, 1001);
     }
 }

@@ -114,7 +114,7 @@ fn event(bytes: &[u8]) -> Result<Value, Broken> {
 
 fn beginning(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(120).collect()
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(4000).collect()
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn after(tries: &[String], lost: Lost) -> Lost {
         [] => lost,
         tries => Lost {
             message: format!(
-                "a stored answer is not what the task expects: {}; {}",
+                "an answer is there, and is not what the task expects: {}; {}",
                 tries.join(" "),
                 lost.message
             ),

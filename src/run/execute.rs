@@ -120,6 +120,7 @@ pub fn run(
             open: Vec::new(),
             dependants: graph.dependants(),
             in_flight: 0,
+            answers: HashMap::new(),
             paid: HashMap::new(),
             workers: 0,
             stop: false,
@@ -172,6 +173,8 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) open: Vec<usize>,
     pub(super) dependants: Vec<Vec<Ix>>,
     pub(super) in_flight: usize,
+    /// The answers that tasks got, until they are told.
+    pub(super) answers: HashMap<Ix, crate::digest::Digest>,
     /// What the calls of a task took so far.
     pub(super) paid: HashMap<Ix, Paid>,
     pub(super) workers: usize,

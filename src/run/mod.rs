@@ -22,7 +22,7 @@ mod task;
 
 pub use execute::{Options, Ran, run};
 pub use merge::{Merged, merge};
-pub use orphans::{Orphan, remove_orphans};
+pub use orphans::{Fate, Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use rename::{carry_out, edit_tasks};
 pub use survey::{Look, Survey};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::context::{Shelf, Trouble};
 use crate::diag::Error;
-use crate::digest::TextId;
+use crate::digest::{Digest, TextId};
 use crate::disk::{Counted, Durability, sent_items};
 use crate::event::{Event, Finished, Outcome, Tried};
 use crate::graph::Ix;
@@ -299,6 +299,7 @@ impl Executor<'_, '_> {
             let stored = journaled.or(built.clone()).or_else(|| cached().map(|(_, text)| text));
             if let Some(text) = stored {
                 let text = self.as_output(ix, &text);
+                self.answers.insert(ix, Digest::of(&text));
                 let verdict = self.books.settle(ix, &today, &text, Durability::Now);
                 return self.made(ix, Outcome::Cached, verdict, &reasons);
             }
@@ -438,6 +439,7 @@ impl Executor<'_, '_> {
             Ok(got) => {
                 self.kept &= got.kept;
                 let text = self.as_output(job.ix, &got.text);
+                self.answers.insert(job.ix, Digest::of(&text));
                 let verdict = self.books.settle(job.ix, &job.today, &text, Durability::Now);
                 let how = if got.asked { Outcome::Built } else { Outcome::Cached };
                 self.made(job.ix, how, verdict, &job.reasons);
@@ -550,6 +552,7 @@ impl Executor<'_, '_> {
             ms,
             output: node.output.to_string(),
             request: self.survey.request(ix),
+            answer: self.answers.remove(&ix),
             digest: self.workspace.shelf.digest(&node.output).ok().flatten(),
         }));
     }

@@ -32,6 +32,7 @@ pub fn log(shell: &Shell, runs: &[(KeptRun, RunSums)]) {
             "run": run.name, "started": run.started, "finished": run.finished(), "status": run.status(),
             "built": sums.built, "cached": sums.cached, "failed": sums.failed,
             "tokens_in": sums.tokens_in, "tokens_out": sums.tokens_out, "cost": sums.cost,
+            "unknown": sums.unknown, "cost_unknown": sums.cost_unknown,
         })
     };
     if shell.json {
@@ -46,9 +47,7 @@ pub fn log(shell: &Shell, runs: &[(KeptRun, RunSums)]) {
         0 => shell.note("no such run is kept"),
         1 => {}
         several => {
-            let all = runs
-                .iter()
-                .fold(RunSums { cost: Some(0.0), ..RunSums::default() }, |all, (_, one)| all.and(*one));
+            let all = runs.iter().fold(RunSums::nothing(), |all, (_, one)| all.and(*one));
             shell.out(&format!("{}: {}", counted(several, "run"), of(&all)));
         }
     }
@@ -61,8 +60,16 @@ fn of(sums: &RunSums) -> String {
             parts.push(format!("{n} {what}"));
         }
     }
+    let unknown = match (sums.unknown, sums.cost_unknown) {
+        (0, _) => String::new(),
+        (n, Some(cost)) => format!(
+            "; {} of unknown outcome, which may have cost {cost:.4} more",
+            counted(n as usize, "call")
+        ),
+        (n, None) => format!("; {} of unknown outcome", counted(n as usize, "call")),
+    };
     format!(
-        "{}; {} tokens in, {} out, {}",
+        "{}; {} tokens in, {} out, {}{unknown}",
         parts.join(", "),
         grouped(sums.tokens_in),
         grouped(sums.tokens_out),

@@ -217,6 +217,31 @@ fn nobody_judges_without_a_yes_not_even_what_nobody_is_asked_for() {
 }
 
 #[test]
+fn a_judge_of_a_task_that_was_blocked_needs_its_yes_too() {
+    let mut house = House::empty()
+        .file(
+            "meu.toml",
+            "[model]\nprovider = \"p\"\n[context]\ntokenizer = \"chars\"\n[providers.p]\napi = \"command\"\ncommand = [\"sh\", \"answer.sh\"]\n",
+        )
+        .file("answer.sh", "[ -e good ] && echo up\n")
+        .task("up", "");
+    house.without_env("MEU_TRUST");
+    house.meu(&["trust"]).ok();
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.task_put(
+        "down",
+        "run = \"template\"\nrequires = [\"up\"]\n[expect]\ncommand = [\"sh\", \"-c\", \"touch judged\"]\n",
+    );
+    house.put("good", "");
+    let said = house.meu(&["run"]);
+    assert!(matches!(said.code, 1 | 2), "{}{}", said.out, said.err);
+    assert!(!house.exists("judged"));
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    assert!(house.exists("judged"));
+}
+
+#[test]
 fn a_program_that_the_run_itself_writes_is_not_the_one_that_was_allowed() {
     let mut house = House::empty()
         .file("meu.toml", "[context]\ntokenizer = \"chars\"\nindex = \"none\"\n")

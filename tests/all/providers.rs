@@ -841,3 +841,40 @@ fn a_program_that_leaves_a_child_behind_has_answered() {
     let said = house.meu(&["run", "--force", "a"]);
     assert!(said.out.contains("the program `sh` took longer than 0.3 s"), "{}", said.out);
 }
+
+#[test]
+fn what_comes_after_the_last_word_takes_nothing_back() {
+    let mut bytes = events(&[chunk("All of it.", Some("stop"))]);
+    bytes.extend(events(&[json!({"error": {"message": "too late"}})]));
+    let server = Server::of(vec![Reply::Drops(bytes)]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "All of it.\n");
+    let quiet = json!({"error": {}, "detail": "x", "choices": [{"message": {"content": "Fine."}, "finish_reason": "stop"}]});
+    let server = Server::of(vec![Reply::Whole(200, String::new(), quiet.to_string())]);
+    let house = project(&server, "openai", "").task("a", "");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "Fine.\n");
+}
+
+#[test]
+fn no_half_of_a_key_is_left_where_words_are_cut() {
+    let key = format!("sk-{}", "Ab1".repeat(40));
+    let page = format!("<html>Proxy error, the request was: POST /v1 authorization: Bearer {key}</html>");
+    let server = Server::of(vec![Reply::Whole(200, String::new(), page)]);
+    let mut house = project(&server, "openai", "").task("a", "");
+    house.env("OPENAI_API_KEY", &key);
+    let said = failure(&house);
+    assert!(said.contains("Bearer [key]") && !said.contains("Ab1"), "{said}");
+}
+
+#[test]
+fn a_closed_provider_is_not_asked_by_those_who_waited_for_money() {
+    let server = Server::new(|_, _| error(402, "", "insufficient_quota", "Nothing left"));
+    let mut house = project(&server, "openai", "");
+    for at in 0..6 {
+        house = house.task(&format!("t{at}"), "[model]\nmax_output_tokens = 10\n");
+    }
+    house.meu(&["run", "-k", "-j16", "--max-tokens", "2600"]);
+    assert_eq!(server.seen().len(), 1);
+}

@@ -194,6 +194,51 @@ fn clean_keeps_bases_of_edits_and_removes_orphans() {
 }
 
 #[test]
+fn clean_keeps_a_persons_words_and_removes_no_file_of_theirs() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    house.put("out/a.md", "adopted words\n");
+    house.meu(&["adopt", "a"]).ok();
+    house.remove("out/a.md");
+    house.meu(&["clean"]).ok();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "adopted words\n");
+    // A conflict stays one that can be settled either way.
+    house.put("out/c.md", "mine\n");
+    house.answers("c", "another\n");
+    house.put("tasks/c.toml", house.read("tasks/c.toml").replace("answer of", "new answer of"));
+    assert_eq!(house.meu(&["run"]).code, 1);
+    house.meu(&["clean"]).ok();
+    assert!(house.meu(&["diff", "c"]).ok().out.contains("-answer of c"));
+    house.meu(&["restore", "c"]).ok();
+    assert_eq!(house.read("out/c.md"), "answer of c\n");
+    // A lock line of a task that never was names a file that is a person's.
+    house.put("docs/mine.md", "answer of c\n");
+    let lock = house.read("meu.lock");
+    let line = lock.lines().find(|line| line.contains("\"task\":\"c\"")).expect("a line");
+    let hostile = line.replace("\"task\":\"c\"", "\"task\":\"zz\"").replace("out/c.md", "docs/mine.md");
+    house.put("meu.lock", format!("{lock}{hostile}\n"));
+    let told = house.meu(&["clean", "--orphans"]).ok().out;
+    assert!(
+        told.starts_with("docs/mine.md of zz is not below the outputs, or is named elsewhere, and stays\n"),
+        "{told}"
+    );
+    assert!(house.exists("docs/mine.md"));
+}
+
+#[cfg(unix)]
+#[test]
+fn gc_follows_no_link() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    std::fs::write(house.home().join("thesis.jsonl"), "years of work").expect("a file");
+    house.remove(".meu/runs");
+    std::os::unix::fs::symlink(house.home(), house.root().join(".meu/runs")).expect("a link");
+    house.meu(&["gc", "--older-than", "0s"]).ok();
+    assert!(house.home().join("thesis.jsonl").exists());
+}
+
+#[test]
 fn shells_complete_ids_and_manuals_are_pages() {
     let house = plan().task("deep/one", "");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
