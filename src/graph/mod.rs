@@ -236,8 +236,21 @@ impl Graph {
             let error = crate::diag::Error::invalid(format!("no provider `{name}`"));
             return Err(error.help(format!("known providers: {}", known.join(", "))));
         }
+        let (model, http) = match self.config.providers.get(name) {
+            Some(provider) => (provider.model.clone(), provider.api.is_http()),
+            None => (String::new(), false),
+        };
         for node in &mut self.nodes {
             node.model.provider = name.to_owned();
+            // As where it stands in: its own model, if it names one.
+            if !model.is_empty() {
+                node.model.name = model.clone();
+            }
+            if http && node.model.name.is_empty() && node.task.run == Runner::Model {
+                let error =
+                    crate::diag::Error::invalid(format!("no model is named for the provider `{name}`"));
+                return Err(error.help(format!("add `model = \"…\"` to `[providers.{name}]`")));
+            }
         }
         Ok(())
     }

@@ -878,3 +878,23 @@ fn a_closed_provider_is_not_asked_by_those_who_waited_for_money() {
     house.meu(&["run", "-k", "-j16", "--max-tokens", "2600"]);
     assert_eq!(server.seen().len(), 1);
 }
+
+#[test]
+fn another_provider_for_one_run_brings_its_model() {
+    let server = Server::new(|_, _| whole("Text."));
+    let house = House::new().task("a", "");
+    let config = house.read("meu.toml");
+    let base = format!("base_url = \"http://{}/v1\"", server.address);
+    house.put("meu.toml", format!("{config}[providers.q]\n{base}\n"));
+    let said = house.meu(&["run", "--provider", "q"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (
+            2,
+            "error: no model is named for the provider `q`\n  = help: add `model = \"…\"` to `[providers.q]`\n"
+        )
+    );
+    house.put("meu.toml", format!("{config}[providers.q]\n{base}\nmodel = \"own\"\n"));
+    house.meu(&["run", "--provider", "q"]).ok();
+    assert_eq!(server.seen()[0].body["model"], "own");
+}
