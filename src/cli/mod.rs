@@ -106,6 +106,7 @@ enum Command {
     Clean(gc::Clean),
     /// Print the script that lets a shell complete commands, options and task ids
     Completions(shell::Completions),
+    Schema(shell::Schema),
     Man(shell::Man),
     Adopt(person::Adopt),
     Restore(person::Restore),
@@ -202,6 +203,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => gc::gc(&env, arguments),
         Command::Clean(arguments) => gc::clean(&env, arguments),
         Command::Completions(arguments) => shell::completions(&env, arguments),
+        Command::Schema(arguments) => shell::schema(&env, &arguments),
         Command::Man(arguments) => shell::man(&env, arguments),
         Command::Index(arguments) => index::index(&env, arguments),
         Command::Adopt(arguments) => person::adopt(&env, arguments),

@@ -1,4 +1,4 @@
-//! `meu completions` and `meu man`: what shells and readers of manuals want.
+//! `meu completions`, `meu man` and `meu schema`: what shells, readers of manuals and editors want.
 
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -7,6 +7,7 @@ use clap_complete::env::{CompleteEnv, Shells};
 use super::{Cli, Done, Env};
 use crate::diag::Error;
 use crate::disk;
+use crate::spec::{config_schema, task_schema};
 
 /// The variable by which a completion script asks this program.
 const ASKED_BY: &str = "MEU_COMPLETE";
@@ -101,5 +102,35 @@ pub(super) fn man(env: &Env, arguments: Man) -> Done {
         .render(&mut page)
         .map_err(|error| Error::failed(format!("the page cannot be written: {error}")))?;
     env.shell.raw(&String::from_utf8_lossy(&page));
+    Ok(None)
+}
+
+/// Print the JSON Schema of task files, or of meu.toml, for editors
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu schema > task.schema.json
+  meu schema project > meu.schema.json")]
+pub(super) struct Schema {
+    /// Of which files
+    #[arg(value_enum, default_value = "task")]
+    of: SchemaOf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SchemaOf {
+    /// Task files
+    Task,
+    /// meu.toml
+    Project,
+}
+
+pub(super) fn schema(env: &Env, arguments: &Schema) -> Done {
+    let schema = match arguments.of {
+        SchemaOf::Task => task_schema(),
+        SchemaOf::Project => config_schema(),
+    };
+    let text = serde_json::to_string_pretty(&schema)
+        .map_err(|error| Error::failed(format!("the schema cannot be written: {error}")))?;
+    env.shell.own(&text);
     Ok(None)
 }

@@ -327,7 +327,12 @@ fn read_tiers(keys: &Keys<'_>, texts: &[At<String>]) -> Vec<Tier> {
 /// Reads `meu.toml`. Problems go to the sink; what is wrong gets its default.
 pub fn parse_config(source: &Arc<Source>, sink: &Sink) -> Config {
     let table = parse_table(source, sink);
-    let mut keys = Keys::new(source, table.get_ref(), 0..0, "", sink);
+    read_config(Keys::new(source, table.get_ref(), 0..0, "", sink))
+}
+
+/// Reads the keys of `meu.toml`.
+pub(super) fn read_config(mut keys: Keys<'_>) -> Config {
+    let sink = keys.sink();
     let mut config = Config {
         name: String::new(),
         tasks: folder("tasks"),

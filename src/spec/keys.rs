@@ -1,13 +1,16 @@
 //! Reading a TOML table key by key: each wrong type and each unknown key becomes a diagnostic with
 //! its place, and reading goes on.
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::schema::Looked;
 use super::{At, Vars};
 use crate::diag::{Diagnostic, Place, Sink, Source, did_you_mean};
 
@@ -31,6 +34,8 @@ pub struct Keys<'a> {
     name: String,
     known: Vec<&'static str>,
     sink: &'a Sink,
+    /// Where what is looked for is noted, if it is.
+    looked: Option<Rc<RefCell<Looked>>>,
 }
 
 impl<'a> Keys<'a> {
@@ -42,7 +47,26 @@ impl<'a> Keys<'a> {
         name: impl Into<String>,
         sink: &'a Sink,
     ) -> Self {
-        Keys { source, table, span, name: name.into(), known: Vec::new(), sink }
+        Keys { source, table, span, name: name.into(), known: Vec::new(), sink, looked: None }
+    }
+
+    /// Reads an empty table, and notes what is looked for in it. Texts are there and empty, so that their
+    /// readers go on and look for words.
+    pub(super) fn learning(
+        source: &'a Arc<Source>,
+        table: &'a DeTable<'a>,
+        sink: &'a Sink,
+        looked: Rc<RefCell<Looked>>,
+    ) -> Self {
+        Keys { looked: Some(looked), ..Keys::new(source, table, 0..0, "", sink) }
+    }
+
+    /// Notes the form that a key is wanted in; tells whether that is all that is done.
+    fn learns(&self, key: &'static str, form: impl FnOnce() -> Json) -> bool {
+        if let Some(looked) = &self.looked {
+            looked.borrow_mut().value(key, form());
+        }
+        self.looked.is_some()
     }
 
     /// The file that is read.
@@ -94,6 +118,9 @@ impl<'a> Keys<'a> {
 
     /// A text.
     pub fn string(&mut self, key: &'static str) -> Option<At<String>> {
+        if self.learns(key, || json!({"type": "string"})) {
+            return Some(self.at(String::new(), 0..0));
+        }
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::String(text) => Some(self.at(text.to_string(), value.span())),
@@ -106,6 +133,9 @@ impl<'a> Keys<'a> {
 
     /// A list of texts.
     pub fn strings(&mut self, key: &'static str) -> Option<Vec<At<String>>> {
+        if self.learns(key, || json!({"type": "array", "items": {"type": "string"}})) {
+            return Some(vec![self.at(String::new(), 0..0)]);
+        }
         let value = self.value(key)?;
         let DeValue::Array(array) = value.get_ref() else {
             self.wrong(key, value, "a list of texts");
@@ -123,6 +153,12 @@ impl<'a> Keys<'a> {
 
     /// A text or a list of texts.
     pub fn string_or_strings(&mut self, key: &'static str) -> Option<Result<At<String>, At<Vec<String>>>> {
+        if self.learns(
+            key,
+            || json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+        ) {
+            return Some(Ok(self.at(String::new(), 0..0)));
+        }
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::String(text) => Some(Ok(self.at(text.to_string(), value.span()))),
@@ -139,6 +175,9 @@ impl<'a> Keys<'a> {
 
     /// A boolean.
     pub fn bool(&mut self, key: &'static str) -> Option<bool> {
+        if self.learns(key, || json!({"type": "boolean"})) {
+            return None;
+        }
         let value = self.value(key)?;
         let found = value.get_ref().as_bool();
         if found.is_none() {
@@ -149,6 +188,10 @@ impl<'a> Keys<'a> {
 
     /// A whole number within a range.
     pub fn integer(&mut self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<At<i64>> {
+        let bounds = || json!({"type": "integer", "minimum": range.start(), "maximum": range.end()});
+        if self.learns(key, bounds) {
+            return None;
+        }
         let value = self.value(key)?;
         let found =
             value.get_ref().as_integer().and_then(|int| i64::from_str_radix(int.as_str(), int.radix()).ok());
@@ -183,6 +226,9 @@ impl<'a> Keys<'a> {
 
     /// A number that is finite and not negative.
     pub fn number(&mut self, key: &'static str) -> Option<f64> {
+        if self.learns(key, || json!({"type": "number", "minimum": 0})) {
+            return None;
+        }
         let value = self.value(key)?;
         let text = match value.get_ref() {
             DeValue::Float(float) => float.as_str(),
@@ -205,6 +251,10 @@ impl<'a> Keys<'a> {
 
     /// A table with keys of its own.
     pub fn table(&mut self, key: &'static str) -> Option<Keys<'a>> {
+        if let Some(looked) = &self.looked {
+            let inner = looked.borrow_mut().table(key);
+            return Some(Keys::learning(self.source, self.table, self.sink, inner));
+        }
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Table(table) => {
@@ -219,6 +269,11 @@ impl<'a> Keys<'a> {
 
     /// A table whose keys are names that the author chose, each holding a table.
     pub fn tables(&mut self, key: &'static str) -> Vec<(At<String>, Keys<'a>)> {
+        if let Some(looked) = &self.looked {
+            let inner = looked.borrow_mut().tables(key);
+            let name = self.at(key.to_owned(), 0..0);
+            return vec![(name, Keys::learning(self.source, self.table, self.sink, inner))];
+        }
         let Some(value) = self.value(key) else { return Vec::new() };
         let DeValue::Table(table) = value.get_ref() else {
             self.wrong(key, value, "a table");
@@ -241,6 +296,9 @@ impl<'a> Keys<'a> {
 
     /// A table of free values.
     pub fn vars(&mut self, key: &'static str) -> Vars {
+        if self.learns(key, || json!({"type": "object"})) {
+            return Vars::new();
+        }
         let Some(value) = self.value(key) else { return Vars::new() };
         match value.get_ref() {
             DeValue::Table(table) => free(table),
@@ -256,6 +314,10 @@ impl<'a> Keys<'a> {
     where
         T: Clone,
     {
+        if let Some(looked) = &self.looked {
+            looked.borrow_mut().words(&words.iter().map(|(word, _)| *word).collect::<Vec<_>>());
+            return None;
+        }
         let found = words.iter().find(|(word, _)| *word == text.value).map(|(_, value)| value.clone());
         if found.is_none() {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

@@ -8,6 +8,7 @@ mod expect;
 mod keys;
 mod provider;
 mod redact;
+mod schema;
 mod task;
 mod words;
 
@@ -22,6 +23,7 @@ pub use expect::{Expect, OutputFormat};
 pub use keys::parse_table;
 pub use provider::{Price, Provider, ProviderApi, extra_text};
 pub use redact::Redact;
+pub use schema::{config_schema, task_schema};
 pub use task::{Runner, Task, parse_tasks, words_of_id};
 pub use words::{IndexPick, ItemRef, LinkKind, Order, Subject, Tier, TokenizerName, split_heading};
 

@@ -113,7 +113,8 @@ pub fn parse_tasks(source: &Arc<Source>, stem: &str, sink: &Sink) -> Vec<Task> {
     tasks
 }
 
-fn read_task(id: At<String>, mut keys: Keys<'_>) -> Option<Task> {
+/// Reads one task out of its table.
+pub(super) fn read_task(id: At<String>, mut keys: Keys<'_>) -> Option<Task> {
     let sink = keys.sink();
     let id_ok = check_id(&id, sink);
     let run = read_runner(&mut keys);

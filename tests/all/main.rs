@@ -16,6 +16,7 @@ mod providers;
 mod records;
 mod refactor;
 mod retrieval;
+mod schema;
 mod secrets;
 mod server;
 mod staleness;
