@@ -156,10 +156,6 @@ impl Providers {
     }
 
     /// A provider and those that stand in for it, in the order in which they are asked.
-    pub fn chain(&self, name: &str) -> impl Iterator<Item = &Provider> {
-        self.members(name).map(|member| &member.provider)
-    }
-
     fn members(&self, name: &str) -> impl Iterator<Item = &Member> {
         let first = self.known.get(name);
         let others = first.into_iter().flat_map(|member| &member.provider.fallback);

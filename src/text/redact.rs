@@ -58,11 +58,6 @@ impl Redactor {
         Redactor { patterns: Arc::new(patterns.to_vec()), keys: Arc::default() }
     }
 
-    /// Whether there are patterns.
-    pub fn has_patterns(&self) -> bool {
-        !self.patterns.is_empty()
-    }
-
     /// From now on a key is taken out too, also as URLs and JSON write it. Words that only stand where a key
     /// is asked for (`none`, `lm-studio`) are left alone: they are in honest texts.
     pub fn learn_key(&self, key: &str) {
