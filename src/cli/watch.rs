@@ -107,25 +107,35 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
             spent.pop_front();
         }
         let used: f64 = spent.iter().map(|(_, cost)| cost).sum();
-        match once(env, &arguments, used, &mut watch) {
-            Ok(ran) => {
+        told = None;
+        left = match once(env, &arguments, used, &mut watch) {
+            Ok((ran, edited)) => {
                 let unknown = ran.sums.cost_unknown.unwrap_or_default();
                 spent.push_back((Moment::now(), ran.sums.cost.unwrap_or_default() + unknown));
                 if ran.interrupted {
                     env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
                     return Ok(Some(ErrorKind::Interrupted));
                 }
+                // What this very run could not do the next one could not either; anything else is news.
+                let same = |would: &WouldRun| {
+                    let done = |(id, ..): &crate::show::Would| !ran.undone.contains(id);
+                    ran.not_reached > 0 || !would.tasks.iter().any(done)
+                };
+                let now = look(&root, &arguments).ok().filter(|(_, would, _)| same(would));
+                now.filter(|_| !edited && !watch.pending()).map(|(_, would, _)| fingerprint(&would))
             }
-            Err(error) => shown.wrong(&error),
-        }
-        // Own writes are no edits; whatever a person did meanwhile the next look finds in the files.
-        told = None;
-        left = look(&root, &arguments).ok().map(|(_, would, _)| fingerprint(&would));
+            // It could not even begin; what is stale is as stale as before.
+            Err(error) => {
+                shown.wrong(&error);
+                Some(what)
+            }
+        };
     }
 }
 
-/// One run, within what is left of an hour's money. An edit lets nobody be asked any more.
-fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Result<Ran, Error> {
+/// One run, within what is left of an hour's money, and whether somebody edited something meanwhile: then
+/// nobody is asked any more.
+fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Result<(Ran, bool), Error> {
     let (_hold, workspace) = env.load_held()?;
     let mut scope = scope(&workspace);
     let outputs = workspace.graph.nodes().map(|(_, node)| node.output.clone());
@@ -152,7 +162,9 @@ fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Resul
         *edited
     };
     let ran = bring_up_to_date(env, workspace, &build_what, &cancel)?;
-    ran.ok_or_else(|| Error::failed("nothing was run"))
+    let ran = ran.ok_or_else(|| Error::failed("nothing was run"))?;
+    let (watch, edited) = pending.into_inner();
+    Ok((ran, edited || watch.pending()))
 }
 
 /// What is stale, what would change that, and how many tasks it is about.

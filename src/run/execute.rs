@@ -55,6 +55,8 @@ pub struct Ran {
     pub interrupted: bool,
     /// Tasks that were not reached.
     pub not_reached: usize,
+    /// Tasks that are not up to date after it: failed, blocked, or awaiting approval.
+    pub undone: Vec<String>,
 }
 
 /// Brings the targets up to date. The caller holds the project. Once `cancel` says so nobody is asked any
@@ -128,6 +130,7 @@ pub fn run(
             sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
             kept,
+            undone: Vec::new(),
             refusal: None,
             usage: Usage::load(&workspace.store),
             emit: &mut emit,
@@ -185,6 +188,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) reached: usize,
     /// Whether every answer of the journal is in the cache too.
     pub(super) kept: bool,
+    pub(super) undone: Vec<String>,
     /// What ends the run as a whole.
     pub(super) refusal: Option<Error>,
     pub(super) usage: Usage,
@@ -363,6 +367,7 @@ impl<'a> Executor<'a, '_> {
                 sums: self.sums,
                 interrupted,
                 not_reached: total - (self.reached - self.waiting.len() - self.same.len()),
+                undone: self.undone,
             },
             trouble,
         )

@@ -540,6 +540,9 @@ impl Executor<'_, '_> {
 
     fn report(&mut self, ix: Ix, status: Outcome, reason: String, reasons: &[Reason]) {
         let node = self.graph.node(ix);
+        if matches!(status, Outcome::Failed | Outcome::Blocked | Outcome::Awaiting) {
+            self.undone.push(node.id().to_owned());
+        }
         let Paid { spent, ms, .. } = self.add_up(ix);
         (self.emit)(Event::TaskFinished(Finished {
             task: node.id().to_owned(),
