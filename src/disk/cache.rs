@@ -29,6 +29,9 @@ pub struct Stored {
     pub tokens_out: u64,
     /// The model that answered.
     pub model: String,
+    /// Whether something was taken out of it that is never stored.
+    #[serde(default)]
+    pub redacted: bool,
 }
 
 /// One item of a request that was sent.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use crate::diag::Error;
@@ -73,8 +74,6 @@ pub(super) enum Word {
 /// An answer, in the journal already.
 pub(super) struct Got {
     pub(super) text: String,
-    /// Whether the answer is in the cache too.
-    pub(super) kept: bool,
     /// Whether somebody was asked for it now.
     pub(super) asked: bool,
 }
@@ -84,8 +83,6 @@ struct Kept {
     text: String,
     /// The answer as it came, if something was taken out of it.
     raw: Option<String>,
-    /// Whether it is in the cache.
-    cached: bool,
 }
 
 /// A reason to ask no further, after tries that were not good enough.
@@ -158,6 +155,8 @@ pub(super) struct Ask<'a> {
     pub(super) redactor: &'a Redactor,
     pub(super) journal: &'a Journal<'a>,
     pub(super) replay: &'a Replay,
+    /// Whether every answer of the journal is in the cache too.
+    pub(super) all_cached: &'a AtomicBool,
     pub(super) store_root: &'a Path,
     pub(super) meu: &'a Path,
 }
@@ -170,7 +169,7 @@ impl Ask<'_> {
         let mut request = Cow::Borrowed(&job.request);
         let mut digest = job.today.request;
         let mut built = job.built.as_ref();
-        let mut got = Got { text: String::new(), kept: true, asked: false };
+        let mut got = Got { text: String::new(), asked: false };
         let repairs = match (&task.expect, &task.run) {
             (Some(expect), Runner::Model) => expect.repairs,
             _ => 0,
@@ -185,10 +184,13 @@ impl Ask<'_> {
             redactor: self.redactor,
             providers: self.providers,
         };
-        for number in 0..=repairs {
-            let mut raw = None;
+        for _ in 0..=repairs {
+            let (mut raw, mut redacted) = (None, false);
             match self.stored(digest, built.take(), job.read, cache) {
-                Some(text) => got.text = self.redactor.clean(&text).into_owned(),
+                Some((text, was)) => {
+                    got.text = self.redactor.clean(&text).into_owned();
+                    redacted = was;
+                }
                 None => {
                     if let Some(refused) = &job.refused {
                         return Err(after(&all, refused.clone()));
@@ -211,7 +213,6 @@ impl Ask<'_> {
                     cache.put_request(digest, &request, &job.items, self.redactor);
                     let kept = self.ask(job, &request, digest, cache, say)?;
                     got.text = kept.text;
-                    got.kept &= kept.cached;
                     raw = kept.raw;
                 }
             }
@@ -220,20 +221,22 @@ impl Ask<'_> {
             if faults.is_empty() {
                 return Ok(got);
             }
-            // What it lacks only since something was taken out of it no other answer will have.
-            if let Some(raw) = raw
-                && !measure(expect).faults(&raw).is_ok_and(|of_raw| !of_raw.is_empty())
-            {
+            let next = repair(&request, &got.text, &faults);
+            let next_digest = next.digest();
+            // What it lacks only since something was taken out of it no other answer will have. Of a stored one
+            // this is not known any more; but who went on then has the next answer stored as well.
+            let spoiled = match raw {
+                Some(raw) => !measure(expect).faults(&raw).is_ok_and(|of_raw| !of_raw.is_empty()),
+                None => redacted && self.stored(next_digest, None, job.read, cache).is_none(),
+            };
+            if spoiled {
                 return Err(Lost::from(format!(
                     "without what `[redact]` takes out of it the answer is not what the task expects: {} (narrow the pattern, or expect what is left)",
                     faults.join("; ")
                 )));
             }
             all.push(faults.join("; "));
-            if number < repairs {
-                request = Cow::Owned(repair(&request, &got.text, &faults));
-                digest = request.digest();
-            }
+            (request, digest) = (Cow::Owned(next), next_digest);
         }
         let times = match all.len() {
             1 => String::new(),
@@ -260,20 +263,23 @@ impl Ask<'_> {
         if goes_out { secrets_in(request, &job.texts, self.redactor) } else { Vec::new() }
     }
 
-    /// An answer that is there already: journaled, built before, or cached.
+    /// An answer that is there already: journaled, built before, or cached; and whether something was taken
+    /// out of it when it came.
     fn stored(
         &self,
         digest: Digest,
         built: Option<&String>,
         read: bool,
         cache: &Cache<'_>,
-    ) -> Option<String> {
-        let journaled = self.replay.answers.get(&digest).map(|(_, text)| text);
-        let cached = || if read { cache.answer(digest).map(|(_, text)| text) } else { None };
-        journaled.or(built).cloned().or_else(cached)
+    ) -> Option<(String, bool)> {
+        let known = |(stored, text): (Stored, String)| (text, stored.redacted);
+        let journaled = self.replay.answers.get(&digest).cloned().map(known);
+        let built = || built.map(|text| (text.clone(), false));
+        let cached = || if read { cache.answer(digest).map(known) } else { None };
+        journaled.or_else(built).or_else(cached)
     }
 
-    /// Asks, and journals. Tells whether the answer is in the cache too.
+    /// Asks, and journals.
     fn ask(
         &self,
         job: &Job,
@@ -322,15 +328,15 @@ impl Ask<'_> {
     }
 
     fn run_program(&self, job: &Job, request: &Request) -> Result<String, Lost> {
+        self.providers
+            .permit(&request.argv)
+            .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
         let id = self.graph.node(job.ix).id();
         let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
         let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
         crate::disk::write_scratch(&file, &json)
             .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
-        self.providers
-            .permit(&request.argv)
-            .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
         let printed = run_program(&request.argv, &request.text(), &environment, self.store_root, None);
         crate::disk::remove_scratch(&file);
         let printed = printed.map_err(|refusal| self.redactor.clean(&refusal.to_string()).into_owned())?;
@@ -352,11 +358,17 @@ impl Ask<'_> {
     ) -> Result<Kept, Lost> {
         let raw = output_form(text);
         let text = output_form(&self.redactor.clean(text));
-        let stored = Stored { text: Digest::of(&text), tokens_in, tokens_out, model: model.to_owned() };
+        let redacted = raw != text;
+        let stored =
+            Stored { text: Digest::of(&text), tokens_in, tokens_out, model: model.to_owned(), redacted };
         let entry =
             Entry::Answer { task: task.to_owned(), request, stored: stored.clone(), text: text.clone() };
         let journaled = self.journal.add(&entry, true);
         let kept = cache.put_answer(request, &stored, &text).is_ok();
+        if !kept {
+            // Whatever becomes of the task, this answer is in the journal alone.
+            self.all_cached.store(false, Ordering::SeqCst);
+        }
         match journaled {
             Err(error) if !kept => Err(Lost {
                 fatal: true,
@@ -364,7 +376,7 @@ impl Ask<'_> {
                     "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
                 ))
             }),
-            _ => Ok(Kept { raw: (raw != text).then_some(raw), text, cached: kept }),
+            _ => Ok(Kept { raw: redacted.then_some(raw), text }),
         }
     }
 }

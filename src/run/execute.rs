@@ -2,6 +2,7 @@
 
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::Duration;
@@ -73,7 +74,7 @@ pub fn run(
     let journal = Journal::new(&workspace.store);
     let cache = Cache(&workspace.store);
     workspace.store.sweep();
-    let kept = workspace.replay.keep(&cache);
+    let all_cached = AtomicBool::new(workspace.replay.keep(&cache));
     let books = Books {
         workspace,
         journal: &journal,
@@ -129,7 +130,7 @@ pub fn run(
             short: false,
             sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
-            kept,
+            all_cached: &all_cached,
             undone: Vec::new(),
             refusal: None,
             usage: Usage::load(&workspace.store),
@@ -187,7 +188,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) sums: Sums,
     pub(super) reached: usize,
     /// Whether every answer of the journal is in the cache too.
-    pub(super) kept: bool,
+    pub(super) all_cached: &'a AtomicBool,
     pub(super) undone: Vec<String>,
     /// What ends the run as a whole.
     pub(super) refusal: Option<Error>,
@@ -295,6 +296,7 @@ impl<'a> Executor<'a, '_> {
                 redactor: &self.workspace.redactor,
                 journal: self.books.journal,
                 replay: &self.workspace.replay,
+                all_cached: self.all_cached,
                 store_root: store.root(),
                 meu: store.meu(),
             };
@@ -350,7 +352,7 @@ impl<'a> Executor<'a, '_> {
                 store.sync_written()?;
             }
             // An answer that nothing else has stays in the journal.
-            if self.kept {
+            if self.all_cached.load(Ordering::SeqCst) {
                 self.books.journal.end()?;
             }
             self.usage.save(store)?;

@@ -352,6 +352,32 @@ fn a_run_that_is_cut_off_between_two_tries_pays_for_neither_twice() {
 }
 
 #[test]
+fn a_first_try_that_only_the_journal_has_is_not_asked_for_again() {
+    for number in 1..40 {
+        // The repair is cut; the write that fails may be the cache's of the first try.
+        let server = Server::new(|_, seen| match seen.body["messages"].as_array().map_or(0, Vec::len) {
+            2 => whole("first"),
+            _ => Reply::Whole(
+                200,
+                String::new(),
+                json!({"choices": [{"message": {"content": "x"}, "finish_reason": "length"}]}).to_string(),
+            ),
+        });
+        let mut house = project(&server, "contains = [\"GOLD\"]");
+        house.env("MEU_FAIL", &format!("broken:{number}"));
+        house.meu(&["run"]);
+        house.without_env("MEU_FAIL");
+        house.meu(&["run"]);
+        let firsts = server
+            .seen()
+            .iter()
+            .filter(|seen| seen.body["messages"].as_array().map_or(0, Vec::len) == 2)
+            .count();
+        assert_eq!(firsts, 1, "broken:{number}");
+    }
+}
+
+#[test]
 fn a_refusal_of_a_repair_is_a_failure_like_any_other() {
     let server = Server::new(|number, _| match number {
         0 => whole("first"),
