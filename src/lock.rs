@@ -166,38 +166,23 @@ impl Lock {
     }
 
     /// The record of a task that counts: the one that knows the text on disk; of several the one of
-    /// today's request, then the first in byte order. A single record counts by itself, and so does
-    /// one of today's request if nothing is on disk.
-    pub fn pick(&self, task: &str, on_disk: Option<Digest>, today: Option<Digest>) -> Option<&Record> {
+    /// today's request and of what is expected today, then of today's request, then the first in byte order.
+    /// A single record counts by itself, and so does one of today's request if nothing is on disk.
+    pub fn pick(
+        &self,
+        task: &str,
+        on_disk: Option<Digest>,
+        today: Option<(Digest, Option<Digest>)>,
+    ) -> Option<&Record> {
         let records = self.records.get(task)?;
         if let [one] = records.as_slice() {
             return Some(one);
         }
-        let is_today = |record: &&Record| Some(record.request) == today;
-        let known: Vec<&Record> = match on_disk {
-            Some(text) => records.iter().filter(|record| record.knows(text)).collect(),
-            None => records.iter().collect(),
-        };
-        let best = known.iter().copied().filter(is_today).min_by_key(|record| record.line());
-        best.or_else(|| known.iter().copied().min_by_key(|record| record.line()))
-    }
-
-    /// The same, where what is expected of the output is known too: of several that know the text and are of
-    /// today's request, the one that was accepted by today's measure.
-    pub fn pick_of(
-        &self,
-        task: &str,
-        on_disk: Option<Digest>,
-        request: Digest,
-        expect: Option<Digest>,
-    ) -> Option<&Record> {
-        let of_today = |record: &&Record| {
-            record.request == request
-                && record.expect == expect
-                && on_disk.is_none_or(|text| record.knows(text))
-        };
-        let best = self.records(task).iter().filter(of_today).min_by_key(|record| record.line());
-        best.or_else(|| self.pick(task, on_disk, Some(request)))
+        let known = records.iter().filter(|record| on_disk.is_none_or(|text| record.knows(text)));
+        known.min_by_key(|record| {
+            let other = today.map(|(request, expect)| (record.request != request, record.expect != expect));
+            (other, record.line())
+        })
     }
 
     /// The record of another task that made a text at this very place: meu's own text, no person's.
@@ -308,9 +293,9 @@ mod tests {
         assert!(read.is_changed());
         assert_eq!(read.records("a").len(), 2);
         assert_eq!(read.pick("a", Some(Digest::of("y")), None), Some(&new));
-        assert_eq!(read.pick("a", Some(Digest::of("x")), Some(Digest::of("r2"))), Some(&old));
-        assert_eq!(read.pick("a", Some(Digest::of("z")), Some(Digest::of("r2"))), None);
-        assert_eq!(read.pick("a", None, Some(Digest::of("r2"))), Some(&new));
+        assert_eq!(read.pick("a", Some(Digest::of("x")), Some((Digest::of("r2"), None))), Some(&old));
+        assert_eq!(read.pick("a", Some(Digest::of("z")), Some((Digest::of("r2"), None))), None);
+        assert_eq!(read.pick("a", None, Some((Digest::of("r2"), None))), Some(&new));
     }
 
     #[test]

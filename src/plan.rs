@@ -102,9 +102,14 @@ pub struct Today {
 }
 
 impl Today {
+    /// What tells one record of a task from another: the request, and what was expected of its answer.
+    pub fn key(&self) -> (Digest, Option<Digest>) {
+        (self.request, self.expect)
+    }
+
     /// Whether a record is of this request, its output accepted by the same measure.
     pub fn is_of(&self, record: &Record) -> bool {
-        record.request == self.request && record.expect == self.expect
+        (record.request, record.expect) == self.key()
     }
 }
 
@@ -192,7 +197,9 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
     // A failure counts for its own request, and never against proof that all is well.
     let proven = unchanged == Some(true) && !edited && facts.on_disk.is_some();
     let failure = facts.failure.filter(|failure| match facts.today {
-        Some(today) => failure.request == Some(today.request) && failure.expect == today.expect && !proven,
+        Some(today) => {
+            failure.request.map(|request| (request, failure.expect)) == Some(today.key()) && !proven
+        }
         None => facts.trouble.is_none(),
     });
     let message = facts.trouble.clone().or_else(|| failure.map(|failure| failure.message.clone()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{Done, Env};
+use super::{Done, Env, span};
 use crate::disk::{self, Garbage};
 use crate::run::{Fate, Orphan, remove_orphans};
 use crate::show::{counted, plain, sized};
@@ -125,17 +125,7 @@ fn tell(env: &Env, garbage: &Garbage, dry_run: bool, orphans: &[Orphan]) {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
-    let wrong = || "write an age like 12h, 30d or 8w".to_owned();
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        Some('w') => 604_800,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    count.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+    span(text).ok_or_else(|| "write an age like 12h, 30d or 8w".to_owned())
 }
 
 fn size(text: &str) -> Result<u64, String> {

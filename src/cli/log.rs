@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Done, Env, select};
+use super::{Done, Env, select, span};
 use crate::diag::Error;
 use crate::disk::{self, Cache, KeptRun, RunSums};
 use crate::show;
@@ -66,16 +66,8 @@ pub(super) fn log(env: &Env, arguments: Log) -> Done {
 
 /// The moment that somebody means, as run records write moments.
 fn moment(text: &str) -> Result<String, Error> {
-    let unit = match text.chars().last() {
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        Some('w') => 604_800,
-        _ => 0,
-    };
-    let count = text.get(..text.len().saturating_sub(1)).and_then(|digits| digits.parse::<u64>().ok());
-    if let Some(seconds) = count.filter(|_| unit > 0).and_then(|count| count.checked_mul(unit)) {
-        return Ok(disk::ago(seconds));
+    if let Some(ago) = span(text) {
+        return Ok(disk::ago(ago.as_secs()));
     }
     let digits: Vec<&str> = text.split(['-', 'T', ':', 'Z']).filter(|part| !part.is_empty()).collect();
     let within = |at: usize, most: u32| {

@@ -31,6 +31,23 @@ pub struct Assembled {
 }
 
 impl Scene<'_> {
+    /// The digest of what is expected of a task's output, with the text of its schema.
+    pub fn expected(&self, ix: Ix, shelf: &dyn Shelf) -> Result<Option<Digest>, Trouble> {
+        let node = self.graph.node(ix);
+        let Some(expect) = &node.task.expect else { return Ok(None) };
+        let digest = |schema| expect.digest(schema, node.policy.tokenizer);
+        let Some(path) = node.schema() else { return Ok(Some(digest(None))) };
+        match shelf.digest(path) {
+            Ok(Some(text)) => Ok(Some(digest(Some(text)))),
+            Ok(None) => {
+                Err(Trouble::new(format!("the schema `{path}` is not there"), "write it, or name another"))
+            }
+            Err(error) => {
+                Err(Trouble::new(format!("the schema `{path}` cannot be read: {error}"), "mend it"))
+            }
+        }
+    }
+
     /// The candidates of a task, and the digest of all that decides its request.
     pub fn recipe(&self, ix: Ix, shelf: &dyn Shelf) -> Option<Digest> {
         let gathered = gather(self.graph, ix, &[]);

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use crate::context::Shelf;
 use crate::diag::Error;
-use crate::digest::Digest;
 use crate::disk::{Durability, Workspace, load, load_over, write_failures};
 use crate::graph::{Ix, Renamed};
 use crate::lock::{Lock, Record};
@@ -13,21 +12,22 @@ use crate::request::{Scene, build};
 
 use super::person::{answers_beside, commit, failed};
 
-/// The record of a task that counts, of all that a merge may have left.
-fn counting(workspace: &Workspace, ix: Ix, today: Option<Digest>) -> Option<&Record> {
+/// The record of a task that counts, of all that a merge may have left, and whether it is of today's request.
+fn counting(workspace: &Workspace, ix: Ix) -> Option<(&Record, bool)> {
     let node = workspace.graph.node(ix);
-    let on_disk = workspace.shelf.digest(&node.output).ok().flatten();
-    workspace.lock.pick(node.id(), on_disk, today).or(workspace.lock.records(node.id()).first())
+    let (scene, shelf) =
+        (Scene { graph: &workspace.graph, templates: &workspace.templates }, &workspace.shelf);
+    let on_disk = shelf.digest(&node.output).ok().flatten();
+    let today = build(&scene, ix, &[], shelf).map(|today| today.digest).ok();
+    let key = today.map(|today| (today, scene.expected(ix, shelf).ok().flatten()));
+    let record = workspace.lock.pick(node.id(), on_disk, key);
+    let record = record.or(workspace.lock.records(node.id()).first())?;
+    Some((record, today == Some(record.request)))
 }
 
 /// The tasks whose recorded request is the one that the texts on disk give now, whatever stands above.
 fn settled(workspace: &Workspace) -> HashSet<String> {
-    let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
-    let is_settled = |ix: Ix| {
-        let today = build(&scene, ix, &[], &workspace.shelf).map(|today| today.digest);
-        counting(workspace, ix, today.as_ref().ok().copied())
-            .is_some_and(|record| today == Ok(record.request))
-    };
+    let is_settled = |ix: Ix| counting(workspace, ix).is_some_and(|(_, is_today)| is_today);
     let nodes = workspace.graph.nodes().filter(|(_, node)| node.duplicate_of.is_none());
     nodes.filter(|(ix, _)| is_settled(*ix)).map(|(_, node)| node.id().to_owned()).collect()
 }
@@ -64,11 +64,8 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     let mut lock = workspace.lock.clone();
     for (old, new) in &renamed.ids {
         let output = planned.graph.find(new).map(|ix| planned.graph.node(ix).output.to_string());
-        let record = workspace.graph.find(old).and_then(|ix| {
-            let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
-            let today = build(&scene, ix, &[], &workspace.shelf).map(|today| today.digest).ok();
-            counting(workspace, ix, today)
-        });
+        let record =
+            workspace.graph.find(old).and_then(|ix| counting(workspace, ix).map(|(record, _)| record));
         if let Some(record) = record {
             let output = output.clone().unwrap_or_else(|| record.output.clone());
             lock.put(Record { task: new.clone(), output, ..record.clone() });

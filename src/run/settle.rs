@@ -120,7 +120,7 @@ impl Books<'_> {
         let on_disk =
             shelf.text(&node.output).map_err(|error| format!("`{}` cannot be read: {error}", node.output))?;
         let digest = on_disk.as_deref().map(Digest::of);
-        let old = self.lock.pick_of(node.id(), digest, today.request, today.expect).cloned();
+        let old = self.lock.pick(node.id(), digest, Some(today.key())).cloned();
         self.cache().put_text(text);
         let mut record = Record {
             task: node.id().to_owned(),

@@ -151,7 +151,7 @@ impl<'a> Survey<'a> {
         if blocked_on.is_empty() && waiting_on.is_empty() && trouble.is_none() {
             match self.today(ix, record.as_ref()) {
                 Ok((found, put_together)) => {
-                    record = lock.pick_of(node.id(), on_disk, found.request, found.expect).cloned();
+                    record = lock.pick(node.id(), on_disk, Some(found.key())).cloned();
                     self.requests.borrow_mut().insert(ix, found.request);
                     today = Some(found);
                     assembled = put_together;
@@ -239,29 +239,11 @@ impl<'a> Survey<'a> {
         (blocked, waiting)
     }
 
-    /// The digest of what is expected of a task's output, with the text of its schema.
-    fn expected(&self, ix: Ix) -> Result<Option<Digest>, Trouble> {
-        let node = self.scene.graph.node(ix);
-        let Some(expect) = &node.task.expect else { return Ok(None) };
-        let digest = |schema| expect.digest(schema, node.policy.tokenizer);
-        let Some(schema) = &expect.schema else { return Ok(Some(digest(None))) };
-        let path = &schema.value;
-        match self.workspace.shelf.digest(path) {
-            Ok(Some(text)) => Ok(Some(digest(Some(text)))),
-            Ok(None) => {
-                Err(Trouble::new(format!("the schema `{path}` is not there"), "write it, or name another"))
-            }
-            Err(error) => {
-                Err(Trouble::new(format!("the schema `{path}` cannot be read: {error}"), "mend it"))
-            }
-        }
-    }
-
     /// Today's request: remembered if nothing that decides it changed, else put together.
     fn today(&self, ix: Ix, record: Option<&Record>) -> Result<(Today, Option<Box<Assembled>>), Trouble> {
         let shelf = &self.workspace.shelf;
         let id = self.scene.graph.node(ix).id();
-        let expect = self.expected(ix)?;
+        let expect = self.scene.expected(ix, shelf)?;
         let recipe = self.scene.recipe(ix, shelf);
         if let (Some(recipe), Some(recalled), Some(record)) = (recipe, shelf.recalled(id), record)
             && recalled.recipe == recipe

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::live::Live;
-use super::{Paint, Shell, counted, counted_as, grouped, plain};
+use super::{Paint, Shell, counted, counted_as, grouped, money, plain, unknown};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
 use crate::request::Reason;
 
@@ -57,7 +57,7 @@ impl Reporter {
             "{} tokens in, {} out, {}",
             grouped(tried.tokens_in),
             grouped(tried.tokens_out),
-            cost(tried.cost)
+            money(tried.cost)
         )];
         for (n, what) in [(tried.tokens_cached, "cached"), (tried.tokens_reasoning, "of reasoning")] {
             if n > 0 {
@@ -115,7 +115,7 @@ impl Reporter {
                     "{} tokens in, {} out, {}, {} ms",
                     grouped(finished.tokens_in),
                     grouped(finished.tokens_out),
-                    cost(finished.cost),
+                    money(finished.cost),
                     finished.ms
                 );
                 self.shell.out(&format!("{:>8}   {}", "", self.shell.paint(Paint::Dim, &tokens)));
@@ -151,15 +151,10 @@ impl Reporter {
                 "; {} tokens in, {} out, {}",
                 grouped(sums.tokens_in),
                 grouped(sums.tokens_out),
-                cost(sums.cost)
+                money(sums.cost)
             ));
         }
-        if sums.unknown > 0 {
-            let most = sums
-                .cost_unknown
-                .map_or(String::new(), |cost| format!(", which may have cost {cost:.4} more"));
-            line.push_str(&format!("; {} of unknown outcome{most}", counted(sums.unknown, "call")));
-        }
+        line.push_str(&unknown(sums.unknown, sums.cost_unknown));
         let paint = match (sums.failed, sums.blocked + sums.awaiting) {
             (0, 0) => Paint::Good,
             (0, _) => Paint::Warn,
@@ -173,10 +168,6 @@ impl Reporter {
 fn is_telling(tried: &Tried) -> bool {
     let more = tried.unknown + tried.retries > 0 || tried.tokens_cached + tried.tokens_reasoning > 0;
     more || tried.error.is_some()
-}
-
-fn cost(cost: Option<f64>) -> String {
-    cost.map_or_else(|| "unpriced".into(), |cost| format!("cost {cost:.4}"))
 }
 
 /// One task of `run -n`: id, reasons, tokens, worst cost.

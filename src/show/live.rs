@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use unicode_width::UnicodeWidthChar;
+
 use super::{grouped, plain};
 
 /// Nothing is shown of what ends sooner.
@@ -118,7 +120,7 @@ fn fit(line: &str, columns: usize) -> String {
     let mut left = columns;
     let mut shown = String::new();
     for c in line.chars() {
-        let wide = if is_wide(c) { 2 } else { 1 };
+        let wide = c.width().unwrap_or(0);
         if wide + 1 > left {
             shown.push('…');
             break;
@@ -127,14 +129,6 @@ fn fit(line: &str, columns: usize) -> String {
         shown.push(c);
     }
     shown
-}
-
-/// Whether a character takes two columns: the wide blocks of East Asian scripts and pictures.
-/// (Unicode Standard Annex 11, the ranges that are wide as a whole.)
-fn is_wide(c: char) -> bool {
-    matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
-        | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{ffe0}'..='\u{ffe6}' | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}')
 }
 
 #[cfg(test)]

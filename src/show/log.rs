@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Paint, Shell, counted, grouped, plain};
+use super::{Paint, Shell, counted, grouped, money, plain, unknown};
 use crate::disk::{KeptRun, RunSums, SentItem};
 
 fn word<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -11,10 +11,6 @@ fn word<'v>(value: &'v Value, key: &str) -> &'v str {
 
 fn number(value: &Value, key: &str) -> u64 {
     value[key].as_u64().unwrap_or_default()
-}
-
-fn money(cost: Option<f64>) -> String {
-    cost.map_or_else(|| "unpriced".to_owned(), |cost| format!("cost {cost:.4}"))
 }
 
 fn status_paint(status: &str) -> Paint {
@@ -60,14 +56,7 @@ fn of(sums: &RunSums) -> String {
             parts.push(format!("{n} {what}"));
         }
     }
-    let unknown = match (sums.unknown, sums.cost_unknown) {
-        (0, _) => String::new(),
-        (n, Some(cost)) => format!(
-            "; {} of unknown outcome, which may have cost {cost:.4} more",
-            counted(n as usize, "call")
-        ),
-        (n, None) => format!("; {} of unknown outcome", counted(n as usize, "call")),
-    };
+    let unknown = unknown(sums.unknown as usize, sums.cost_unknown);
     format!(
         "{}; {} tokens in, {} out, {}{unknown}",
         parts.join(", "),

@@ -212,6 +212,20 @@ pub fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
+/// A cost, if it is known.
+fn money(cost: Option<f64>) -> String {
+    cost.map_or_else(|| "unpriced".into(), |cost| format!("cost {cost:.4}"))
+}
+
+/// Calls of unknown outcome and what they may have cost, to be added to sums; nothing for none.
+fn unknown(calls: usize, cost: Option<f64>) -> String {
+    if calls == 0 {
+        return String::new();
+    }
+    let most = cost.map_or(String::new(), |cost| format!(", which may have cost {cost:.4} more"));
+    format!("; {} of unknown outcome{most}", counted(calls, "call"))
+}
+
 /// `1 retry`, `2 retries`.
 pub fn counted_as(n: usize, one: &str, several: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {several}") }
