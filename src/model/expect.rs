@@ -1,7 +1,7 @@
 //! Whether an answer is what a task expects, and how it is sent back if not.
 
 use crate::request::{Message, Request};
-use crate::spec::{Expect, OutputFormat, TokenizerName};
+use crate::spec::{Expect, OutputFormat, TokenizerName, toml_data};
 use crate::text;
 
 /// A JSON Schema, read and compiled.
@@ -136,8 +136,8 @@ fn parse(format: OutputFormat, answer: &str) -> Result<Data, String> {
             }))
         }
         OutputFormat::Toml => {
-            let table: toml::Table = toml::from_str(answer).map_err(|error| error.message().to_owned())?;
-            Ok(Box::new(|| Ok(json_of(toml::Value::Table(table)))))
+            let value = toml_data(answer)?;
+            Ok(Box::new(|| Ok(value)))
         }
         OutputFormat::Markdown => {
             let lines: Vec<&str> = answer.trim().lines().collect();
@@ -162,22 +162,6 @@ fn parse(format: OutputFormat, answer: &str) -> Result<Data, String> {
                 Some((at, _)) => Err(format!("the fenced block in line {} has no end", at + 1)),
                 None => Ok(Box::new(|| Ok(serde_json::Value::Null))),
             }
-        }
-    }
-}
-
-/// TOML as JSON; dates and times are texts.
-fn json_of(value: toml::Value) -> serde_json::Value {
-    use serde_json::Value as Json;
-    match value {
-        toml::Value::String(text) => Json::String(text),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(truth) => Json::Bool(truth),
-        toml::Value::Datetime(time) => Json::String(time.to_string()),
-        toml::Value::Array(list) => Json::Array(list.into_iter().map(json_of).collect()),
-        toml::Value::Table(table) => {
-            Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect())
         }
     }
 }

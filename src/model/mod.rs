@@ -68,6 +68,8 @@ pub enum Charge {
     Nothing,
     /// These tokens.
     Known(Tokens),
+    /// These tokens as they were counted here; the provider may have counted more.
+    Counted(Tokens),
     /// Nobody knows: it counts at its worst.
     Unknown,
 }

@@ -67,11 +67,40 @@ pub(super) struct Draft {
     pub(super) known: bool,
 }
 
+/// The way to a server: made once, since reading the system's certificates takes its time.
+#[derive(Debug)]
+pub(super) struct Line {
+    agent: ureq::Agent,
+    /// The proxy that calls go through, as it is told.
+    proxy: Option<String>,
+}
+
+impl Line {
+    pub(super) fn new(provider: &Provider) -> Result<Self, Refusal> {
+        let (told, proxy) = proxy::of(provider)?.unzip();
+        let silence = if provider.stream { provider.read_timeout } else { provider.timeout };
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(provider.timeout))
+            .timeout_connect(Some(provider.connect_timeout))
+            .timeout_per_read(Some(silence))
+            .max_redirects(0)
+            .http_status_as_error(false)
+            // A connection that a server closed while it was idle would look like a lost call.
+            .max_idle_connections(0)
+            .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
+            // The proxy is chosen here, and not by the library: by the address's scheme, as curl does.
+            .proxy(proxy)
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
+        Ok(Line { agent: ureq::Agent::new_with_config(config.build()), proxy: told })
+    }
+}
+
 /// A provider that is asked over HTTP.
 pub(super) struct Http<'a> {
     pub(super) provider: &'a Provider,
     pub(super) dialect: &'a dyn Dialect,
     pub(super) key: Option<&'a str>,
+    pub(super) line: &'a Line,
     pub(super) gate: &'a Gate,
     pub(super) redactor: &'a Redactor,
 }
@@ -112,7 +141,6 @@ impl Model for Http<'_> {
 impl Http<'_> {
     /// Sends a body; an answer is one with status 200.
     fn send(&self, path: &str, body: &Value) -> Result<ureq::http::Response<ureq::Body>, Refusal> {
-        proxy::of(self.provider)?;
         let (base, query) = match self.provider.base_url.split_once('?') {
             Some((base, query)) => (base.trim_end_matches('/'), Some(query)),
             None => (self.provider.base_url.as_str(), None),
@@ -121,7 +149,7 @@ impl Http<'_> {
             Some(query) => format!("{base}/{path}?{query}"),
             None => format!("{base}/{path}"),
         };
-        let mut call = self.agent().post(&url);
+        let mut call = self.line.agent.post(&url);
         for (name, value) in self.dialect.head(self.provider, self.key) {
             call = call.header(name, value);
         }
@@ -138,24 +166,6 @@ impl Http<'_> {
             response.headers().get("location").and_then(|place| place.to_str().ok()).map(str::to_owned);
         let text = response.body_mut().with_config().limit(1024 * 1024).read_to_string().unwrap_or_default();
         Err(Refusal { pause, last, ..self.refused(status, leads, pause, &text) })
-    }
-
-    fn agent(&self) -> ureq::Agent {
-        let provider = self.provider;
-        let silence = if provider.stream { provider.read_timeout } else { provider.timeout };
-        let mut config = ureq::Agent::config_builder()
-            .timeout_global(Some(provider.timeout))
-            .timeout_connect(Some(provider.connect_timeout))
-            .timeout_per_read(Some(silence))
-            .max_redirects(0)
-            .http_status_as_error(false)
-            // A connection that a server closed while it was idle would look like a lost call.
-            .max_idle_connections(0)
-            .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
-        // The proxy is chosen here, and not by the library: by the address's scheme, as curl does.
-        config = config.proxy(proxy::of(self.provider).ok().flatten().map(|(_, proxy)| proxy));
-        ureq::Agent::new_with_config(config.build())
     }
 
     /// Where calls go, as it is told: without its query.
@@ -245,10 +255,8 @@ impl Http<'_> {
             ),
             other => (format!("the connection broke: {other}"), "run it again", Charge::Unknown, false),
         };
-        let through = match proxy::of(self.provider) {
-            Ok(Some((proxy, _))) => format!(" through the proxy {proxy}"),
-            _ => String::new(),
-        };
+        let through = self.line.proxy.as_ref().map(|proxy| format!(" through the proxy {proxy}"));
+        let through = through.unwrap_or_default();
         let message = self.clean(&format!("{} did not answer{through}: {what}", self.place()));
         Refusal { last, charge, ..Refusal::new(Cause::Down, message, help) }
     }

@@ -37,15 +37,12 @@ use crate::diag::Error;
 use crate::disk::{Permits, interrupted, trust_everything};
 use crate::model::{Answer, Cause, Charge, Model, Offline, Refusal, Tokens};
 use crate::request::Request;
-use crate::spec::{Config, Provider, ProviderApi, TokenizerName};
+use crate::spec::{Config, Price, Provider, ProviderApi, TokenizerName};
 use crate::text::{Redactor, count};
 use gate::{Gate, Width};
 
 /// The longest pause that a server may ask for; who wants a longer one is out for the run.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-/// Something that was paid for, its tokens, and whether the provider counted them; without tokens it was free.
-type Charged<T> = (T, Option<(Tokens, bool)>);
 
 /// A pause that everybody is told of.
 const LONG: Duration = Duration::from_secs(10);
@@ -67,6 +64,8 @@ struct Member {
     key: OnceLock<Result<Option<String>, Refusal>>,
     /// The most that it counted in this run for one of our tokens.
     most: Mutex<f64>,
+    #[cfg(feature = "http")]
+    line: OnceLock<Result<http::Line, Refusal>>,
 }
 
 /// What is asked of a provider, and what it may take.
@@ -130,7 +129,14 @@ impl Providers {
             });
             (
                 provider.name.clone(),
-                Member { provider: provider.clone(), gate, key: OnceLock::new(), most: Mutex::new(0.0) },
+                Member {
+                    provider: provider.clone(),
+                    gate,
+                    key: OnceLock::new(),
+                    most: Mutex::new(0.0),
+                    #[cfg(feature = "http")]
+                    line: OnceLock::new(),
+                },
             )
         });
         Providers { known: members.collect(), redactor, folder: folder.to_owned(), permits: OnceLock::new() }
@@ -206,7 +212,7 @@ impl Providers {
         let worst = Spent { input: tokens, ..Spent::nothing() };
         let mut log = Log::default();
         self.with_retries(member, worst, &purse, &|_| (), &mut log, &mut || {
-            self.vectors(member, model, texts).map(|vectors| (vectors, None))
+            self.vectors(member, model, texts).map(|vectors| (vectors, Charge::Nothing))
         })
     }
 
@@ -270,8 +276,7 @@ impl Providers {
                 let mut most = member.most.lock().unwrap_or_else(PoisonError::into_inner);
                 *most = most.max(theirs as f64 / call.tokens as f64);
             }
-            // Who does not count may have counted more than is here: reasoning is in no text.
-            let counted = answer.tokens.input.is_some() && answer.tokens.output.is_some();
+            let theirs = answer.tokens.input.is_some() && answer.tokens.output.is_some();
             let tokens = Tokens {
                 input: Some(answer.tokens.input.unwrap_or(call.tokens)),
                 output: Some(
@@ -279,7 +284,9 @@ impl Providers {
                 ),
                 ..answer.tokens
             };
-            Ok((answer, Some((tokens, counted || !provider.api.is_http()))))
+            // Who does not say may have counted more than is here: reasoning is in no text.
+            let here = !theirs && provider.api.is_http();
+            Ok((answer, if here { Charge::Counted(tokens) } else { Charge::Known(tokens) }))
         });
         Tried {
             provider: provider.name.clone(),
@@ -303,7 +310,7 @@ impl Providers {
         purse: &Purse,
         hear: &dyn Fn(Heard),
         log: &mut Log,
-        once: &mut dyn FnMut() -> Result<Charged<T>, Refusal>,
+        once: &mut dyn FnMut() -> Result<(T, Charge), Refusal>,
     ) -> Result<T, Refusal> {
         let Member { provider, gate, .. } = member;
         let name = &provider.name;
@@ -337,34 +344,18 @@ impl Providers {
             let number = pass.number();
             let answer = once();
             let charge = match &answer {
-                Ok((_, Some((tokens, _)))) => Charge::Known(*tokens),
-                Ok((_, None)) => Charge::Nothing,
+                Ok((_, charge)) => *charge,
                 Err(refusal) => refusal.charge,
             };
-            let counted = !matches!(&answer, Ok((_, Some((_, false)))));
-            let spent = match charge {
-                Charge::Nothing => Spent::nothing(),
-                Charge::Unknown => worst,
-                Charge::Known(tokens) => Spent {
-                    input: tokens.input.unwrap_or_default(),
-                    cached: tokens.cached,
-                    output: tokens.output.unwrap_or_default(),
-                    reasoning: tokens.reasoning,
-                    cost: cost(provider.price, tokens),
-                },
-            };
-            if charge == Charge::Unknown {
-                log.unknown += 1;
-                log.at_worst = log.at_worst.and(spent);
-            } else {
-                log.spent = log.spent.and(spent);
-            }
+            let spent = log.charge(charge, worst, provider.price);
+            // What is not known for sure counts at its worst.
+            let settled = if matches!(charge, Charge::Counted(_)) { worst } else { spent };
             // What this says of the provider holds before anybody else is let through.
             let refusal = match answer {
                 Ok((answer, _)) => {
                     width(gate.went_well());
                     pass.used(spent.tokens());
-                    reserved.settle(if counted { spent } else { worst });
+                    reserved.settle(settled);
                     return Ok(answer);
                 }
                 Err(refusal) => refusal,
@@ -387,7 +378,7 @@ impl Providers {
                 width(gate.limited(number));
             }
             pass.used(spent.tokens());
-            reserved.settle(spent);
+            reserved.settle(settled);
             if !passing || too_long.is_some() {
                 return Err(refusal);
             }
@@ -457,6 +448,11 @@ impl Providers {
             provider: &member.provider,
             dialect,
             key: self.key(member)?,
+            line: member
+                .line
+                .get_or_init(|| http::Line::new(&member.provider))
+                .as_ref()
+                .map_err(Clone::clone)?,
             gate: &member.gate,
             redactor: &self.redactor,
         })
@@ -491,6 +487,30 @@ struct Log {
     unknown: usize,
     at_worst: Spent,
     retries: usize,
+}
+
+impl Log {
+    /// Writes down what a call was charged for; what it spent, at its worst where nobody knows.
+    fn charge(&mut self, charge: Charge, worst: Spent, price: Option<Price>) -> Spent {
+        let spent = match charge {
+            Charge::Nothing => Spent::nothing(),
+            Charge::Unknown => worst,
+            Charge::Known(tokens) | Charge::Counted(tokens) => Spent {
+                input: tokens.input.unwrap_or_default(),
+                cached: tokens.cached,
+                output: tokens.output.unwrap_or_default(),
+                reasoning: tokens.reasoning,
+                cost: cost(price, tokens),
+            },
+        };
+        if charge == Charge::Unknown {
+            self.unknown += 1;
+            self.at_worst = self.at_worst.and(spent);
+        } else {
+            self.spent = self.spent.and(spent);
+        }
+        spent
+    }
 }
 
 impl Default for Log {

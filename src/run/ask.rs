@@ -19,7 +19,7 @@ use crate::model::{Cause, Refusal, Schema, faults, repair};
 use crate::plan::Today;
 use crate::provider::{Call, Heard, Providers, Purse, Tried, judged_by, run_program};
 use crate::request::{Reason, Request};
-use crate::spec::{Expect, ProviderApi, Runner, TokenizerName};
+use crate::spec::{ProviderApi, Runner};
 use crate::text::{Redactor, count, output_form};
 
 use super::secrets::secrets_in;
@@ -30,13 +30,11 @@ pub(super) struct Job {
     pub(super) today: Today,
     pub(super) request: Request,
     pub(super) items: Vec<SentItem>,
-    pub(super) provider: String,
     pub(super) reasons: Vec<Reason>,
     /// Its tokens, as they are counted here.
     pub(super) tokens: u64,
     /// What each provider counts for one of our tokens, where that is known.
     pub(super) factors: HashMap<String, f64>,
-    pub(super) tokenizer: TokenizerName,
     /// A schema that the output must fit.
     pub(super) schema: Option<Arc<Schema>>,
     /// The text that was built for this very request.
@@ -120,32 +118,6 @@ impl From<String> for Lost {
     }
 }
 
-/// What a task expects of a text, and all that it takes to look.
-pub(super) struct Measure<'a> {
-    pub(super) expect: &'a Expect,
-    pub(super) schema: Option<&'a Schema>,
-    pub(super) tokenizer: TokenizerName,
-    pub(super) task: &'a str,
-    pub(super) folder: &'a Path,
-    pub(super) redactor: &'a Redactor,
-    pub(super) providers: &'a Providers,
-}
-
-impl Measure<'_> {
-    /// What of a text is not as expected. A program is only asked about what is good so far.
-    pub(super) fn faults(&self, text: &str) -> Result<Vec<String>, Lost> {
-        let mut faults = faults(self.expect, self.schema, self.tokenizer, text);
-        if !self.expect.command.is_empty() && faults.is_empty() {
-            let lost = |refusal: Refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) };
-            self.providers.permit(&self.expect.command).map_err(lost)?;
-            let said = judged_by(&self.expect.command, text, &[("MEU_TASK", self.task)], self.folder)
-                .map_err(lost)?;
-            faults.extend(said.map(|said| self.redactor.clean(&said).into_owned()));
-        }
-        Ok(faults)
-    }
-}
-
 /// What a worker needs to ask.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
@@ -175,15 +147,7 @@ impl Ask<'_> {
             _ => 0,
         };
         let mut all = Vec::new();
-        let measure = |expect| Measure {
-            expect,
-            schema: job.schema.as_deref(),
-            tokenizer: job.tokenizer,
-            task: task.id.value.as_str(),
-            folder: self.store_root,
-            redactor: self.redactor,
-            providers: self.providers,
-        };
+        let faults_of = |text: &str| self.faults(job.ix, job.schema.as_deref(), text);
         for _ in 0..=repairs {
             let (mut raw, mut redacted) = (None, false);
             match self.stored(digest, built.take(), job.read, cache) {
@@ -216,8 +180,7 @@ impl Ask<'_> {
                     raw = kept.raw;
                 }
             }
-            let Some(expect) = &task.expect else { return Ok(got) };
-            let faults = measure(expect).faults(&got.text)?;
+            let faults = faults_of(&got.text)?;
             if faults.is_empty() {
                 return Ok(got);
             }
@@ -226,7 +189,7 @@ impl Ask<'_> {
             // What it lacks only since something was taken out of it no other answer will have. Of a stored one
             // this is not known any more; but who went on then has the next answer stored as well.
             let spoiled = match raw {
-                Some(raw) => !measure(expect).faults(&raw).is_ok_and(|of_raw| !of_raw.is_empty()),
+                Some(raw) => !faults_of(&raw).is_ok_and(|of_raw| !of_raw.is_empty()),
                 None => redacted && self.stored(next_digest, None, job.read, cache).is_none(),
             };
             if spoiled {
@@ -253,6 +216,20 @@ impl Ask<'_> {
             "the answer is not what the task expects{times}: {} (change the prompt or `[expect]`, or ask afresh with `meu run {id} --force {id}`)",
             tries.join(" ")
         )))
+    }
+
+    /// What of a text is not as its task expects. A program is only asked about what is good so far.
+    pub(super) fn faults(&self, ix: Ix, schema: Option<&Schema>, text: &str) -> Result<Vec<String>, Lost> {
+        let node = self.graph.node(ix);
+        let Some(expect) = &node.task.expect else { return Ok(Vec::new()) };
+        let mut faults = faults(expect, schema, node.policy.tokenizer, text);
+        if !expect.command.is_empty() && faults.is_empty() {
+            let lost = |refusal: Refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) };
+            self.providers.permit(&expect.command).map_err(lost)?;
+            let said = judged_by(&expect.command, text, &[("MEU_TASK", node.id())], self.store_root);
+            faults.extend(said.map_err(lost)?.map(|said| self.redactor.clean(&said).into_owned()));
+        }
+        Ok(faults)
     }
 
     /// What of a request should perhaps not be sent. What stays with the drafter or a program of this
@@ -288,27 +265,19 @@ impl Ask<'_> {
         cache: &Cache<'_>,
         say: &Sender<Word>,
     ) -> Result<Kept, Lost> {
-        let id = self.graph.node(job.ix).id();
+        let node = self.graph.node(job.ix);
+        let (id, tokenizer) = (node.id(), node.policy.tokenizer);
         if !request.argv.is_empty() {
             let printed = self.run_program(job, request)?;
             return self.keep(id, digest, &printed, "", (0, 0), cache);
         }
         let tokens = match digest == job.today.request {
             true => job.tokens,
-            false => {
-                request.messages.iter().map(|message| count(job.tokenizer, &message.content) as u64).sum()
-            }
+            false => request.messages.iter().map(|message| count(tokenizer, &message.content) as u64).sum(),
         };
         let hear = |heard| drop(say.send(Word::Heard(job.ix, heard)));
-        let call = Call {
-            request,
-            tokens,
-            factors: &job.factors,
-            tokenizer: job.tokenizer,
-            purse: self.purse,
-            hear: &hear,
-        };
-        let all = self.providers.ask(&job.provider, &call);
+        let call = Call { request, tokens, factors: &job.factors, tokenizer, purse: self.purse, hear: &hear };
+        let all = self.providers.ask(&node.model.provider, &call);
         let outcome = match all.last().map(|last| (&last.answer, last.spent)) {
             Some((Ok(answer), spent)) => {
                 self.keep(id, digest, &answer.text, &answer.model, (spent.input, spent.output), cache)

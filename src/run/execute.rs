@@ -288,18 +288,7 @@ impl<'a> Executor<'a, '_> {
         }
         if self.workers <= self.in_flight {
             self.workers += 1;
-            let store = &*self.workspace.store;
-            let ask = Ask {
-                graph: self.graph,
-                providers: self.providers,
-                purse: self.purse,
-                redactor: &self.workspace.redactor,
-                journal: self.books.journal,
-                replay: &self.workspace.replay,
-                all_cached: self.all_cached,
-                store_root: store.root(),
-                meu: store.meu(),
-            };
+            let (ask, store) = (self.asker(), &*self.workspace.store);
             let words_to = words_to.clone();
             scope.spawn(move || {
                 loop {
@@ -318,6 +307,22 @@ impl<'a> Executor<'a, '_> {
             self.stop = true;
         }
         true
+    }
+
+    /// What it takes to ask, and to look at what came.
+    pub(super) fn asker(&self) -> Ask<'a> {
+        let workspace = self.workspace;
+        Ask {
+            graph: self.graph,
+            providers: self.providers,
+            purse: self.purse,
+            redactor: &workspace.redactor,
+            journal: self.books.journal,
+            replay: &workspace.replay,
+            all_cached: self.all_cached,
+            store_root: workspace.store.root(),
+            meu: workspace.store.meu(),
+        }
     }
 
     /// A task ended: those below it may be ready now.

@@ -16,7 +16,7 @@ use crate::request::{Assembled, Reason, build, in_one_line};
 use crate::spec::Runner;
 use crate::text::{escape_markers, output_form};
 
-use super::ask::{Got, Job, Lost, Measure, Word};
+use super::ask::{Got, Job, Lost, Word};
 use super::execute::Executor;
 use super::queue::Queued;
 use super::survey::Look;
@@ -248,19 +248,8 @@ impl Executor<'_, '_> {
 
     /// Whether a text that nobody was asked for is what its task expects.
     fn expected(&self, ix: Ix, text: &str) -> Result<(), Lost> {
-        let node = self.graph.node(ix);
-        let Some(expect) = &node.task.expect else { return Ok(()) };
         let schema = self.schema(ix).map_err(|trouble| Lost::from(trouble.to_string()))?;
-        let measure = Measure {
-            expect,
-            schema: schema.as_deref(),
-            tokenizer: node.policy.tokenizer,
-            task: node.id(),
-            folder: self.workspace.store.root(),
-            redactor: &self.workspace.redactor,
-            providers: self.providers,
-        };
-        let faults = measure.faults(text)?;
+        let faults = self.asker().faults(ix, schema.as_deref(), text)?;
         if faults.is_empty() {
             return Ok(());
         }
@@ -314,7 +303,6 @@ impl Executor<'_, '_> {
         {
             return self.lost(ix, &today, refused, &reasons);
         }
-        let provider = node.model.provider.clone();
         let factors = self.graph.providers(ix).filter_map(|provider| {
             let factor = self.usage.factor(&provider.name, node.policy.tokenizer)?;
             Some((provider.name.clone(), factor))
@@ -337,8 +325,6 @@ impl Executor<'_, '_> {
                 request: assembled.request,
                 reasons,
                 factors,
-                provider,
-                tokenizer: node.policy.tokenizer,
                 schema,
                 built,
                 read,

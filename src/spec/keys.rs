@@ -380,6 +380,12 @@ fn hint(key: &str, value: &DeValue<'_>, wanted: &str) -> Option<String> {
     }
 }
 
+/// A TOML text as JSON; dates and times are texts. The error is the first of what is wrong with it.
+pub fn toml_data(text: &str) -> Result<Json, String> {
+    let table = DeTable::parse(text).map_err(|error| error.message().to_owned())?;
+    Ok(Json::Object(free(table.get_ref()).into_iter().collect()))
+}
+
 fn free(table: &DeTable<'_>) -> Vars {
     table.iter().map(|(key, value)| (key.get_ref().to_string(), free_value(value.get_ref()))).collect()
 }

@@ -20,7 +20,7 @@ pub use config::{Config, Embed, ModelPatch, ModelSettings, Policy, PolicyPatch, 
 pub use config::{Ranking, RetrieveFrom, parse_config, reserved_place};
 pub use edit::TaskText;
 pub use expect::{Expect, OutputFormat};
-pub use keys::parse_table;
+pub use keys::{parse_table, toml_data};
 pub use provider::{Price, Provider, ProviderApi, extra_text};
 pub use redact::Redact;
 pub use schema::{config_schema, task_schema};
