@@ -22,12 +22,16 @@ pub struct KeptRun {
 
 /// Sums of one run, or of several.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[allow(missing_docs)] // the names are those of the records
 pub struct RunSums {
+    /// Tasks that were made.
     pub built: u64,
+    /// Tasks that came from stored texts or answers.
     pub cached: u64,
+    /// Tasks that could not be made.
     pub failed: u64,
+    /// Tokens sent.
     pub tokens_in: u64,
+    /// Tokens answered.
     pub tokens_out: u64,
     /// `None` once a call without a known price was made.
     pub cost: Option<f64>,

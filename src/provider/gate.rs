@@ -42,6 +42,8 @@ struct State {
     next: u64,
     /// No call before this.
     not_before: Option<Instant>,
+    /// When a long wait was told last.
+    told: Option<Instant>,
     /// Why no call will be made any more.
     closed: Option<Refusal>,
 }
@@ -71,6 +73,7 @@ impl Gate {
             minute: VecDeque::new(),
             next: 0,
             not_before: None,
+            told: None,
             closed: None,
         };
         Gate { width, state: Mutex::new(state), changed: Condvar::new() }
@@ -82,7 +85,6 @@ impl Gate {
 
     /// Waits for room for a call that may need so many tokens.
     pub(super) fn enter(&self, tokens: u64, tell: &dyn Fn(String)) -> Result<Pass<'_>, Refusal> {
-        let mut told = false;
         let mut state = self.state();
         loop {
             if let Some(closed) = &state.closed {
@@ -101,7 +103,9 @@ impl Gate {
                 }
                 return Ok(Pass { gate: self, number });
             }
-            if wait > LONG && !std::mem::replace(&mut told, true) {
+            // By one for all who wait.
+            if wait > LONG && state.told.is_none_or(|told| told.elapsed() > MINUTE) {
+                state.told = Some(Instant::now());
                 tell(format!("its limits leave no room for {} s", wait.as_secs()));
             }
             let wait = if wait.is_zero() { LOOK } else { wait.min(LOOK) };

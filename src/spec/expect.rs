@@ -11,11 +11,14 @@ use crate::path::RelPath;
 
 /// A format that an output can be asked to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names are the formats'
 pub enum OutputFormat {
+    /// One JSON value.
     Json,
+    /// YAML, one document or several.
     Yaml,
+    /// A TOML document.
     Toml,
+    /// Text that is not one fenced block and leaves none open.
     Markdown,
 }
 

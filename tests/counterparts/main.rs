@@ -5,6 +5,7 @@
 // Tests play the person and the world outside.
 #![allow(clippy::disallowed_methods)]
 
+// Shared with the other tests, which need more of them.
 #[path = "../all/house.rs"]
 #[allow(dead_code)]
 mod house;
