@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::diag::Error;
-use crate::disk::interrupted;
+use crate::disk::{Workspace, interrupted};
+use crate::graph::glob_bases_of;
 
 /// A burst of events is over after so long without one.
 const QUIET: Duration = Duration::from_millis(20);
@@ -38,6 +39,31 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// What is looked at while a project is not whole: all of it.
+    pub fn whole(root: &Path) -> Self {
+        Scope {
+            files: BTreeSet::new(),
+            trees: BTreeSet::from([root.to_owned()]),
+            never: vec![root.join(".meu"), root.join(".git")],
+        }
+    }
+
+    /// What an evaluation of a project reads, and where what it would read could appear.
+    pub fn of(workspace: &Workspace) -> Self {
+        let (graph, store) = (&workspace.graph, &workspace.store);
+        let root = store.root();
+        let mut scope = Scope { never: Scope::whole(root).never, ..Scope::default() };
+        scope.files.extend(["meu.toml", "meu.lock"].map(|name| root.join(name)));
+        scope.files.insert(store.full(&graph.config.index));
+        scope.trees.extend([store.full(&graph.config.tasks), root.join("templates")]);
+        for (_, node) in graph.nodes() {
+            let documents = node.documents().map(|document| &document.path).chain(node.schema());
+            scope.files.extend(documents.chain([&node.output]).map(|path| store.full(path)));
+            scope.trees.extend(glob_bases_of(&node.task, &node.policy).map(|base| root.join(base)));
+        }
+        scope
+    }
+
     fn has(&self, path: &Path) -> bool {
         let hidden = self.never.iter().any(|never| path.starts_with(never));
         !hidden && (self.files.contains(path) || self.trees.iter().any(|tree| path.starts_with(tree)))

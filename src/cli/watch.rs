@@ -1,19 +1,18 @@
 //! `meu watch`
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::run::{self, bring_up_to_date, would_run};
+use super::run::{self, bring_up_to_date};
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::digest::{Digest, Framer};
-use crate::disk::{self, Moment, Workspace};
-use crate::graph::base_of;
+use crate::disk::{self, Moment};
 use crate::provider::end_programs;
-use crate::run::{Options, Ran};
-use crate::show::{Watched, WouldRun};
+use crate::run::{Options, Ran, Would, WouldRun, would_run};
+use crate::show::Watched;
 use crate::watch::{Scope, Watch, Woken};
 
 /// Build what edits make stale, as you write; nothing is spent while you type
@@ -59,7 +58,7 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
     let root = disk::find_project(&env.folder()?)?;
     let shown = Watched::new(env.shell);
     let mut watch = Watch::new()?;
-    watch.set(whole(&root))?;
+    watch.set(Scope::whole(&root))?;
     // What a run left undone it would leave undone again.
     let mut left: Option<Digest> = None;
     let mut told: Option<Digest> = None;
@@ -73,7 +72,7 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                 if told.replace(what) != Some(what) {
                     shown.wrong(&error);
                 }
-                watch.set(whole(&root))?;
+                watch.set(Scope::whole(&root))?;
                 if watch.wait(None) == Woken::Interrupted {
                     return Ok(Some(ErrorKind::Interrupted));
                 }
@@ -118,7 +117,7 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                 }
                 // What this very run could not do the next one could not either; anything else is news.
                 let same = |would: &WouldRun| {
-                    let done = |(id, ..): &crate::show::Would| !ran.undone.contains(id);
+                    let done = |(id, ..): &Would| !ran.undone.contains(id);
                     ran.not_reached > 0 || !would.tasks.iter().any(done)
                 };
                 let now = look(&root, &arguments).ok().filter(|(_, would, _)| same(would));
@@ -137,7 +136,7 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
 /// nobody is asked any more.
 fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Result<(Ran, bool), Error> {
     let (_hold, workspace) = env.load_held()?;
-    let mut scope = scope(&workspace);
+    let mut scope = Scope::of(&workspace);
     let outputs = workspace.graph.nodes().map(|(_, node)| node.output.clone());
     let own: Vec<_> = outputs.chain([workspace.graph.config.index.clone()]).collect();
     // What the run itself writes is no edit.
@@ -180,7 +179,7 @@ fn look(root: &std::path::Path, arguments: &Arguments) -> Result<(Scope, WouldRu
     let tasks = chosen.iter().filter(|chosen| **chosen).count();
     let would = would_run(&workspace, &Options { targets, ..Options::default() }, chosen);
     workspace.shelf.save();
-    Ok((scope(&workspace), would, tasks))
+    Ok((Scope::of(&workspace), would, tasks))
 }
 
 fn fingerprint(would: &WouldRun) -> Digest {
@@ -193,36 +192,4 @@ fn fingerprint(would: &WouldRun) -> Digest {
         framer.field(id);
     }
     framer.finish()
-}
-
-/// What is looked at while the project is not whole: all of it.
-fn whole(root: &std::path::Path) -> Scope {
-    Scope {
-        files: BTreeSet::new(),
-        trees: BTreeSet::from([root.to_owned()]),
-        never: vec![root.join(".meu"), root.join(".git")],
-    }
-}
-
-/// What an evaluation read, and where what it would read could appear.
-fn scope(workspace: &Workspace) -> Scope {
-    let (graph, store) = (&workspace.graph, &workspace.store);
-    let root = store.root();
-    let mut scope = Scope { never: vec![store.meu().to_owned(), root.join(".git")], ..Scope::default() };
-    scope.files.extend(["meu.toml", "meu.lock"].map(|name| root.join(name)));
-    scope.files.insert(store.full(&graph.config.index));
-    scope.trees.extend([store.full(&graph.config.tasks), root.join("templates")]);
-    for (_, node) in graph.nodes() {
-        let documents = node.documents().map(|document| &document.path).chain(node.schema());
-        scope.files.extend(documents.chain([&node.output]).map(|path| store.full(path)));
-        let searched = if node.retrieves() { &node.policy.retrieve.documents[..] } else { &[] };
-        let named = node.task.inputs.iter().map(|input| crate::spec::split_heading(&input.value).0);
-        for glob in named
-            .filter(|name| name.contains(['*', '?', '[', '{']))
-            .chain(searched.iter().map(String::as_str))
-        {
-            scope.trees.insert(root.join(base_of(glob)));
-        }
-    }
-    scope
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use build::{build, documents};
 pub use outline::{Entry, outline};
 pub use rename::{Renamed, rename};
-pub use resolve::{base_of, glob_bases, outermost};
+pub use resolve::{base_of, glob_bases, glob_bases_of, outermost};
 pub use select::{Facts, select};
 
 use crate::path::RelPath;

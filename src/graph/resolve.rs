@@ -8,7 +8,7 @@ use globset::{Glob, GlobBuilder, GlobMatcher};
 use super::Ix;
 use crate::diag::{Diagnostic, did_you_mean};
 use crate::path::{RelPath, nfc};
-use crate::spec::{At, Config, Task};
+use crate::spec::{At, Config, Policy, Task};
 
 /// Whether a name is a glob.
 pub(super) fn is_glob(name: &str) -> bool {
@@ -34,20 +34,18 @@ pub fn base_of(glob: &str) -> String {
     literal_base(&nfc(glob.trim_start_matches("./"))).to_owned()
 }
 
+/// The folders that the document globs of a task look into.
+pub fn glob_bases_of<'a>(task: &'a Task, policy: &'a Policy) -> impl Iterator<Item = String> + 'a {
+    let searched = if policy.retrieve.k > 0 { &policy.retrieve.documents[..] } else { &[] };
+    let named = task.inputs.iter().map(|input| crate::spec::split_heading(&input.value).0);
+    named.filter(|name| is_glob(name)).chain(searched.iter().map(String::as_str)).map(base_of)
+}
+
 /// The folders that the document globs of a project look into, none inside another.
 pub fn glob_bases(project: &crate::spec::Project) -> Vec<String> {
     let mut bases: BTreeSet<String> = BTreeSet::new();
     for task in &project.tasks {
-        let retrieve = task.policy.over(&project.config.policy).retrieve;
-        if retrieve.k > 0 {
-            bases.extend(retrieve.documents.iter().map(|glob| base_of(glob)));
-        }
-        for input in &task.inputs {
-            let (name, _) = crate::spec::split_heading(&input.value);
-            if is_glob(name) {
-                bases.insert(base_of(name));
-            }
-        }
+        bases.extend(glob_bases_of(task, &task.policy.over(&project.config.policy)));
     }
     outermost(bases)
 }

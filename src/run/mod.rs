@@ -10,19 +10,25 @@
 
 mod ask;
 mod execute;
+mod foresee;
 mod merge;
 mod orphans;
 mod person;
+mod prepare;
 mod queue;
 mod rename;
 mod secrets;
 mod settle;
 mod survey;
 mod task;
+mod trace;
 
 pub use execute::{Options, Ran, run};
+pub use foresee::{Would, WouldRun, would_run};
 pub use merge::{Merged, merge};
 pub use orphans::{Fate, Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
+pub use prepare::prepare;
 pub use rename::{carry_out, edit_tasks};
 pub use survey::{Look, Survey};
+pub use trace::trace;

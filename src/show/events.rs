@@ -5,7 +5,7 @@ use serde_json::json;
 use super::live::Live;
 use super::{Paint, Shell, counted, counted_as, grouped, money, plain, unknown};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
-use crate::request::Reason;
+use crate::run::WouldRun;
 
 /// Shows the events of one run.
 #[derive(Debug)]
@@ -168,27 +168,6 @@ impl Reporter {
 fn is_telling(tried: &Tried) -> bool {
     let more = tried.unknown + tried.retries > 0 || tried.tokens_cached + tried.tokens_reasoning > 0;
     more || tried.error.is_some()
-}
-
-/// One task of `run -n`: id, reasons, tokens, worst cost.
-pub type Would = (String, Vec<Reason>, u64, Option<f64>);
-
-/// What a run would do.
-#[derive(Clone, Debug, PartialEq)]
-pub struct WouldRun {
-    /// The tasks that would run now.
-    pub tasks: Vec<Would>,
-    /// The tasks of which this shows only when those above have run.
-    pub waiting: Vec<String>,
-}
-
-impl WouldRun {
-    /// Tokens sent, and the worst cost if it is known.
-    pub fn sums(&self) -> (u64, Option<f64>) {
-        let tokens = self.tasks.iter().map(|(_, _, tokens, _)| tokens).sum();
-        let worst = self.tasks.iter().try_fold(0.0, |sum, (_, _, _, cost)| cost.map(|cost| sum + cost));
-        (tokens, worst)
-    }
 }
 
 /// What would run, for `run -n`.

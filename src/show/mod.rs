@@ -24,7 +24,7 @@ use std::sync::RwLock;
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;
-pub use events::{Reporter, Would, WouldRun, would_run};
+pub use events::{Reporter, would_run};
 pub use log::{log, run, run_task, sent_items};
 pub use status::{state_paint, status, why};
 pub use trace::trace;

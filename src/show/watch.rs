@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{Paint, Shell, WouldRun, counted, grouped, plain};
+use super::{Paint, Shell, counted, grouped, plain};
 use crate::diag::Error;
+use crate::run::WouldRun;
 
 /// Shows a watch as it goes: a line a change, or an event a line as JSON.
 #[derive(Debug)]

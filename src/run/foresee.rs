@@ -1,0 +1,110 @@
+//! What a run would do and cost, without doing it.
+
+use crate::context::Shelf;
+use crate::disk::{Cache, Usage, Workspace};
+use crate::graph::{Graph, Ix};
+use crate::model::{Schema, faults};
+use crate::plan::State;
+use crate::provider::{Spent, worst};
+use crate::request::{Reason, Scene, build};
+use crate::spec::Runner;
+
+use super::execute::Options;
+use super::survey::Survey;
+
+/// One task of `run -n`: id, reasons, tokens, worst cost.
+pub type Would = (String, Vec<Reason>, u64, Option<f64>);
+
+/// What a run would do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WouldRun {
+    /// The tasks that would run now.
+    pub tasks: Vec<Would>,
+    /// The tasks of which this shows only when those above have run.
+    pub waiting: Vec<String>,
+}
+
+impl WouldRun {
+    /// Tokens sent, and the worst cost if it is known.
+    pub fn sums(&self) -> (u64, Option<f64>) {
+        let tokens = self.tasks.iter().map(|(_, _, tokens, _)| tokens).sum();
+        let worst = self.tasks.iter().try_fold(0.0, |sum, (_, _, _, cost)| cost.map(|cost| sum + cost));
+        (tokens, worst)
+    }
+}
+
+/// Whether a stored answer is what its task expects, as far as that can be told without a program.
+fn meets(workspace: &Workspace, ix: Ix, text: &str) -> bool {
+    let node = workspace.graph.node(ix);
+    let Some(expect) = &node.task.expect else { return true };
+    let schema = node.schema().and_then(|path| workspace.shelf.text(path).ok().flatten());
+    let schema = schema.and_then(|text| Schema::parse(&text).ok());
+    faults(expect, schema.as_ref(), node.policy.tokenizer, text).is_empty()
+}
+
+/// The most that a task can cost: the dearest of its providers, every answer sent back as often as may
+/// be, each time with the answer in the request.
+fn worst_cost(graph: &Graph, ix: Ix, usage: &Usage, tokens: u64, messages: usize) -> Option<f64> {
+    let node = graph.node(ix);
+    let most = node.model.max_output_tokens as u64;
+    let repairs = node.task.expect.as_ref().map_or(0, |expect| expect.repairs as u64);
+    let mut all: Option<f64> = Some(0.0);
+    for provider in graph.providers(ix) {
+        let factor = usage.factor(&provider.name, node.policy.tokenizer).unwrap_or(1.0);
+        let calls = (0..=repairs).map(|nth| {
+            worst(provider, tokens + nth * (most + REPAIR), factor, messages + 2 * nth as usize, most)
+        });
+        let cost = calls.fold(Spent::nothing(), Spent::and).cost;
+        all = all.zip(cost).map(|(all, one)| all.max(one));
+    }
+    all
+}
+
+/// Tokens of the words around what is wrong with an answer, about.
+const REPAIR: u64 = 300;
+
+/// What a run would do, in order.
+pub fn would_run(workspace: &Workspace, options: &Options, chosen: Vec<bool>) -> WouldRun {
+    let graph = &workspace.graph;
+    let verdicts = Survey::with_options(workspace, chosen, &options.force, &options.assume_fresh);
+    let scene = Scene { graph, templates: &workspace.templates };
+    let usage = Usage::load(&workspace.store);
+    let (mut tasks, mut waiting) = (Vec::new(), Vec::new());
+    for ix in graph.order() {
+        let Some(verdict) = &verdicts[ix.0] else { continue };
+        let node = graph.node(*ix);
+        let forced = options.force.contains(ix) && verdict.state != State::Duplicate;
+        let waits =
+            verdict.state == State::Waiting || (verdict.state == State::Missing && !verdict.on.is_empty());
+        if options.assume_fresh.contains(ix) || node.task.run == Runner::Manual {
+            continue;
+        } else if waits {
+            waiting.push(node.id().to_owned());
+        } else if verdict.must_run() || forced {
+            let is_model = node.task.run == Runner::Model;
+            let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
+            let count = |text: &str| Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
+            let cache = Cache(&workspace.store);
+            let answer = request.as_ref().filter(|_| !forced && !options.no_cache);
+            let answer = answer.and_then(|built| cache.answer(built.digest)).map(|(_, text)| text);
+            // An answer that is not what the task expects is sent back, and that is not free.
+            let cached = answer.is_some_and(|text| meets(workspace, *ix, &text));
+            let request = request.filter(|_| !cached);
+            let tokens_in: u64 = request
+                .iter()
+                .flat_map(|built| &built.request.messages)
+                .map(|message| count(&message.content))
+                .sum();
+            let cost = match &request {
+                // It cannot be put together yet: what it will cost nobody knows.
+                None if is_model && !cached => None,
+                None => Some(0.0),
+                Some(built) => worst_cost(graph, *ix, &usage, tokens_in, built.request.messages.len()),
+            };
+            let tokens_in = usage.worst(&node.model.provider, node.policy.tokenizer, tokens_in);
+            tasks.push((node.id().to_owned(), verdict.reasons.clone(), tokens_in, cost));
+        }
+    }
+    workspace.shelf.save();
+    WouldRun { tasks, waiting }
+}
