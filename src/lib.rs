@@ -21,6 +21,7 @@
 //! - [`provider`] ◇: HTTP APIs and programs
 //! - [`run`]: the executor: ready, plan, ask, journal, write, record
 //! - [`index`]: graph to INDEX.md's region
+//! - [`seal`] ◇: the last finding, which stands while all that it was found from is as it was
 //! - [`show`] ◇: events, states, diagnostics to terminal and JSON
 //! - [`watch`] ◇: waiting until one of these paths changes
 //! - [`cli`]: one file a command: arguments and wiring, no logic
@@ -56,6 +57,8 @@ pub mod provider;
 pub mod run;
 
 pub mod index;
+
+pub mod seal;
 
 pub mod show;
 

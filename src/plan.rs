@@ -4,7 +4,7 @@
 //! disagree. Fresh needs proof: today's request is the recorded one, and the text on disk is the one
 //! built or adopted for it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, TextId};
 use crate::graph::Ix;
@@ -12,7 +12,7 @@ use crate::lock::Record;
 use crate::request::{Change, Parts, Reason, compare};
 
 /// The state of a task. Where several apply, the first in the contract's order is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Another task's output stands for it.
@@ -67,10 +67,24 @@ impl State {
         State::Duplicate,
         State::Orphan,
     ];
+
+    /// Whether a person need not hear of it where there are many.
+    pub fn is_quiet(self) -> bool {
+        matches!(self, State::Fresh | State::Duplicate)
+    }
+
+    /// Whether `status --check` passes it; `unchanged` is whether today's request is the recorded one.
+    pub fn passes_check(self, unchanged: Option<bool>) -> bool {
+        match self {
+            State::Fresh | State::Duplicate | State::Orphan => true,
+            State::Edited => unchanged == Some(true),
+            _ => false,
+        }
+    }
 }
 
 /// Why the last try failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The request that was tried, if one could be put together.
     pub request: Option<Digest>,
@@ -177,15 +191,6 @@ impl Verdict {
     /// Whether it keeps those that require it from running.
     pub fn blocks(&self) -> bool {
         matches!(self.state, State::Failed | State::Blocked | State::Awaiting)
-    }
-
-    /// Whether `status --check` passes it.
-    pub fn passes_check(&self) -> bool {
-        match self.state {
-            State::Fresh | State::Duplicate | State::Orphan => true,
-            State::Edited => self.unchanged == Some(true),
-            _ => false,
-        }
     }
 }
 

@@ -11,11 +11,18 @@ use crate::show::counted;
 pub(super) struct Arguments {}
 
 pub(super) fn check(env: &Env, _: Arguments) -> Done {
-    let workspace = env.load()?;
-    workspace.shelf.save();
-    let (tasks, warnings) = (workspace.graph.len(), workspace.warnings.len());
+    // A project with warnings is never sealed.
+    let (tasks, warned) = match env.sealed()? {
+        Some(seal) => (seal.tasks(), Vec::new()),
+        None => {
+            let workspace = env.load()?;
+            workspace.shelf.save();
+            (workspace.graph.len(), workspace.warnings)
+        }
+    };
+    let warnings = warned.len();
     if env.shell.json {
-        let messages: Vec<&str> = workspace.warnings.iter().map(|warning| warning.message.as_str()).collect();
+        let messages: Vec<&str> = warned.iter().map(|warning| warning.message.as_str()).collect();
         env.shell.json(&json!({"tasks": tasks, "warnings": messages}));
     } else if !env.shell.quiet {
         let warnings =

@@ -34,6 +34,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::diag::{Error, ErrorKind, Severity};
 use crate::disk::{self, Hold, Store, Workspace};
+use crate::seal::Seal;
 use crate::show::{ColorChoice, Shell};
 
 /// A build system for documents that language models write.
@@ -146,6 +147,22 @@ impl Env {
         }
         let hold = disk::hold(&store)?;
         Ok((hold, self.load()?))
+    }
+
+    /// What the last look at the whole project found, if that still stands.
+    fn sealed(&self) -> Result<Option<Seal>, Error> {
+        let root = disk::find_project(&self.folder()?)?;
+        Ok(Store::new(&root).ok().and_then(|store| Seal::standing(&store)))
+    }
+
+    /// The same for a run that would do nothing; nobody else changes the project until the hold is dropped.
+    fn sealed_held(&self) -> Result<Option<(Hold, Seal)>, Error> {
+        let Ok(store) = Store::new(&disk::find_project(&self.folder()?)?) else { return Ok(None) };
+        if !Seal::is_there(&store) {
+            return Ok(None);
+        }
+        let hold = disk::hold(&store)?;
+        Ok(Seal::standing(&store).filter(Seal::is_settled).map(|seal| (hold, seal)))
     }
 
     /// The project around that folder. Its warnings are told.

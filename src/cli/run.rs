@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Workspace};
+use crate::plan::State;
 use crate::provider::{Limits, Providers, end_programs};
-use crate::run::{Options, Ran, prepare, would_run};
+use crate::run::{Options, Ran, prepare, rows, would_run};
+use crate::seal;
 use crate::show::{self, Reporter, plain};
 use crate::spec::Order;
 
@@ -78,6 +80,15 @@ pub(super) fn amount(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "write an amount like 0.50".to_owned())
 }
 
+impl Arguments {
+    /// Whether they ask for nothing but that everything be brought up to date.
+    fn is_plain(&self) -> bool {
+        let lists = [&self.selectors, &self.exclude, &self.force, &self.assume_fresh];
+        let any = lists.iter().any(|list| !list.is_empty());
+        !any && !self.dry_run && self.max_cost.is_none() && self.provider.is_none()
+    }
+}
+
 impl Default for Arguments {
     fn default() -> Self {
         Arguments {
@@ -99,6 +110,13 @@ impl Default for Arguments {
 }
 
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
+    if arguments.is_plain()
+        && let Some((_hold, seal)) = env.sealed_held()?
+    {
+        let duplicates = seal.counts().get(&State::Duplicate).copied().unwrap_or_default();
+        Reporter::new(env.shell, 0).nothing_to_do(disk::run_name(), seal.tasks(), duplicates);
+        return Ok(None);
+    }
     disk::on_interrupt(end_programs);
     let (_hold, workspace) = match arguments.dry_run {
         true => (None, env.load()?),
@@ -165,8 +183,11 @@ pub(super) fn bring_up_to_date(
         graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
     let reporter = Reporter::new(env.shell, width);
     let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| reporter.event(event))?;
-    super::write_index(&workspace)?;
+    let index_written = super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
+    if arguments.is_plain() && ran.sums.fresh == total - duplicates && !index_written {
+        seal::keep(&workspace, &rows(&workspace, &ran.verdicts), true);
+    }
     Ok(Some(ran))
 }

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::{Done, Env, select};
 use crate::diag::ErrorKind;
-use crate::run::Survey;
+use crate::run::{Row, Survey, counts, rows};
+use crate::seal;
 use crate::show;
 
 /// Show the tasks' states with reasons; needs no key and no network
@@ -26,19 +27,30 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
+    let everything = arguments.selectors.is_empty() && arguments.exclude.is_empty();
+    if everything
+        && let Some(seal) = env.sealed()?
+        && let Some(rows) = seal.rows(show::tells_all(&env.shell, seal.tasks()))
+    {
+        show::status(&env.shell, seal.counts(), &rows);
+        return Ok((arguments.check && !seal.passes_check()).then_some(ErrorKind::NotFresh));
+    }
     let workspace = env.load()?;
     let chosen = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
     let verdicts = Survey::all(&workspace, None);
     workspace.shelf.save();
-    let rows: Vec<_> = chosen.iter().filter_map(|ix| Some((*ix, verdicts[ix.0].clone()?))).collect();
-    let known = |id: &&str| workspace.graph.find(id).is_none();
-    let orphans = match arguments.selectors.is_empty() {
+    let rows = match everything {
         true => {
-            workspace.lock.tasks().filter(known).filter_map(|id| workspace.lock.records(id).first()).collect()
+            let rows = rows(&workspace, &verdicts);
+            seal::keep(&workspace, &rows, false);
+            rows
         }
-        false => Vec::new(),
+        false => chosen
+            .iter()
+            .filter_map(|ix| Some(Row::of(&workspace.graph, *ix, verdicts[ix.0].as_ref()?)))
+            .collect(),
     };
-    show::status(&env.shell, &workspace.graph, &rows, &orphans);
-    let passes = rows.iter().all(|(_, verdict)| verdict.passes_check());
+    show::status(&env.shell, &counts(&rows), &rows);
+    let passes = rows.iter().all(Row::passes_check);
     Ok((arguments.check && !passes).then_some(ErrorKind::NotFresh))
 }

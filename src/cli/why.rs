@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Done, Env, select};
 use crate::plan::State;
-use crate::run::Survey;
+use crate::run::{Row, Survey};
 use crate::show;
 
 /// Tell what changed since a task's output was built, item by item
@@ -32,7 +32,7 @@ pub(super) fn why(env: &Env, arguments: Arguments) -> Done {
     edited.sort();
     edited.dedup();
     if let Some(verdict) = &verdicts[ix.0] {
-        show::why(&env.shell, &workspace.graph, ix, verdict, &edited);
+        show::why(&env.shell, &Row::of(&workspace.graph, ix, verdict), &edited);
     }
     Ok(None)
 }

@@ -6,6 +6,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(Instant);
 
+/// Now, in nanoseconds since 1970.
+pub fn now_in_nanoseconds() -> i128 {
+    super::state::nanos(SystemTime::now())
+}
+
 impl Moment {
     /// Now.
     pub fn now() -> Self {

@@ -1,7 +1,7 @@
 //! git, as far as meu asks it: old texts by blob id, what changed since a revision, what is tracked.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::diag::Error;
@@ -52,8 +52,34 @@ pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Err
         .collect())
 }
 
+/// Where git lists what it tracks, for the repository around a folder.
+pub fn index_of_repository(folder: &Path) -> Option<PathBuf> {
+    let git = folder.ancestors().map(|above| above.join(".git")).find(|git| git.exists())?;
+    if git.is_dir() {
+        return Some(git.join("index"));
+    }
+    // A work tree of its own has a file there that says where its folder is.
+    let text = std::fs::read_to_string(&git).ok()?;
+    let named = Path::new(text.trim().strip_prefix("gitdir:")?.trim());
+    Some(git.parent()?.join(named).join("index"))
+}
+
+/// Whether git tracks something below `.meu/`.
+pub fn tracks_meu(store: &Store) -> bool {
+    if !store.meu().is_dir() {
+        return false;
+    }
+    let Some(index) = index_of_repository(store.root()) else { return false };
+    // Asking git takes milliseconds. An index of version 2 or 3 names every path whole, and most name no
+    // such folder at all.
+    let index = std::fs::read(index).unwrap_or_default();
+    let whole_names = matches!(index.get(4..8), Some([0, 0, 0, 2 | 3]));
+    let named = index.windows(5).any(|window| window == b".meu/");
+    (named || !whole_names) && is_tracked(store.root(), ".meu")
+}
+
 /// Whether git tracks something below a folder of the project.
-pub fn is_tracked(root: &Path, folder: &str) -> bool {
+fn is_tracked(root: &Path, folder: &str) -> bool {
     git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
 }
 

@@ -18,7 +18,8 @@ use crate::request::Templates;
 use crate::spec::{Config, Project, Vars, parse_config, parse_tasks};
 use crate::text::Redactor;
 
-use super::{DiskShelf, Replay, Store, read_failures, replay};
+use super::git::tracks_meu;
+use super::{DiskShelf, Replay, Store, now_in_nanoseconds, read_failures, replay};
 
 /// Everything that a command needs of a project.
 #[derive(Debug)]
@@ -43,6 +44,19 @@ pub struct Workspace {
     pub shelf: DiskShelf,
     /// What is odd but stops nothing.
     pub warnings: Vec<Diagnostic>,
+    /// What was listed to find tasks and documents.
+    pub listed: Listed,
+}
+
+/// What was listed to find tasks and documents: what is new there is new to the project.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// When the project began to be read, in nanoseconds since 1970.
+    pub began: i128,
+    /// The files that tasks were read from, by their path from the project's folder.
+    pub task_files: Vec<(String, PathBuf)>,
+    /// The folders.
+    pub folders: Vec<PathBuf>,
 }
 
 /// The folder of the project that `start` lies in: the nearest with a `meu.toml`, upwards.
@@ -125,10 +139,11 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     })?;
     let store = Arc::new(store);
     let sink = Sink::default();
+    let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
-    let tasks = load_tasks(&store, &config, overlay, &sink);
+    let tasks = load_tasks(&store, &config, overlay, &mut listed, &sink);
     let lock_text = load_lock(&store, &sink);
     let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
         sink.push(
@@ -162,7 +177,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     // Whatever a record names was written by meu: the outputs of tasks that are gone, that became
     // duplicates, or whose place was changed. Globs skip them all.
     let recorded = recorded(&lock);
-    let files = walk_documents(&store, &graph::glob_bases(&project), &sink);
+    let files = walk_documents(&store, &graph::glob_bases(&project), &mut listed, &sink);
     let index = project.config.index.clone();
     let graph = graph::build(project, &files, &recorded, &sink);
     let made = graph
@@ -209,6 +224,7 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
         lock_text,
         shelf,
         warnings: diagnostics,
+        listed,
     };
     workspace.lay_journal_over();
     Ok(workspace)
@@ -224,7 +240,7 @@ impl Workspace {
     /// The documents that some globs find.
     pub fn documents(&self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
         let bases = graph::outermost(globs.iter().map(|glob| graph::base_of(glob)).collect());
-        let files = walk_documents(&self.store, &bases, &Sink::default());
+        let files = walk_documents(&self.store, &bases, &mut Listed::default(), &Sink::default());
         graph::documents(&self.graph, &files, &recorded(&self.lock), globs).map_err(Error::invalid)
     }
 
@@ -247,11 +263,17 @@ pub fn task_ids(folder: &Path) -> Result<Vec<String>, Error> {
     let store = Store::new(&root).map_err(|error| Error::invalid(error.to_string()))?;
     let sink = Sink::default();
     let config = load_config(&store, &sink);
-    let tasks = load_tasks(&store, &config, &Overlay::new(), &sink);
+    let tasks = load_tasks(&store, &config, &Overlay::new(), &mut Listed::default(), &sink);
     Ok(tasks.into_iter().map(|task| task.id.value).collect())
 }
 
-fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) -> Vec<crate::spec::Task> {
+fn load_tasks(
+    store: &Store,
+    config: &Config,
+    overlay: &Overlay,
+    listed: &mut Listed,
+    sink: &Sink,
+) -> Vec<crate::spec::Task> {
     let folder = store.full(&config.tasks);
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     let visible = |entry: &walkdir::DirEntry| {
@@ -270,6 +292,9 @@ fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) ->
             }
         };
         let path = entry.path();
+        if entry.file_type().is_dir() {
+            listed.folders.push(path.to_owned());
+        }
         if path.extension().is_none_or(|extension| extension != "toml") || entry.file_type().is_dir() {
             continue;
         }
@@ -301,6 +326,8 @@ fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) ->
             Err(message) => sink.push(Diagnostic::error(format!("`{shown}` cannot be read: {message}"))),
         }
     }
+    listed.task_files =
+        files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
     if files.is_empty() {
         sink.push(
             Diagnostic::error(format!("there is no task in `{}/`", config.tasks))
@@ -312,25 +339,14 @@ fn load_tasks(store: &Store, config: &Config, overlay: &Overlay, sink: &Sink) ->
 
 /// A `.meu/` that came with the repository could bring answers that nobody gave.
 fn check_tracked(store: &Store, sink: &Sink) {
-    if !store.meu().is_dir() {
-        return;
-    }
-    let Some(git) = store.root().ancestors().map(|folder| folder.join(".git")).find(|git| git.exists())
-    else {
-        return;
-    };
-    // Asking git takes milliseconds. An index of version 2 or 3 names every path whole, and most name no
-    // such folder at all.
-    let index = std::fs::read(git.join("index")).unwrap_or_default();
-    let whole_names = matches!(index.get(4..8), Some([0, 0, 0, 2 | 3]));
-    let named = index.windows(5).any(|window| window == b".meu/");
-    if (named || !whole_names) && super::is_tracked(store.root(), ".meu") {
+    if tracks_meu(store) {
         sink.push(
             Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")
                 .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"),
         );
     }
 }
+
 fn load_lock(store: &Store, sink: &Sink) -> String {
     match read_optional(&store.root().join("meu.lock")) {
         Ok(text) => text.unwrap_or_default(),
@@ -372,7 +388,7 @@ fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> 
 }
 
 /// The project's files below some folders, sorted: no hidden ones, none that git ignores.
-fn walk_documents(store: &Store, bases: &[String], sink: &Sink) -> Vec<RelPath> {
+fn walk_documents(store: &Store, bases: &[String], listed: &mut Listed, sink: &Sink) -> Vec<RelPath> {
     if bases.is_empty() {
         return Vec::new();
     }
@@ -395,6 +411,7 @@ fn walk_documents(store: &Store, bases: &[String], sink: &Sink) -> Vec<RelPath> 
             }
         };
         if entry.file_type().is_none_or(|kind| kind.is_dir()) {
+            listed.folders.push(entry.into_path());
             continue;
         }
         let relative = entry.path().strip_prefix(&root).ok();

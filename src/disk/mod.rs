@@ -24,18 +24,19 @@ mod usage;
 mod write;
 
 pub use cache::{Cache, SentItem, Stored, remove_scratch, sent_items, write_scratch};
-pub use clock::{Moment, ago, now, run_name};
+pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
 pub use gc::{Garbage, all_of_meu, garbage};
-use git::is_tracked;
-pub use git::{blob, changed_since, difftool, who};
+pub use git::{blob, changed_since, difftool, index_of_repository, tracks_meu, who};
 pub use history::{KeptRun, RunSums, kept_run, kept_runs, run_events};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};
-pub use load::{Overlay, Workspace, find_project, load, load_config, load_over, read_optional, task_ids};
+pub use load::{
+    Listed, Overlay, Workspace, find_project, load, load_config, load_over, read_optional, task_ids,
+};
 pub use records::{RunLog, read_failures, write_failures};
 pub use shelf::DiskShelf;
-pub use state::Recalled;
+pub use state::{RACY, Recalled};
 pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};
 pub use write::{Durability, Store};

@@ -107,6 +107,11 @@ impl DiskShelf {
         }
     }
 
+    /// Every path that this process looked at, with what it found there.
+    pub fn seen(&self) -> Vec<(RelPath, Result<Option<Digest>, Unreadable>)> {
+        self.inner.borrow().seen.iter().map(|(path, found)| (path.clone(), found.clone())).collect()
+    }
+
     /// Looks at a path again: what this process knew of it is forgotten.
     pub fn look_again(&self, path: &RelPath) {
         self.lists.borrow_mut().retain(|_, (list, _)| list.binary_search(path).is_err());

@@ -20,7 +20,7 @@ use super::{Durability, Store};
 const MAGIC: &[u8] = b"meu state 2\n";
 
 /// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
-const RACY: i128 = 2_000_000_000;
+pub const RACY: i128 = 2_000_000_000;
 
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,8 @@ impl Stat {
     }
 }
 
-fn nanos(time: SystemTime) -> i128 {
+/// Nanoseconds since 1970.
+pub(super) fn nanos(time: SystemTime) -> i128 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_nanos() as i128,
         Err(before) => -(before.duration().as_nanos() as i128),

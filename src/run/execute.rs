@@ -58,6 +58,8 @@ pub struct Ran {
     pub not_reached: usize,
     /// Tasks that are not up to date after it: failed, blocked, or awaiting approval.
     pub undone: Vec<String>,
+    /// What each task came to.
+    pub verdicts: Vec<Option<Verdict>>,
 }
 
 /// Brings the targets up to date. The caller holds the project. Once `cancel` says so nobody is asked any
@@ -375,6 +377,7 @@ impl<'a> Executor<'a, '_> {
                 interrupted,
                 not_reached: total - (self.reached - self.waiting.len() - self.same.len()),
                 undone: self.undone,
+                verdicts: self.survey.into_verdicts(),
             },
             trouble,
         )

@@ -106,6 +106,11 @@ impl<'a> Survey<'a> {
         self.requests.borrow().get(&ix).copied()
     }
 
+    /// What all tasks came to.
+    pub fn into_verdicts(self) -> Vec<Option<Verdict>> {
+        self.verdicts
+    }
+
     /// What a task came to.
     pub fn verdict(&self, ix: Ix) -> Option<&Verdict> {
         self.verdicts[ix.0].as_ref()

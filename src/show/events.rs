@@ -123,6 +123,16 @@ impl Reporter {
         }
     }
 
+    /// A run in which everything was up to date before it began.
+    pub fn nothing_to_do(&self, run: String, tasks: usize, duplicates: usize) {
+        let nothing = Some(0.0);
+        let fresh = tasks - duplicates;
+        let sums = Sums { fresh, cost: nothing, cost_unknown: nothing, ..Sums::default() };
+        self.event(&Event::RunStarted { run: run.clone(), tasks });
+        self.event(&Event::RunFinished { run, status: "done", sums: sums.clone() });
+        self.summary(&sums, fresh, 0);
+    }
+
     /// The summary, one line; `total` is the number of tasks that the run was about.
     pub fn summary(&self, sums: &Sums, total: usize, not_reached: usize) {
         if self.shell.json || self.shell.quiet {

@@ -26,7 +26,7 @@ pub use diff::{approval, diff};
 pub use doctor::doctor;
 pub use events::{Reporter, would_run};
 pub use log::{log, run, run_task, sent_items};
-pub use status::{state_paint, status, why};
+pub use status::{state_paint, status, tells_all, why};
 pub use trace::trace;
 pub use watch::Watched;
 

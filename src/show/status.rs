@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Paint, Shell, counted, plain};
-use crate::graph::{Graph, Ix};
-use crate::lock::Record;
-use crate::plan::{State, Verdict};
+use crate::plan::State;
 use crate::request::{Change, in_one_line};
+use crate::run::Row;
 
 /// The colour of a state.
 pub fn state_paint(state: State) -> Paint {
@@ -21,103 +20,68 @@ pub fn state_paint(state: State) -> Paint {
 }
 
 /// Why a task is as it is, in one line.
-fn word(graph: &Graph, verdict: &Verdict) -> String {
+fn word(row: &Row) -> String {
     let names = || {
-        let few: Vec<&str> = verdict.on.iter().take(3).map(|above| graph.node(*above).id()).collect();
-        let more = if verdict.on.len() > 3 { ", …" } else { "" };
+        let few: Vec<&str> = row.on.iter().take(3).map(String::as_str).collect();
+        let more = if row.on.len() > 3 { ", …" } else { "" };
         format!("{}{more}", few.join(", "))
     };
-    match verdict.state {
-        State::Failed => verdict.message.clone().unwrap_or_default(),
+    match row.state {
+        State::Failed => row.message.clone().unwrap_or_default(),
         State::Blocked => format!("by {}", names()),
         State::Waiting => format!("for {}", names()),
         State::Duplicate => format!("of {}", names()),
         State::Awaiting => "approval".into(),
-        State::Edited => match verdict.unchanged {
+        State::Edited => match row.unchanged {
             Some(true) => "by hand; its request is unchanged".into(),
-            Some(false) => format!("{}; a run will merge", in_one_line(&verdict.reasons)),
+            Some(false) => format!("{}; a run will merge", in_one_line(&row.reasons)),
             None => "there is a text that no record knows".into(),
         },
         State::Fresh | State::Orphan => String::new(),
-        State::Missing | State::Stale => in_one_line(&verdict.reasons),
+        State::Missing | State::Stale => in_one_line(&row.reasons),
     }
 }
 
-/// All states with reasons, and the summary.
-pub fn status(shell: &Shell, graph: &Graph, rows: &[(Ix, Verdict)], orphans: &[&Record]) {
-    let mut summary: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, verdict) in rows {
-        *summary.entry(verdict.state.word()).or_default() += 1;
-    }
-    if !orphans.is_empty() {
-        summary.insert(State::Orphan.word(), orphans.len());
-    }
+/// Whether `status` tells of every one of so many tasks. Else many that are up to date say less than one
+/// that is not.
+pub fn tells_all(shell: &Shell, tasks: usize) -> bool {
+    shell.json || shell.verbose > 0 || tasks <= 60
+}
+
+/// States with reasons, and the summary. `rows` may leave out the quiet ones where not all are told;
+/// `counts` has them all.
+pub fn status(shell: &Shell, counts: &BTreeMap<State, usize>, rows: &[Row]) {
     if shell.json {
-        let tasks: Vec<_> = rows
-            .iter()
-            .map(|(ix, verdict)| {
-                let node = graph.node(*ix);
-                json!({
-                    "id": node.id(),
-                    "state": verdict.state,
-                    "reasons": verdict.reasons,
-                    "output": node.output.as_str(),
-                    "plan": node.plan(),
-                    "priority": node.task.priority,
-                    "level": node.level,
-                    "on": verdict.on.iter().map(|above| graph.node(*above).id()).collect::<Vec<_>>(),
-                    "message": verdict.message,
-                    "request_unchanged": verdict.unchanged,
-                })
-            })
-            .chain(orphans.iter().map(|record| {
-                json!({
-                    "id": record.task,
-                    "state": State::Orphan,
-                    "reasons": [],
-                    "output": record.output,
-                    "plan": record.task.rsplit_once('/').map_or("", |(plan, _)| plan),
-                    "priority": null,
-                    "level": null,
-                })
-            }))
-            .collect();
-        shell.json(&json!({"tasks": tasks, "summary": summary}));
-        return;
+        let summary: BTreeMap<&str, usize> =
+            counts.iter().map(|(state, count)| (state.word(), *count)).collect();
+        return shell.json(&json!({"tasks": rows, "summary": summary}));
     }
-    let width = rows.iter().map(|(ix, _)| graph.node(*ix).id().len()).max().unwrap_or(0).min(40);
-    let quiet_states = [State::Fresh, State::Duplicate];
-    let held_up = |ix: Ix| -> Vec<&str> {
-        let below =
-            rows.iter().filter(|(_, verdict)| verdict.state == State::Blocked && verdict.on.contains(&ix));
-        below.map(|(below, _)| graph.node(*below).id()).collect()
+    let tasks = counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count).sum();
+    let all = tells_all(shell, tasks);
+    let told: Vec<&Row> = rows.iter().filter(|row| all || !row.state.is_quiet()).collect();
+    let width = told.iter().map(|row| row.id.len()).max().unwrap_or(0).min(40);
+    let held_up = |id: &String| -> Vec<&str> {
+        let below = rows.iter().filter(|row| row.state == State::Blocked && row.on.contains(id));
+        below.map(|row| row.id.as_str()).collect()
     };
-    for (ix, verdict) in rows {
-        // Many fresh tasks say less than one that is not.
-        if quiet_states.contains(&verdict.state) && shell.verbose == 0 && rows.len() > 60 {
-            continue;
-        }
-        let state = shell.paint(state_paint(verdict.state), &format!("{:>9}", verdict.state.word()));
-        let mut why = word(graph, verdict);
-        let below = if verdict.state == State::Awaiting { held_up(*ix) } else { Vec::new() };
+    for row in told {
+        let state = shell.paint(state_paint(row.state), &format!("{:>9}", row.state.word()));
+        let mut why = word(row);
+        let below = if row.state == State::Awaiting { held_up(&row.id) } else { Vec::new() };
         if !below.is_empty() {
             why = format!("{why}; {} for it", wait(&below));
         }
-        let line = format!("{state} {:width$}  {}", plain(graph.node(*ix).id()), plain(&why));
+        let line = format!("{state} {:width$}  {}", plain(&row.id), plain(&why));
         shell.out(line.trim_end());
     }
-    for record in orphans {
-        let state = shell.paint(Paint::Dim, &format!("{:>9}", "orphan"));
-        shell.out(&format!("{state} {}", plain(&record.task)));
-    }
-    if rows.is_empty() && orphans.is_empty() {
+    if counts.is_empty() {
         return shell.out("no task");
     }
     let parts: Vec<String> = State::ALL
         .iter()
-        .filter_map(|state| summary.get(state.word()).map(|n| format!("{n} {}", state.word())))
+        .filter_map(|state| counts.get(state).map(|n| format!("{n} {}", state.word())))
         .collect();
-    shell.out(&format!("{}: {}", counted(rows.len(), "task"), parts.join(", ")));
+    shell.out(&format!("{}: {}", counted(tasks, "task"), parts.join(", ")));
 }
 
 /// `a waits`, `a and b wait`, `a, b and 3 more wait`.
@@ -131,24 +95,23 @@ fn wait(ids: &[&str]) -> String {
 }
 
 /// What changed since a task's output was built, item by item.
-pub fn why(shell: &Shell, graph: &Graph, ix: Ix, verdict: &Verdict, edited_items: &[String]) {
-    let node = graph.node(ix);
+pub fn why(shell: &Shell, row: &Row, edited_items: &[String]) {
     if shell.json {
         shell.json(&json!({
-            "task": node.id(),
-            "state": verdict.state,
-            "reasons": verdict.reasons,
-            "on": verdict.on.iter().map(|above| graph.node(*above).id()).collect::<Vec<_>>(),
-            "message": verdict.message,
+            "task": row.id,
+            "state": row.state,
+            "reasons": row.reasons,
+            "on": row.on,
+            "message": row.message,
             "edited_items": edited_items,
         }));
         return;
     }
-    let state = shell.paint(state_paint(verdict.state), verdict.state.word());
-    let word = word(graph, verdict);
+    let state = shell.paint(state_paint(row.state), row.state.word());
+    let word = word(row);
     let about = if word.is_empty() { String::new() } else { format!(": {word}") };
-    shell.out(&format!("{} is {state}{}", plain(node.id()), plain(&about)));
-    for reason in &verdict.reasons {
+    shell.out(&format!("{} is {state}{}", plain(&row.id), plain(&about)));
+    for reason in &row.reasons {
         let sign = match reason.change {
             Some(Change::Added) => "+",
             Some(Change::Removed) => "-",
@@ -164,7 +127,7 @@ pub fn why(shell: &Shell, graph: &Graph, ix: Ix, verdict: &Verdict, edited_items
     for item in edited_items {
         shell.out(&format!("  = {} is read as a person edited it", plain(item)));
     }
-    if verdict.state == State::Fresh {
+    if row.state == State::Fresh {
         shell.out("  its request is the recorded one, and its output the one built or adopted for it");
     }
 }

@@ -21,9 +21,9 @@ use proptest::prelude::*;
 use crate::house::{files, folder};
 
 /// Ids in an order in which `requires` never closes a circle: each requires earlier ones only.
-const IDS: [&str; 9] = ["a", "b", "p/x", "p/y", "p", "q/r/s", "q/t", "q", "z"];
-const DOCS: [&str; 4] = ["docs/one.md", "docs/two.md", "notes/three.md", "four.txt"];
-const TEXTS: [&str; 6] = [
+pub(super) const IDS: [&str; 9] = ["a", "b", "p/x", "p/y", "p", "q/r/s", "q/t", "q", "z"];
+pub(super) const DOCS: [&str; 4] = ["docs/one.md", "docs/two.md", "notes/three.md", "four.txt"];
+pub(super) const TEXTS: [&str; 6] = [
     "# Kettles\n\nThe kettle boils water in four minutes. It must never run dry.\n\n## Care\n\nRinse it weekly.\n",
     "# Kettles\n\nThe kettle boils water in five minutes. It must never run dry.\n\n## Care\n\nRinse it weekly.\n",
     "The river rises in spring. Boats then need longer ropes, and the bridge is closed for carts.\n",
@@ -39,14 +39,14 @@ const PROMPTS: [&str; 4] = [
 ];
 
 #[derive(Clone, Debug, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Model,
     Template,
     Assemble,
 }
 
 #[derive(Clone, Debug)]
-struct TaskSpec {
+pub(super) struct TaskSpec {
     kind: Kind,
     prompt: usize,
     requires: BTreeSet<usize>,
@@ -64,15 +64,15 @@ struct TaskSpec {
 const SEARCHED: [&str; 3] = ["upstream", "earlier", "documents"];
 
 #[derive(Clone, Debug)]
-struct Plan {
-    root: Option<usize>,
+pub(super) struct Plan {
+    pub(super) root: Option<usize>,
     tasks: BTreeMap<usize, TaskSpec>,
-    docs: BTreeMap<usize, usize>,
+    pub(super) docs: BTreeMap<usize, usize>,
     audience: usize,
 }
 
 #[derive(Clone, Debug)]
-enum Edit {
+pub(super) enum Edit {
     Doc(usize, usize),
     DocGone(usize),
     Touch(usize),
@@ -96,7 +96,7 @@ fn subset(n: usize, most: usize) -> impl Strategy<Value = BTreeSet<usize>> {
     prop::collection::btree_set(0..n, 0..=most)
 }
 
-fn task() -> impl Strategy<Value = TaskSpec> {
+pub(super) fn task() -> impl Strategy<Value = TaskSpec> {
     let kind = prop_oneof![4 => Just(Kind::Model), 1 => Just(Kind::Template), 1 => Just(Kind::Assemble)];
     let links = (subset(IDS.len(), 3), subset(IDS.len(), 2), subset(DOCS.len(), 2));
     let rest = (
@@ -126,7 +126,7 @@ fn task() -> impl Strategy<Value = TaskSpec> {
     )
 }
 
-fn plan() -> impl Strategy<Value = Plan> {
+pub(super) fn plan() -> impl Strategy<Value = Plan> {
     (
         prop::option::of(0..PROMPTS.len()),
         prop::collection::btree_map(0..IDS.len(), task(), 1..6),
@@ -136,7 +136,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         .prop_map(|(root, tasks, docs, audience)| Plan { root, tasks, docs, audience })
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+pub(super) fn edit() -> impl Strategy<Value = Edit> {
     let id = 0..IDS.len();
     let doc = 0..DOCS.len();
     prop_oneof![
@@ -161,7 +161,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 impl Plan {
-    fn apply(&mut self, edit: &Edit, root: &Path) {
+    pub(super) fn apply(&mut self, edit: &Edit, root: &Path) {
         match edit {
             Edit::Doc(doc, text) => drop(self.docs.insert(*doc, *text)),
             Edit::DocGone(doc) => drop(self.docs.remove(doc)),
@@ -201,7 +201,7 @@ impl Plan {
     }
 
     /// Writes the plan's sources; what is no longer in it goes.
-    fn write(&self, root: &Path) {
+    pub(super) fn write(&self, root: &Path) {
         let mut wanted: BTreeMap<String, String> = BTreeMap::new();
         wanted.insert(
             "meu.toml".into(),
@@ -298,14 +298,22 @@ fn quiet() -> TaskSpec {
     }
 }
 
-struct Happened {
-    ran: Ran,
+pub(super) struct Happened {
+    pub(super) ran: Ran,
     /// By id: how each task ended.
-    ended: BTreeMap<String, Outcome>,
+    pub(super) ended: BTreeMap<String, Outcome>,
 }
 
-/// Runs everything, as the command does.
+/// Runs everything, as the command does; nothing may fail.
 fn run_all(root: &Path, jobs: usize) -> Happened {
+    let happened = run_whatever_comes(root, jobs);
+    let failed = happened.ended.iter().find(|(_, ended)| **ended == Outcome::Failed);
+    assert_eq!(failed, None);
+    happened
+}
+
+/// Runs everything.
+pub(super) fn run_whatever_comes(root: &Path, jobs: usize) -> Happened {
     let workspace = load(root);
     // A process that another test is just starting has this lock open too, until it becomes that process.
     let _hold = std::iter::repeat_with(|| disk::hold(&workspace.store))
@@ -320,7 +328,6 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
     let mut ended = BTreeMap::new();
     let ran = run::run(&workspace, &providers, &options, &|| false, &mut |event| {
         if let Event::TaskFinished(finished) = event {
-            assert_ne!(finished.status, Outcome::Failed, "{}: {}", finished.task, finished.reason);
             ended.insert(finished.task.clone(), finished.status);
         }
     })
@@ -330,7 +337,7 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
     Happened { ran, ended }
 }
 
-fn load(root: &Path) -> Workspace {
+pub(super) fn load(root: &Path) -> Workspace {
     disk::load(root).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
@@ -390,7 +397,7 @@ fn is_model(workspace: &Workspace, id: &str) -> bool {
 }
 
 /// The number of cases: what CI runs, or what `PROPTEST_CASES` says.
-fn cases() -> ProptestConfig {
+pub(super) fn cases() -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = 256;

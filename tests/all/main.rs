@@ -17,6 +17,7 @@ mod records;
 mod refactor;
 mod retrieval;
 mod schema;
+mod seal;
 mod secrets;
 mod server;
 mod staleness;

@@ -1,0 +1,236 @@
+//! Files and their stamps: what a seal vouches for, in folders, looked at by several threads.
+//!
+//! Per folder: length of its path (u32), its path, how many entries (u32), their bytes (u32); then per entry
+//! its kind (u8), length of its name (u8), its name, its stamp (four u64). All little endian.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
+use serde::{Deserialize, Serialize};
+
+/// Below so many entries one thread is faster.
+const FEW: usize = 2000;
+
+/// What an entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A file by its text; it may be absent.
+    File,
+    /// A folder by what is in it.
+    Folder,
+    /// That a folder is this very one, or that nothing is there.
+    Place,
+    /// Git's list of what it tracks.
+    GitIndex,
+}
+
+impl Kind {
+    const ALL: [Kind; 4] = [Kind::File, Kind::Folder, Kind::Place, Kind::GitIndex];
+}
+
+/// What the system says of a file: its size, when its contents and its inode changed, in nanoseconds since
+/// 1970, and which inode of which device it is. All zero if it is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    size: u64,
+    modified: i64,
+    changed: i64,
+    identity: u64,
+}
+
+impl Stamp {
+    /// The stamp that no file has.
+    pub(super) const NEVER: Stamp =
+        Stamp { size: u64::MAX, modified: i64::MAX, changed: i64::MAX, identity: u64::MAX };
+
+    /// When it last changed.
+    pub(super) fn youngest(&self) -> i128 {
+        i128::from(self.modified.max(self.changed))
+    }
+
+    #[allow(clippy::unnecessary_cast)] // the types differ between systems
+    fn of(folder: impl std::os::fd::AsFd, name: &[u8], kind: Kind) -> Self {
+        let flags = if kind == Kind::Place { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+        let Ok(stat) = statat(folder, name, flags) else { return Stamp::default() };
+        let (inode, device) = (stat.st_ino as u64, stat.st_dev as u64);
+        let identity = inode ^ device.rotate_left(40);
+        if kind == Kind::Place {
+            return Stamp { identity, size: u64::from(stat.st_mode & 0o170_000), ..Stamp::default() };
+        }
+        let time =
+            |seconds: i64, nanoseconds: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds);
+        Stamp {
+            size: stat.st_size as u64,
+            modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: time(stat.st_ctime, stat.st_ctime_nsec as i64),
+            identity,
+        }
+    }
+
+    fn bytes(&self) -> [u8; 32] {
+        let words = [self.size, self.modified as u64, self.changed as u64, self.identity];
+        let mut bytes = [0; 32];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8; 32]) -> Self {
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&bytes[at * 8..at * 8 + 8]);
+            u64::from_le_bytes(word)
+        };
+        Stamp { size: word(0), modified: word(1) as i64, changed: word(2) as i64, identity: word(3) }
+    }
+}
+
+/// The stamp of a file by its path; `None` if it is not there.
+pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
+    let stamp = Stamp::of(CWD, path.as_os_str().as_bytes(), Kind::File);
+    (stamp != Stamp::default()).then_some(stamp)
+}
+
+/// One entry of the tree.
+pub(super) struct Leaf<'a> {
+    folder: &'a Path,
+    name: &'a [u8],
+    /// Which one it is, of all.
+    pub(super) index: usize,
+    /// What it stands for.
+    pub(super) kind: Kind,
+    /// Its stamp as recorded.
+    pub(super) stamp: Stamp,
+    /// Where that stands.
+    pub(super) stamp_at: usize,
+}
+
+impl Leaf<'_> {
+    /// Its path.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(OsStr::from_bytes(self.name))
+    }
+}
+
+struct Folder<'a> {
+    path: &'a Path,
+    /// Its entries, where they begin in the tree, and the index of the first.
+    entries: &'a [u8],
+    at: usize,
+    first: usize,
+}
+
+/// Entries by folder.
+pub(super) struct Tree<'a> {
+    folders: Vec<Folder<'a>>,
+    entries: usize,
+}
+
+impl<'a> Tree<'a> {
+    /// Adds a folder to a tree that is being written. Stamps are filled in later.
+    pub(super) fn folder<'n>(
+        tree: &mut Vec<u8>,
+        path: &Path,
+        entries: impl Iterator<Item = (&'n OsStr, Kind)>,
+    ) {
+        let mut bytes = Vec::new();
+        let mut count: u32 = 0;
+        for (name, kind) in entries {
+            bytes.push(kind as u8);
+            // No name of a file system that is in use is longer than 255 bytes.
+            bytes.push(name.len() as u8);
+            bytes.extend(name.as_bytes());
+            bytes.extend([0; 32]);
+            count += 1;
+        }
+        let path = path.as_os_str().as_bytes();
+        tree.extend((path.len() as u32).to_le_bytes());
+        tree.extend(path);
+        tree.extend(count.to_le_bytes());
+        tree.extend((bytes.len() as u32).to_le_bytes());
+        tree.extend(bytes);
+    }
+
+    /// Writes a stamp into a tree.
+    pub(super) fn set(tree: &mut [u8], at: usize, stamp: Stamp) {
+        tree[at..at + 32].copy_from_slice(&stamp.bytes());
+    }
+
+    /// The tree in some bytes. `None` if they hold none.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        fn number(rest: &mut &[u8]) -> Option<usize> {
+            let (number, more) = rest.split_first_chunk::<4>()?;
+            *rest = more;
+            usize::try_from(u32::from_le_bytes(*number)).ok()
+        }
+        let mut rest = bytes;
+        let mut tree = Tree { folders: Vec::new(), entries: 0 };
+        while !rest.is_empty() {
+            let length = number(&mut rest)?;
+            let (path, more) = rest.split_at_checked(length)?;
+            rest = more;
+            let (count, length) = (number(&mut rest)?, number(&mut rest)?);
+            let at = bytes.len() - rest.len();
+            let (entries, more) = rest.split_at_checked(length)?;
+            rest = more;
+            let path = Path::new(OsStr::from_bytes(path));
+            tree.folders.push(Folder { path, entries, at, first: tree.entries });
+            tree.entries += count;
+        }
+        Some(tree)
+    }
+
+    /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stamp
+    /// now.
+    pub(super) fn walk<T: Send>(&self, each: impl Fn(&Leaf<'_>, Stamp) -> Option<T> + Sync) -> Vec<T> {
+        let next = AtomicUsize::new(0);
+        let found = Mutex::new(Vec::new());
+        let work = || {
+            let mut own = Vec::new();
+            while let Some(folder) = self.folders.get(next.fetch_add(1, Ordering::Relaxed)) {
+                folder.walk(&each, &mut own);
+            }
+            found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut own);
+        };
+        let workers = match self.entries < FEW {
+            true => 1,
+            false => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(work);
+            }
+            work();
+        });
+        found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Folder<'_> {
+    fn walk<T>(&self, each: &impl Fn(&Leaf<'_>, Stamp) -> Option<T>, found: &mut Vec<T>) {
+        #[cfg(target_os = "linux")]
+        let only_path = OFlags::PATH;
+        #[cfg(not(target_os = "linux"))]
+        let only_path = OFlags::RDONLY;
+        let flags = only_path | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // Nothing is in a folder that is not there.
+        let handle = openat(CWD, self.path.as_os_str().as_bytes(), flags, Mode::empty()).ok();
+        let (mut rest, mut index) = (self.entries, self.first);
+        while let Some((&[kind, length], more)) = rest.split_first_chunk::<2>() {
+            let Some((name, more)) = more.split_at_checked(usize::from(length)) else { return };
+            let Some((recorded, more)) = more.split_first_chunk::<32>() else { return };
+            let stamp_at = self.at + self.entries.len() - more.len() - 32;
+            rest = more;
+            let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()];
+            let stamp = handle.as_ref().map_or(Stamp::default(), |handle| Stamp::of(handle, name, kind));
+            let leaf = Leaf { folder: self.path, name, index, kind, stamp: Stamp::read(recorded), stamp_at };
+            found.extend(each(&leaf, stamp));
+            index += 1;
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The seal: whatever happens to files and to the seal itself, a finding that is taken for standing is what
+//! a whole look finds.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use meu::disk::{Store, Workspace};
+use meu::plan::State;
+use meu::run::{Row, Survey, rows};
+use meu::seal::{Seal, keep};
+use proptest::prelude::*;
+
+use crate::house::{House, files, folder};
+use crate::laws::{DOCS, Edit, IDS, Plan, TEXTS, cases, edit, load, plan, run_whatever_comes};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Edit(Edit),
+    Run,
+    Nothing,
+    /// Another text of the same length, with the time of the old one.
+    RolledBack(usize),
+    /// The clock of whoever saved was wrong.
+    WrongClock(usize, i64),
+    OutputEdited(usize),
+    FolderMovedBehindLink,
+    SealGone,
+    SealDamaged(prop::sample::Index),
+    SealCut(prop::sample::Index),
+    SealOlder,
+    /// An editor saves by a rename.
+    Renamed(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let doc = 0..DOCS.len();
+    prop_oneof![
+        6 => edit().prop_map(Step::Edit),
+        3 => Just(Step::Run),
+        1 => Just(Step::Nothing),
+        2 => doc.clone().prop_map(Step::RolledBack),
+        1 => (doc.clone(), prop_oneof![Just(-2_000_000_000i64), Just(2_000_000_000)])
+            .prop_map(|(doc, by)| Step::WrongClock(doc, by)),
+        2 => (0..IDS.len()).prop_map(Step::OutputEdited),
+        1 => Just(Step::FolderMovedBehindLink),
+        1 => Just(Step::SealGone),
+        2 => any::<prop::sample::Index>().prop_map(Step::SealDamaged),
+        1 => any::<prop::sample::Index>().prop_map(Step::SealCut),
+        1 => Just(Step::SealOlder),
+        1 => doc.prop_map(Step::Renamed),
+    ]
+}
+
+/// Waits until the file system's clock has moved on: a change in one tick with the look before it is
+/// what git's rule is for, and that is a test of its own.
+fn next_tick(root: &Path) {
+    let probe = root.join(".probe");
+    let tick = || {
+        fs::write(&probe, "x").expect("a probe");
+        let meta = fs::metadata(&probe).expect("a probe");
+        (meta.ctime(), meta.ctime_nsec())
+    };
+    let now = tick();
+    while tick() == now {}
+    fs::remove_file(probe).expect("removed");
+}
+
+fn apply(step: &Step, plan: &mut Plan, root: &Path) {
+    let seal = root.join(".meu/seal");
+    let doc = |at: usize| Some(root.join(DOCS[at])).filter(|path| path.is_file());
+    match step {
+        Step::Edit(edit) => plan.apply(edit, root),
+        Step::Run => drop(run_whatever_comes(root, 2)),
+        Step::Nothing => {}
+        Step::RolledBack(at) => {
+            let Some(path) = doc(*at) else { return };
+            let when = fs::metadata(&path).expect("a document").modified().expect("a time");
+            let mut text = fs::read(&path).expect("a document");
+            if let Some(first) = text.iter_mut().find(|byte| byte.is_ascii_lowercase()) {
+                *first = if *first == b'z' { b'a' } else { *first + 1 };
+            }
+            fs::write(&path, text).expect("written");
+            fs::File::options().append(true).open(&path).expect("open").set_modified(when).expect("a time");
+        }
+        Step::WrongClock(at, by) => {
+            let Some(path) = doc(*at) else { return };
+            fs::write(&path, TEXTS[1]).expect("written");
+            let when = match u64::try_from(*by) {
+                Ok(by) => SystemTime::now() + Duration::from_secs(by),
+                Err(_) => SystemTime::now() - Duration::from_secs(by.unsigned_abs()),
+            };
+            fs::File::options().append(true).open(&path).expect("open").set_modified(when).expect("a time");
+        }
+        Step::OutputEdited(id) => {
+            let path = root.join("out").join(format!("{}.md", IDS[*id]));
+            if path.is_file() {
+                fs::write(path, "A person wrote this.\n").expect("written");
+            }
+        }
+        Step::FolderMovedBehindLink => {
+            if root.join("docs").is_dir() && !root.join("elsewhere").exists() {
+                fs::rename(root.join("docs"), root.join("elsewhere")).expect("moved");
+                std::os::unix::fs::symlink("elsewhere", root.join("docs")).expect("a link");
+            }
+        }
+        Step::SealGone => drop(fs::remove_file(seal)),
+        Step::SealDamaged(at) => {
+            let Ok(file) = fs::File::options().read(true).write(true).open(&seal) else { return };
+            let at = at.index(file.metadata().expect("a seal").len() as usize) as u64;
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).expect("a byte");
+            file.write_all_at(&[byte[0] ^ 0x20], at).expect("damaged");
+        }
+        Step::SealCut(at) => {
+            let Ok(file) = fs::File::options().write(true).open(&seal) else { return };
+            let length = file.metadata().expect("a seal").len();
+            file.set_len(at.index(length as usize) as u64).expect("cut");
+        }
+        Step::SealOlder => {
+            let Ok(file) = fs::File::options().write(true).open(&seal) else { return };
+            file.write_all_at(b"meu seal 0\n", 0).expect("older");
+        }
+        Step::Renamed(at) => {
+            let Some(path) = doc(*at) else { return };
+            let beside = path.with_extension("tmp");
+            fs::copy(&path, &beside).expect("copied");
+            fs::rename(beside, path).expect("renamed");
+        }
+    }
+}
+
+/// What a whole look finds; nothing if the project is not whole.
+fn look(root: &Path) -> Option<(Workspace, Vec<Row>)> {
+    let workspace = meu::disk::load(root).ok()?;
+    let found = rows(&workspace, &Survey::all(&workspace, None));
+    Some((workspace, found))
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// With files that are trusted by their stamps, and with such as are too young for that.
+    #[test]
+    fn a_finding_that_stands_is_true(plan in plan(), steps in prop::collection::vec((step(), any::<bool>()), 1..8)) {
+        let temporary = folder();
+        let root = temporary.path();
+        let mut plan = plan;
+        plan.write(root);
+        run_whatever_comes(root, 2);
+        for (step, old) in steps {
+            let Some((mut workspace, found)) = look(root) else { return Ok(()) };
+            let settled = found.iter().all(Row::passes_check) && {
+                let again = run_whatever_comes(root, 2);
+                let fresh = again.ran.sums.fresh == workspace.graph.len();
+                if fresh {
+                    prop_assert_eq!(&rows(&workspace, &again.ran.verdicts), &found, "a run sees what status sees");
+                }
+                fresh
+            };
+            if old {
+                // As if all files had been changed long before they were looked at.
+                workspace.listed.began += 10_000_000_000;
+                next_tick(root);
+            }
+            keep(&workspace, &found, settled);
+            let store = Store::new(root).expect("a store");
+            let standing = Seal::standing(&store);
+            let plain = workspace.warnings.is_empty();
+            // Folders that are too young make none; one of before may still stand.
+            prop_assert!(standing.is_some() || !old || !plain, "a seal stands while nothing happens");
+            apply(&step, &mut plan, root);
+            let Some(seal) = Seal::standing(&store) else {
+                prop_assert!(!matches!(step, Step::Nothing) || !old || !plain, "nothing happened");
+                continue;
+            };
+            let Some((_, now)) = look(root) else {
+                prop_assert!(false, "a project that is not whole has a finding");
+                return Ok(());
+            };
+            prop_assert_eq!(seal.tasks(), now.iter().filter(|row| row.state != State::Orphan).count());
+            prop_assert_eq!(seal.passes_check(), now.iter().all(Row::passes_check));
+            // Rows that are damaged are no rows.
+            if let Some(sealed) = seal.rows(true) {
+                prop_assert_eq!(&sealed, &now);
+            }
+            if let Some(loud) = seal.rows(false) {
+                prop_assert_eq!(loud, now.into_iter().filter(|row| !row.state.is_quiet()).collect::<Vec<_>>());
+            }
+            if seal.is_settled() {
+                let before = files(root);
+                let ran = run_whatever_comes(root, 2);
+                prop_assert!(ran.ended.is_empty(), "a settled run did {:?}", ran.ended);
+                prop_assert!(files(root) == before, "a settled run wrote");
+            }
+        }
+        drop(load(root));
+    }
+}
+
+/// With the seal and without it a command says the same.
+fn same_said(house: &House, arguments: &[&str]) {
+    let with = house.meu(arguments);
+    let seal = house.root().join(".meu/seal");
+    let kept = fs::read(&seal);
+    drop(fs::remove_file(&seal));
+    let without = house.meu(arguments);
+    if let Ok(kept) = kept {
+        fs::write(seal, kept).expect("a seal");
+    }
+    let run = |text: &str| {
+        let events =
+            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap_or(line.into()));
+        events
+            .map(|mut event| {
+                if event["run"].is_string() {
+                    event["run"] = "".into();
+                }
+                event.to_string()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (with.code, run(&with.out), with.err),
+        (without.code, run(&without.out), without.err),
+        "{arguments:?}"
+    );
+}
+
+/// Seals a project as if its files were old.
+fn seal_as_old(house: &House) {
+    let (mut workspace, found) = look(&house.root()).expect("whole");
+    workspace.listed.began += 10_000_000_000;
+    keep(&workspace, &found, true);
+    assert!(Seal::standing(&workspace.store).is_some());
+}
+
+#[test]
+fn a_sealed_project_says_what_an_unsealed_one_says() {
+    let house = House::new()
+        .file("doc.md", "# One\n\nText.\n")
+        .task("a", "inputs = [\"doc.md\"]")
+        .task("b", "requires = [\"a\"]")
+        .task("c", "duplicates = \"b\"");
+    house.run_asks(&["a", "b"]);
+    house.meu(&["run"]).ok();
+    seal_as_old(&house);
+    for arguments in [
+        &["status"][..],
+        &["status", "-v"],
+        &["status", "--json"],
+        &["status", "--check"],
+        &["check"],
+        &["check", "--json"],
+        &["run"],
+        &["run", "--json"],
+        &["run", "-q"],
+    ] {
+        same_said(&house, arguments);
+        seal_as_old(&house);
+    }
+    // Edited by hand, with the request unchanged: a run has nothing to do, and status says so.
+    house.put("out/b.md", "A person's b.\n");
+    same_said(&house, &["status"]);
+    house.meu(&["run"]).ok();
+    seal_as_old(&house);
+    for arguments in [&["status"][..], &["status", "--check"], &["run"]] {
+        same_said(&house, arguments);
+        seal_as_old(&house);
+    }
+    house.put("doc.md", "# One\n\nOther text.\n");
+    same_said(&house, &["status", "--check"]);
+    // The same answer: b is as it was.
+    house.run_asks(&["a"]);
+}
+
+#[test]
+fn a_cache_that_git_begins_to_track_is_refused_though_sealed() {
+    let house = House::new().task("a", "");
+    house.git(&["init", "-q"]);
+    house.run_asks(&["a"]);
+    seal_as_old(&house);
+    house.git(&["add", "tasks"]);
+    house.meu(&["status", "--check"]).ok();
+    house.git(&["add", "-f", ".meu/cache"]);
+    let refused = house.meu(&["status"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("`.meu/` is tracked by git"), "{refused:?}");
+}
+
+#[test]
+fn a_sealed_project_that_another_run_holds_is_held() {
+    let house = House::new().task("a", "");
+    house.run_asks(&["a"]);
+    seal_as_old(&house);
+    let store = Store::new(&house.root()).expect("a store");
+    let hold = std::iter::repeat_with(|| meu::disk::hold(&store))
+        .take(1_000_000)
+        .find_map(Result::ok)
+        .expect("held");
+    assert_eq!(house.meu(&["run"]).code, 4);
+    house.meu(&["status"]).ok();
+    drop(hold);
+    house.meu(&["run"]).ok();
+}
