@@ -144,6 +144,11 @@ impl Sink {
         self.0.borrow_mut().push(diagnostic);
     }
 
+    /// Adds all of another sink.
+    pub fn absorb(&self, other: Sink) {
+        self.0.borrow_mut().extend(other.0.into_inner());
+    }
+
     /// Takes all problems, by place.
     pub fn into_sorted(self) -> Vec<Diagnostic> {
         let mut all = self.0.into_inner();

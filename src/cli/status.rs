@@ -52,5 +52,7 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     };
     show::status(&env.shell, &counts(&rows), &rows);
     let passes = rows.iter().all(Row::passes_check);
+    // The process ends: the system takes all of it back at once.
+    std::mem::forget(workspace);
     Ok((arguments.check && !passes).then_some(ErrorKind::NotFresh))
 }

@@ -18,6 +18,7 @@ use crate::request::Templates;
 use crate::spec::{Config, Project, Vars, parse_config, parse_tasks};
 use crate::text::Redactor;
 
+use super::cores::{joined, on_all_cores};
 use super::git::tracks_meu;
 use super::{DiskShelf, Replay, Store, now_in_nanoseconds, read_failures, replay};
 
@@ -143,32 +144,15 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
-    let tasks = load_tasks(&store, &config, overlay, &mut listed, &sink);
-    let lock_text = load_lock(&store, &sink);
-    let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
-        sink.push(
-            Diagnostic::error(format!(
-                "meu.lock has the format {version}, and this meu reads up to {}",
-                crate::lock::VERSION
-            ))
-            .help("use the meu that wrote it, or a newer one"),
-        );
-        Lock::default()
+    let (tasks, (lock_text, lock, lock_sink)) = std::thread::scope(|scope| {
+        let lock = scope.spawn(|| {
+            let sink = Sink::default();
+            let (text, lock) = load_lock(&store, &sink);
+            (text, lock, sink)
+        });
+        (load_tasks(&store, &config, overlay, &mut listed, &sink), joined(lock))
     });
-    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()) {
-        let source = Source { path: "meu.lock".into(), text: lock_text.clone() };
-        let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
-        let mut place = source.place(start..start + 1);
-        place.source_line = place.source_line.chars().take(100).collect();
-        sink.push(
-            Diagnostic::error(format!(
-                "this line of the lock cannot be read, not even whose it is: {}",
-                broken.message
-            ))
-            .at(place)
-            .help("take it from git again, or delete it: its task is then an edited one without a base"),
-        );
-    }
+    sink.absorb(lock_sink);
     let mut vars = config.vars.clone();
     vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
     let templates = load_templates(&store, &vars, &sink);
@@ -310,21 +294,30 @@ fn load_tasks(
     }
     files.sort();
     files.dedup_by(|a, b| a.0 == b.0);
-    let mut tasks = Vec::new();
-    for (relative, path) in &files {
+    let read = on_all_cores(&files, |(relative, path)| {
+        let sink = Sink::default();
         let shown = format!("{}/{relative}", config.tasks);
         let read = match overlay.get(&shown) {
-            Some(None) => continue,
+            Some(None) => return (Vec::new(), sink),
             Some(Some(text)) => Ok(Some(text.clone())),
             None => read_optional(path),
         };
-        match read {
+        let tasks = match read {
             Ok(text) => {
                 let source = Arc::new(Source { path: shown, text: text.unwrap_or_default() });
-                tasks.extend(parse_tasks(&source, relative.strip_suffix(".toml").unwrap_or(relative), sink));
+                parse_tasks(&source, relative.strip_suffix(".toml").unwrap_or(relative), &sink)
             }
-            Err(message) => sink.push(Diagnostic::error(format!("`{shown}` cannot be read: {message}"))),
-        }
+            Err(message) => {
+                sink.push(Diagnostic::error(format!("`{shown}` cannot be read: {message}")));
+                Vec::new()
+            }
+        };
+        (tasks, sink)
+    });
+    let mut tasks = Vec::with_capacity(files.len());
+    for (some, problems) in read {
+        tasks.extend(some);
+        sink.absorb(problems);
     }
     listed.task_files =
         files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
@@ -347,8 +340,9 @@ fn check_tracked(store: &Store, sink: &Sink) {
     }
 }
 
-fn load_lock(store: &Store, sink: &Sink) -> String {
-    match read_optional(&store.root().join("meu.lock")) {
+/// The lock's text, and what it records.
+fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
+    let lock_text = match read_optional(&store.root().join("meu.lock")) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => {
             sink.push(
@@ -357,7 +351,32 @@ fn load_lock(store: &Store, sink: &Sink) -> String {
             );
             String::new()
         }
+    };
+    let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
+        sink.push(
+            Diagnostic::error(format!(
+                "meu.lock has the format {version}, and this meu reads up to {}",
+                crate::lock::VERSION
+            ))
+            .help("use the meu that wrote it, or a newer one"),
+        );
+        Lock::default()
+    });
+    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()) {
+        let source = Source { path: "meu.lock".into(), text: lock_text.clone() };
+        let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
+        let mut place = source.place(start..start + 1);
+        place.source_line = place.source_line.chars().take(100).collect();
+        sink.push(
+            Diagnostic::error(format!(
+                "this line of the lock cannot be read, not even whose it is: {}",
+                broken.message
+            ))
+            .at(place)
+            .help("take it from git again, or delete it: its task is then an edited one without a base"),
+        );
     }
+    (lock_text, lock)
 }
 
 fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {

@@ -8,6 +8,7 @@
 
 mod cache;
 mod clock;
+mod cores;
 mod corpus;
 mod gc;
 mod git;
