@@ -77,6 +77,17 @@ pub struct Sums {
     pub cost_unknown: Option<f64>,
 }
 
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// What happened so far.
+    pub sums: Sums,
+    /// How many tasks the run is about.
+    pub total: usize,
+    /// How many of them have not ended.
+    pub left: usize,
+}
+
 /// One provider that was asked for one request, with all retries. Fields are named after OpenTelemetry's
 /// semantic conventions for generative AI where those have a name (`gen_ai.*`, version 1.37).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -151,6 +162,8 @@ pub enum Event {
     TaskStarted {
         /// The task's id.
         task: String,
+        /// Who is asked first: a provider, or the task's own program.
+        provider: String,
     },
     /// An answer is coming.
     Progress {
@@ -160,7 +173,7 @@ pub enum Event {
         bytes: usize,
     },
     /// Time went by.
-    Tick,
+    Tick(Box<Standing>),
     /// A provider was asked.
     TaskTried(Box<Tried>),
     /// A task ended other than fresh.

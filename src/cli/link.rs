@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Done, Env, edit, select};
 use crate::diag::Error;
 use crate::graph::{Graph, Ix};
-use crate::show::plain;
+use crate::show::{columns, in_column, plain};
 use crate::spec::{LinkKind, split_heading};
 
 /// Look at the links between tasks, and edit them
@@ -107,10 +107,10 @@ fn list(env: &Env, arguments: List) -> Done {
         env.shell.json(&json!({"links": rows}));
         return Ok(None);
     }
-    let width = links.iter().map(|(from, ..)| graph.node(*from).id().len()).max().unwrap_or(0);
+    let width = columns(links.iter().map(|(from, ..)| graph.node(*from).id()), usize::MAX);
     for (from, kind, to) in &links {
-        let (from, to) = (plain(graph.node(*from).id()), plain(graph.node(*to).id()));
-        env.shell.out(&format!("{from:width$}  {:10}  {to}", kind.word()));
+        let (from, to) = (in_column(graph.node(*from).id(), width), plain(graph.node(*to).id()));
+        env.shell.out(&format!("{from}  {:10}  {to}", kind.word()));
     }
     if links.is_empty() {
         env.shell.note("no links");

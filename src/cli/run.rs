@@ -114,7 +114,11 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         && let Some((_hold, seal)) = env.sealed_held()?
     {
         let duplicates = seal.counts().get(&State::Duplicate).copied().unwrap_or_default();
-        Reporter::new(env.shell, 0).nothing_to_do(disk::run_name(), seal.tasks(), duplicates);
+        Reporter::new(env.shell, std::iter::empty()).nothing_to_do(
+            disk::run_name(),
+            seal.tasks(),
+            duplicates,
+        );
         return Ok(None);
     }
     disk::on_interrupt(end_programs);
@@ -179,9 +183,8 @@ pub(super) fn bring_up_to_date(
     prepare(&workspace, &providers, &mut options, &chosen, move |line| shell.note(&plain(line)))?;
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
-    let width =
-        graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id().len()).max().unwrap_or(0);
-    let reporter = Reporter::new(env.shell, width);
+    let ids = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id());
+    let reporter = Reporter::new(env.shell, ids);
     let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| reporter.event(event))?;
     let index_written = super::write_index(&workspace)?;
     workspace.shelf.save();

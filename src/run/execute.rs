@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::diag::Error;
 use crate::disk::{Cache, Durability, Journal, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
-use crate::event::{Event, Sums};
+use crate::event::{Event, Standing, Sums};
 use crate::graph::{Graph, Ix};
 use crate::plan::Verdict;
 use crate::provider::{Limits, Providers, Purse};
@@ -94,7 +94,7 @@ pub fn run(
         if worth_keeping && !std::mem::replace(&mut begun, true) {
             log.add(&started);
         }
-        if begun && !matches!(event, Event::Progress { .. } | Event::Tick) {
+        if begun && !matches!(event, Event::Progress { .. } | Event::Tick(_)) {
             log.add(&event);
         }
         tell(&event);
@@ -132,6 +132,7 @@ pub fn run(
             short: false,
             sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
+            ended: 0,
             all_cached: &all_cached,
             undone: Vec::new(),
             refusal: None,
@@ -189,6 +190,7 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) short: bool,
     pub(super) sums: Sums,
     pub(super) reached: usize,
+    pub(super) ended: usize,
     /// Whether every answer of the journal is in the cache too.
     pub(super) all_cached: &'a AtomicBool,
     pub(super) undone: Vec<String>,
@@ -243,10 +245,17 @@ impl<'a> Executor<'a, '_> {
             match words_from.recv_timeout(Duration::from_millis(100)) {
                 Ok(word) => self.heard(word),
                 // Time to look whether a person wants it to end.
-                Err(RecvTimeoutError::Timeout) => (self.emit)(Event::Tick),
+                Err(RecvTimeoutError::Timeout) => self.tick(),
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("all workers are gone")),
             }
         }
+    }
+
+    /// Tells how far the run is.
+    fn tick(&mut self) {
+        let total = self.chosen.iter().filter(|chosen| **chosen).count();
+        let standing = Standing { sums: self.sums.clone(), total, left: total - self.ended };
+        (self.emit)(Event::Tick(Box::new(standing)));
     }
 
     fn stopped(&self) -> bool {
@@ -329,6 +338,7 @@ impl<'a> Executor<'a, '_> {
 
     /// A task ended: those below it may be ready now.
     pub(super) fn ended(&mut self, ix: Ix, verdict: Verdict) {
+        self.ended += 1;
         self.survey.decided(ix, verdict);
         for at in 0..self.dependants[ix.0].len() {
             let below = self.dependants[ix.0][at];

@@ -348,7 +348,14 @@ impl Executor<'_, '_> {
     pub(super) fn heard(&mut self, word: Word) {
         let id = |ix: Ix| self.graph.node(ix).id().to_owned();
         match word {
-            Word::Asking(ix) => (self.emit)(Event::TaskStarted { task: id(ix) }),
+            Word::Asking(ix) => {
+                let node = self.graph.node(ix);
+                let provider = match &node.task.run {
+                    Runner::Model => node.model.provider.clone(),
+                    other => other.word().to_owned(),
+                };
+                (self.emit)(Event::TaskStarted { task: id(ix), provider });
+            }
             Word::Secrets(ix, secrets) => {
                 for line in secrets {
                     let message =

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Paint, Shell, grouped, plain};
+use super::{Paint, Shell, columns, grouped, in_column, plain};
 use crate::context::Hit;
 use crate::digest::Digest;
 use crate::disk::SentItem;
@@ -96,14 +96,13 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
         assembled.digest.short()
     ));
     let name = |item: &crate::spec::ItemRef| plain(&item.to_string());
-    let width = bundle
+    let names: Vec<String> = bundle
         .items
         .iter()
-        .map(|item| name(&item.item).len())
-        .chain(bundle.dropped.iter().map(|dropped| name(&dropped.item).len()))
-        .max()
-        .unwrap_or(0)
-        .min(48);
+        .map(|item| name(&item.item))
+        .chain(bundle.dropped.iter().map(|dropped| name(&dropped.item)))
+        .collect();
+    let width = columns(names.iter().map(String::as_str), 48);
     for item in &bundle.items {
         let of = match item.form {
             crate::context::Form::Shortened => format!("of {}", grouped(item.tokens_full as u64)),
@@ -112,9 +111,9 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
         let bar = "#".repeat((item.tokens * 20).div_ceil(policy.budget.max(1)).min(20));
         let pin = if item.pinned { " pinned" } else { "" };
         let line = format!(
-            "  {:9} {:width$} {:9} {:>7} {of:10} {}{pin}",
+            "  {:9} {} {:9} {:>7} {of:10} {}{pin}",
             item.tier.word(),
-            name(&item.item),
+            in_column(&name(&item.item), width),
             item.form.word(),
             grouped(item.tokens as u64),
             shell.paint(Paint::Good, &bar),
@@ -129,9 +128,9 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
     }
     for dropped in &bundle.dropped {
         let line = format!(
-            "  {:9} {:width$} left out: {}",
+            "  {:9} {} left out: {}",
             dropped.tier.word(),
-            name(&dropped.item),
+            in_column(&name(&dropped.item), width),
             plain(&dropped.reason)
         );
         shell.out(&shell.paint(Paint::Dim, &line));

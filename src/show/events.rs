@@ -1,9 +1,11 @@
 //! A run as it goes: a line a task, a summary at the end; or an event a line as JSON.
 
+use std::cell::RefCell;
+
 use serde_json::json;
 
 use super::live::Live;
-use super::{Paint, Shell, counted, counted_as, grouped, money, plain, unknown};
+use super::{Paint, Shell, columns, counted, counted_as, grouped, in_column, money, plain, unknown};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
 use crate::run::WouldRun;
 
@@ -13,33 +15,46 @@ pub struct Reporter {
     shell: Shell,
     width: usize,
     live: Live,
+    /// The tasks that failed or await approval, for the word on what to do next.
+    undone: RefCell<Vec<(Outcome, String)>>,
 }
 
 impl Reporter {
-    /// A reporter; `width` is the longest id that it will have to show.
-    pub fn new(shell: Shell, width: usize) -> Self {
-        Reporter { shell, width: width.min(40), live: Live::new(!shell.json && !shell.quiet) }
+    /// A reporter of a run that may tell of these tasks.
+    pub fn new<'a>(shell: Shell, tasks: impl Iterator<Item = &'a str>) -> Self {
+        let live = Live::new(!shell.json && !shell.quiet);
+        Reporter { shell, width: columns(tasks, 40), live, undone: RefCell::default() }
     }
 
     /// Shows one event.
     pub fn event(&self, event: &Event) {
         if self.shell.json {
             let more = matches!(event, Event::TaskTried(_) | Event::Detail { .. });
-            if !matches!(event, Event::Progress { .. } | Event::Tick) && (!more || self.shell.verbose > 0) {
+            if !matches!(event, Event::Progress { .. } | Event::Tick(_)) && (!more || self.shell.verbose > 0)
+            {
                 self.shell.json(event);
             }
             return;
         }
         match event {
-            Event::TaskStarted { task } => self.live.started(task),
-            Event::TaskFinished(finished) => self.live.ended(&finished.task),
+            Event::TaskStarted { task, provider } => self.live.started(task, provider),
+            Event::TaskFinished(finished) => {
+                self.live.ended(&finished.task);
+                if matches!(finished.status, Outcome::Failed | Outcome::Awaiting) {
+                    self.undone.borrow_mut().push((finished.status, plain(&finished.task)));
+                }
+            }
             Event::Progress { task, bytes } => return self.live.heard(task, *bytes),
-            Event::Tick => return self.live.draw(),
+            Event::Tick(standing) => return self.live.tick(standing),
+            Event::RunFinished { .. } => return self.live.end(),
             _ => {}
         }
-        self.live.clear();
+        self.live.aside(|| self.tell(event));
+    }
+
+    fn tell(&self, event: &Event) {
         match event {
-            Event::TaskStarted { task } if self.shell.verbose > 0 => {
+            Event::TaskStarted { task, .. } if self.shell.verbose > 0 => {
                 self.shell.note(&format!(" asking {}", plain(task)))
             }
             Event::TaskFinished(finished) => self.finished(finished),
@@ -95,7 +110,7 @@ impl Reporter {
         }
         let word = self.shell.paint(paint, &format!("{word:>8}"));
         let width = self.width;
-        let line = format!("{word} {:width$}  {}", plain(&finished.task), plain(&finished.reason));
+        let line = format!("{word} {}  {}", in_column(&finished.task, width), plain(&finished.reason));
         if bad && self.shell.quiet {
             self.shell.note(&line);
         } else {
@@ -171,6 +186,23 @@ impl Reporter {
             _ => Paint::Bad,
         };
         self.shell.out(&self.shell.paint(paint, &line));
+        self.next();
+    }
+
+    /// What a person can do about tasks that are not up to date. What failed says its own way out, too.
+    fn next(&self) {
+        let undone = self.undone.borrow();
+        let first = |wanted| undone.iter().find(|(outcome, _)| *outcome == wanted).map(|(_, task)| task);
+        if let Some(task) = first(Outcome::Awaiting) {
+            self.shell.note(&format!(
+                "next: read it (`meu diff {task}`), then `meu approve {task}`, or `meu reject {task} -m \"…\"`"
+            ));
+        }
+        if let Some(task) = first(Outcome::Failed) {
+            self.shell.note(&format!(
+                "next: mend what it says and run again; `meu why {task}` and `meu context show {task}` tell more"
+            ));
+        }
     }
 }
 
@@ -198,19 +230,14 @@ pub fn would_run(shell: &Shell, would: &WouldRun) {
         shell.out("nothing would run");
         return;
     }
-    let width = tasks
-        .iter()
-        .map(|(task, ..)| task.len())
-        .chain(waiting.iter().map(String::len))
-        .max()
-        .unwrap_or(0)
-        .min(40);
+    let names = tasks.iter().map(|(task, ..)| task.as_str()).chain(waiting.iter().map(String::as_str));
+    let width = columns(names, 40);
     for (task, reasons, tokens, _) in tasks {
         let word = shell.paint(Paint::Warn, &format!("{:>8}", "would"));
         let tokens = if *tokens > 0 { format!(" ({} tokens)", grouped(*tokens)) } else { String::new() };
         shell.out(&format!(
-            "{word} {:width$}  {}{tokens}",
-            plain(task),
+            "{word} {}  {}{tokens}",
+            in_column(task, width),
             plain(&crate::request::in_one_line(reasons))
         ));
     }

@@ -1,134 +1,197 @@
-//! The line that lives while answers come: which tasks are asked, for how long, how much is here. Only in
-//! a terminal, on stderr, only after a moment, and gone before anything else is written.
+//! What lives on the screen while answers come: a line for each task that is asked, and a bar with what is done
+//! and what is left. Only in a terminal, on stderr, only after a moment, and gone before the run's last line.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use unicode_width::UnicodeWidthChar;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{grouped, plain};
+use crate::event::{Standing, Sums};
 
 /// Nothing is shown of what ends sooner.
 const DELAY: Duration = Duration::from_millis(500);
 
-/// The line is drawn no more often.
-const PACE: Duration = Duration::from_millis(100);
+/// How often a second the screen is drawn at most.
+const PACE: u8 = 20;
+
+/// As many tasks have a line of their own.
+const LINES: usize = 8;
 
 /// Bytes of an answer for about a token.
 const BYTES_A_TOKEN: usize = 4;
 
-/// The live line.
-#[derive(Debug)]
+/// Lines and bar.
 pub(super) struct Live {
     inner: Option<RefCell<Inner>>,
 }
 
-#[derive(Debug)]
 struct Inner {
-    running: Vec<(String, Instant, usize)>,
-    drawn: Option<Instant>,
-    visible: bool,
+    screen: MultiProgress,
+    bar: ProgressBar,
+    running: Vec<Running>,
+    began: Instant,
+    shown: bool,
+}
+
+struct Running {
+    task: String,
+    provider: String,
+    since: Instant,
+    bytes: usize,
+    line: Option<ProgressBar>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("is_shown", &self.inner.is_some()).finish()
+    }
 }
 
 impl Live {
-    /// A line, if there is a terminal to show it.
+    /// Lines and a bar, if there is a terminal to show them.
     pub(super) fn new(wanted: bool) -> Self {
-        let inner = Inner { running: Vec::new(), drawn: None, visible: false };
-        Live { inner: (wanted && std::io::stderr().is_terminal()).then(|| RefCell::new(inner)) }
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let inner = (wanted && !dumb && std::io::stderr().is_terminal()).then(|| {
+            let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+            let bar = screen.add(ProgressBar::new(0).with_style(style("  {bar:12} {wide_msg}")));
+            RefCell::new(Inner { screen, bar, running: Vec::new(), began: Instant::now(), shown: false })
+        });
+        Live { inner }
     }
 
     /// A task is asked.
-    pub(super) fn started(&self, task: &str) {
-        if let Some(inner) = &self.inner {
-            inner.borrow_mut().running.push((plain(task), Instant::now(), 0));
-        }
+    pub(super) fn started(&self, task: &str, provider: &str) {
+        let Some(inner) = &self.inner else { return };
+        let running = Running {
+            task: plain(task),
+            provider: plain(provider),
+            since: Instant::now(),
+            bytes: 0,
+            line: None,
+        };
+        inner.borrow_mut().running.push(running);
     }
 
     /// So much of a task's answer is here.
     pub(super) fn heard(&self, task: &str, bytes: usize) {
-        if let Some(inner) = &self.inner {
-            let task = plain(task);
-            if let Some(running) = inner.borrow_mut().running.iter_mut().find(|(known, ..)| *known == task) {
-                running.2 = bytes;
-            }
+        let Some(inner) = &self.inner else { return };
+        let task = plain(task);
+        let inner = &mut *inner.borrow_mut();
+        if let Some(running) = inner.running.iter_mut().find(|running| running.task == task) {
+            running.bytes = bytes;
+            running.tell();
         }
-        self.draw();
     }
 
     /// A task is done.
     pub(super) fn ended(&self, task: &str) {
-        if let Some(inner) = &self.inner {
-            let task = plain(task);
-            inner.borrow_mut().running.retain(|(known, ..)| *known != task);
+        let Some(inner) = &self.inner else { return };
+        let task = plain(task);
+        let inner = &mut *inner.borrow_mut();
+        if let Some(at) = inner.running.iter().position(|running| running.task == task) {
+            let running = inner.running.remove(at);
+            running.line.inspect(|line| inner.screen.remove(line));
         }
     }
 
-    /// Takes the line away: something else is written.
-    pub(super) fn clear(&self) {
-        if let Some(inner) = &self.inner {
-            let inner = &mut *inner.borrow_mut();
-            if std::mem::take(&mut inner.visible) {
-                let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
-                inner.drawn = None;
-            }
+    /// Writes something where lines and bar would be in the way.
+    pub(super) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.inner {
+            Some(inner) => inner.borrow().screen.suspend(write),
+            None => write(),
         }
     }
 
-    /// Draws the line anew, if it is time.
-    pub(super) fn draw(&self) {
+    /// Time went by: this is how far the run is.
+    pub(super) fn tick(&self, standing: &Standing) {
         let Some(inner) = &self.inner else { return };
         let inner = &mut *inner.borrow_mut();
-        let now = Instant::now();
-        let slow = inner.running.iter().any(|(_, since, _)| now.duration_since(*since) >= DELAY);
-        if !slow || inner.drawn.is_some_and(|drawn| now.duration_since(drawn) < PACE) {
+        if !inner.shown && inner.running.iter().any(|running| running.since.elapsed() >= DELAY) {
+            inner.screen.set_draw_target(ProgressDrawTarget::stderr_with_hz(PACE));
+            inner.shown = true;
+        }
+        if !inner.shown {
             return;
         }
-        let parts: Vec<String> = inner
-            .running
-            .iter()
-            .map(|(task, since, bytes)| {
-                let tokens = match bytes / BYTES_A_TOKEN {
-                    0 => String::new(),
-                    tokens => format!(", ~{} tokens", grouped(tokens as u64)),
-                };
-                format!("{task} {} s{tokens}", now.duration_since(*since).as_secs())
-            })
-            .collect();
-        let line = format!("  asking {}", parts.join("; "));
-        let line = fit(&line, width().saturating_sub(1));
-        let mut out = std::io::stderr().lock();
-        let _ = write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush());
-        inner.visible = true;
-        inner.drawn = Some(now);
-    }
-}
-
-/// The columns of the terminal.
-fn width() -> usize {
-    #[cfg(unix)]
-    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
-        && size.ws_col > 0
-    {
-        return usize::from(size.ws_col);
-    }
-    80
-}
-
-/// As much of a line as fits. Wide characters take two columns.
-fn fit(line: &str, columns: usize) -> String {
-    let mut left = columns;
-    let mut shown = String::new();
-    for c in line.chars() {
-        let wide = c.width().unwrap_or(0);
-        if wide + 1 > left {
-            shown.push('…');
-            break;
+        for running in inner.running.iter_mut().take(LINES) {
+            running.line.get_or_insert_with(|| {
+                let line = ProgressBar::no_length().with_style(style("  {wide_msg}"));
+                inner.screen.insert_before(&inner.bar, line)
+            });
+            running.tell();
         }
-        left -= wide;
-        shown.push(c);
+        let more = inner.running.len().saturating_sub(LINES);
+        let done = standing.total.saturating_sub(standing.left);
+        inner.bar.set_length(standing.total as u64);
+        inner.bar.set_position(done as u64);
+        inner.bar.set_message(summed(&standing.sums, standing.left, more, inner.began.elapsed()));
     }
-    shown
+
+    /// Takes all of it away for good.
+    pub(super) fn end(&self) {
+        if let Some(inner) = &self.inner {
+            let inner = &mut *inner.borrow_mut();
+            let _ = inner.screen.clear();
+            inner.screen.set_draw_target(ProgressDrawTarget::hidden());
+            inner.shown = false;
+        }
+    }
+}
+
+impl Running {
+    fn tell(&mut self) {
+        let Some(line) = &self.line else { return };
+        let tokens = match self.bytes / BYTES_A_TOKEN {
+            0 => String::new(),
+            tokens => format!(", ~{} tokens", grouped(tokens as u64)),
+        };
+        line.set_message(format!(
+            "asking {} by {}, {}{tokens}",
+            self.task,
+            self.provider,
+            clock(self.since.elapsed())
+        ));
+    }
+}
+
+/// What is done and left, in few words.
+fn summed(sums: &Sums, left: usize, more: usize, elapsed: Duration) -> String {
+    let mut parts: Vec<String> = [
+        (sums.built, "built"),
+        (sums.cached, "cached"),
+        (sums.fresh, "fresh"),
+        (sums.failed, "failed"),
+        (sums.blocked, "blocked"),
+        (sums.awaiting, "awaiting"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    parts.push(format!("{left} left"));
+    if more > 0 {
+        parts.push(format!("{more} more asked"));
+    }
+    parts.push(clock(elapsed));
+    parts.extend(sums.cost.filter(|cost| *cost > 0.0).map(|cost| format!("cost {cost:.4}")));
+    parts.join(", ")
+}
+
+/// `7 s`, or `2:05`.
+fn clock(elapsed: Duration) -> String {
+    match elapsed.as_secs() {
+        seconds @ ..60 => format!("{seconds} s"),
+        seconds => format!("{}:{:02}", seconds / 60, seconds % 60),
+    }
+}
+
+/// A style without colours of its own; a template that cannot be read is the plain one.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 #[cfg(test)]
@@ -136,10 +199,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_fits_its_columns() {
-        assert_eq!(fit("abc", 10), "abc");
-        assert_eq!(fit("abcdef", 4), "abc…");
-        // Each of these takes two columns.
-        assert_eq!(fit("報告書", 6), "報告…");
+    fn what_is_done_is_told_in_few_words() {
+        let sums = Sums { built: 2, fresh: 40, cost: Some(0.0125), ..Sums::default() };
+        assert_eq!(
+            summed(&sums, 3, 0, Duration::from_secs(125)),
+            "2 built, 40 fresh, 3 left, 2:05, cost 0.0125"
+        );
+        assert_eq!(summed(&Sums::default(), 9, 4, Duration::from_secs(7)), "9 left, 4 more asked, 7 s");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Paint, Shell, counted, grouped, money, plain, unknown};
+use super::{Paint, Shell, columns, counted, grouped, in_column, money, plain, unknown};
 use crate::disk::{KeptRun, RunSums, SentItem};
 
 fn word<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -74,13 +74,13 @@ pub fn run(shell: &Shell, run: &KeptRun) {
     }
     let finished = run.finished().unwrap_or("never");
     shell.out(&format!("run {}: {} to {finished}, {}", plain(&run.name), plain(&run.started), run.status()));
-    let width = run.of("task_finished").map(|task| word(task, "task").len()).max().unwrap_or(0).min(40);
+    let width = columns(run.of("task_finished").map(|task| word(task, "task")), 40);
     for event in &run.events {
         match word(event, "event") {
             "task_finished" => {
                 let status = word(event, "status");
                 let painted = shell.paint(status_paint(status), &format!("{status:>8}"));
-                let (task, reason) = (plain(word(event, "task")), plain(word(event, "reason")));
+                let (task, reason) = (in_column(word(event, "task"), width), plain(word(event, "reason")));
                 let tokens = match number(event, "tokens_in") + number(event, "tokens_out") {
                     0 => String::new(),
                     _ => format!(
@@ -91,7 +91,7 @@ pub fn run(shell: &Shell, run: &KeptRun) {
                         number(event, "ms")
                     ),
                 };
-                shell.out(&format!("{painted} {task:width$}  {reason}{}", shell.paint(Paint::Dim, &tokens)));
+                shell.out(&format!("{painted} {task}  {reason}{}", shell.paint(Paint::Dim, &tokens)));
             }
             "notice" => shell.out(&format!("{:>8} {}", "", plain(word(event, "message")))),
             _ => {}

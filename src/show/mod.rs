@@ -30,6 +30,8 @@ pub use status::{state_paint, status, tells_all, why};
 pub use trace::trace;
 pub use watch::Watched;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::text::Redactor;
 
 /// What is taken out of all that is shown; a process shows one project.
@@ -205,6 +207,18 @@ pub fn plain(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The columns that the widest of some names takes, up to `most`.
+pub fn columns<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> usize {
+    names.map(UnicodeWidthStr::width).max().unwrap_or(0).min(most)
+}
+
+/// A name in its column, as it is shown. Wide scripts take two places a character.
+pub fn in_column(name: &str, columns: usize) -> String {
+    let name = plain(name);
+    let gap = columns.saturating_sub(name.width());
+    format!("{name}{}", " ".repeat(gap))
 }
 
 /// `1 task`, `2 tasks`.

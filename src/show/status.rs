@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Paint, Shell, counted, plain};
+use super::{Paint, Shell, columns, counted, in_column, plain};
 use crate::plan::State;
 use crate::request::{Change, in_one_line};
 use crate::run::Row;
@@ -59,7 +59,7 @@ pub fn status(shell: &Shell, counts: &BTreeMap<State, usize>, rows: &[Row]) {
     let tasks = counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count).sum();
     let all = tells_all(shell, tasks);
     let told: Vec<&Row> = rows.iter().filter(|row| all || !row.state.is_quiet()).collect();
-    let width = told.iter().map(|row| row.id.len()).max().unwrap_or(0).min(40);
+    let width = columns(told.iter().map(|row| row.id.as_str()), 40);
     let held_up = |id: &String| -> Vec<&str> {
         let below = rows.iter().filter(|row| row.state == State::Blocked && row.on.contains(id));
         below.map(|row| row.id.as_str()).collect()
@@ -71,7 +71,7 @@ pub fn status(shell: &Shell, counts: &BTreeMap<State, usize>, rows: &[Row]) {
         if !below.is_empty() {
             why = format!("{why}; {} for it", wait(&below));
         }
-        let line = format!("{state} {:width$}  {}", plain(&row.id), plain(&why));
+        let line = format!("{state} {}  {}", in_column(&row.id, width), plain(&why));
         shell.out(line.trim_end());
     }
     if counts.is_empty() {

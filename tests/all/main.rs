@@ -21,5 +21,6 @@ mod seal;
 mod secrets;
 mod server;
 mod staleness;
+mod terminal;
 mod watch;
 mod words;
