@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
-use crate::disk::{self, Workspace};
+use crate::disk::{self, Trust, Workspace};
 use crate::plan::State;
-use crate::provider::{Limits, Providers, end_programs};
+use crate::provider::{Limits, Providers, Trace, end_programs};
 use crate::run::{Options, Ran, prepare, rows, would_run};
 use crate::seal;
 use crate::show::{self, Reporter, plain};
@@ -185,7 +185,21 @@ pub(super) fn bring_up_to_date(
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
     let ids = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id());
     let reporter = Reporter::new(env.shell, ids);
-    let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| reporter.event(event))?;
+    let telemetry = &graph.config.telemetry;
+    let untrusted = Trust::of_telemetry(telemetry, &workspace.store).missing();
+    for line in untrusted.lines() {
+        env.shell
+            .note(&plain(&format!("warning: not allowed yet: {line} (look at it, then say `meu trust`)")));
+    }
+    let mut trace = Trace::new(telemetry, &workspace.store, &workspace.redactor, untrusted.is_empty());
+    let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| {
+        trace.event(event);
+        reporter.event(event);
+    });
+    if let Err(why) = trace.send() {
+        env.shell.note(&plain(&format!("warning: the trace of this run did not arrive: {why}")));
+    }
+    let ran = ran?;
     let index_written = super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::diag::Error;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
-use crate::spec::{Provider, ProviderApi, Runner};
+use crate::spec::{Provider, ProviderApi, Runner, Telemetry};
 
 use super::Store;
 
@@ -66,7 +66,27 @@ impl Trust {
     pub fn whole(graph: &Graph, store: &Arc<Store>) -> Self {
         let mut trust = Trust::wanted(graph, graph.nodes().map(|(ix, _)| ix), store);
         graph.config.providers.values().for_each(|provider| trust.want_provider(provider));
+        trust.want_telemetry(&graph.config.telemetry);
         trust.sorted()
+    }
+
+    /// What sending traces of runs would send.
+    pub fn of_telemetry(telemetry: &Telemetry, store: &Arc<Store>) -> Self {
+        let mut trust = Trust::nothing(store);
+        trust.want_telemetry(telemetry);
+        trust
+    }
+
+    fn want_telemetry(&mut self, telemetry: &Telemetry) {
+        if let Some(url) = telemetry.leaves_for() {
+            let what = if telemetry.contents {
+                "traces of runs, with requests and answers,"
+            } else {
+                "traces of runs"
+            };
+            let line = format!("telemetry sends {what} to {url}");
+            self.wants.push((line.clone(), Digest::of(&line)));
+        }
     }
 
     fn want_program(&mut self, line: String, argv: &[String]) {

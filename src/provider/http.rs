@@ -77,11 +77,21 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(provider: &Provider) -> Result<Self, Refusal> {
-        let (told, proxy) = proxy::of(provider)?.unzip();
         let silence = if provider.stream { provider.read_timeout } else { provider.timeout };
+        Line::to(&provider.base_url, provider.timeout, provider.connect_timeout, silence)
+    }
+
+    /// The way to some address, with the longest that a call, its connection, and a silence in it may take.
+    pub(super) fn to(
+        url: &str,
+        whole: Duration,
+        connect: Duration,
+        silence: Duration,
+    ) -> Result<Self, Refusal> {
+        let (told, proxy) = proxy::of(url)?.unzip();
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(provider.timeout))
-            .timeout_connect(Some(provider.connect_timeout))
+            .timeout_global(Some(whole))
+            .timeout_connect(Some(connect))
             .timeout_per_read(Some(silence))
             .max_redirects(0)
             .http_status_as_error(false)
@@ -92,6 +102,20 @@ impl Line {
             .proxy(proxy)
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
         Ok(Line { agent: ureq::Agent::new_with_config(config.build()), proxy: told })
+    }
+
+    /// Sends JSON that nobody answers with more than a word. The error says what came instead of success.
+    pub(super) fn post(&self, url: &str, body: &Value) -> Result<(), String> {
+        let sent = self.agent.post(url).header("content-type", "application/json").send(body.to_string());
+        let mut response = sent.map_err(|error| error.to_string())?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let said = response.body_mut().with_config().limit(2000).read_to_string().unwrap_or_default();
+        Err(format!("{status}: {}", said.lines().next().unwrap_or_default())
+            .trim_end_matches(": ")
+            .to_owned())
     }
 }
 

@@ -24,6 +24,7 @@ mod program;
 mod proxy;
 #[cfg(feature = "http")]
 mod stream;
+mod telemetry;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 
 pub use money::{Limits, Purse, Spent, cost, worst};
 pub use program::{end_programs, judged_by, run_program};
+pub use telemetry::Trace;
 
 use crate::diag::Error;
 use crate::disk::{Permits, interrupted, trust_everything};

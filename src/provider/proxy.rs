@@ -2,22 +2,22 @@
 
 use crate::disk::variable;
 use crate::model::{Cause, Refusal};
-use crate::spec::Provider;
+use crate::spec::{host, is_this_machine};
 
 /// The proxy that calls go through, and how it is written; none for this machine's own servers.
-pub(super) fn of(provider: &Provider) -> Result<Option<(String, ureq::Proxy)>, Refusal> {
+pub(super) fn of(url: &str) -> Result<Option<(String, ureq::Proxy)>, Refusal> {
     let first = |names: &[&'static str]| {
         names.iter().find_map(|name| {
             variable(name).filter(|value| !value.trim().is_empty()).map(|value| (*name, value))
         })
     };
-    let scheme: &[&str] = match provider.base_url.starts_with("https://") {
+    let scheme: &[&str] = match url.starts_with("https://") {
         true => &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
         false => &["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"],
     };
-    let Some((name, value)) = first(scheme).filter(|_| !provider.is_loopback()) else { return Ok(None) };
+    let Some((name, value)) = first(scheme).filter(|_| !is_this_machine(host(url))) else { return Ok(None) };
     let excluded = first(&["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
-    if is_excluded(provider.host(), &excluded) {
+    if is_excluded(host(url), &excluded) {
         return Ok(None);
     }
     let value = value.trim();

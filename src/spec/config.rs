@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::keys::{Keys, parse_table};
 use super::provider::read_provider;
-use super::{At, IndexPick, Provider, ProviderApi, Redact, Tier, TokenizerName, Vars};
+use super::{At, IndexPick, Provider, ProviderApi, Redact, Telemetry, Tier, TokenizerName, Vars};
 use crate::diag::{Diagnostic, Sink, Source, did_you_mean};
 use crate::path::RelPath;
 
@@ -34,6 +34,8 @@ pub struct Config {
     pub providers: BTreeMap<String, Provider>,
     /// What is never stored or shown.
     pub redact: Redact,
+    /// Where traces of runs are sent.
+    pub telemetry: Telemetry,
 }
 
 /// What a task asks, and with which parameters. All of it is part of the request.
@@ -345,6 +347,7 @@ pub(super) fn read_config(mut keys: Keys<'_>) -> Config {
         retrieve_at: None,
         providers: BTreeMap::new(),
         redact: Redact::default(),
+        telemetry: Telemetry::default(),
     };
     if let Some(mut project) = keys.table("project") {
         if let Some(name) = project.string("name") {
@@ -391,6 +394,7 @@ pub(super) fn read_config(mut keys: Keys<'_>) -> Config {
     }
     check_fallbacks(&config, sink);
     config.redact = keys.table("redact").map(Redact::read).unwrap_or_default();
+    config.telemetry = keys.table("telemetry").map(Telemetry::read).unwrap_or_default();
     keys.finish();
     config
 }

@@ -10,6 +10,7 @@ mod provider;
 mod redact;
 mod schema;
 mod task;
+mod telemetry;
 mod words;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,11 @@ pub use config::{Ranking, RetrieveFrom, parse_config, reserved_place};
 pub use edit::TaskText;
 pub use expect::{Expect, OutputFormat};
 pub use keys::{parse_table, toml_data};
-pub use provider::{Price, Provider, ProviderApi, extra_text};
+pub use provider::{Price, Provider, ProviderApi, extra_text, host, is_this_machine};
 pub use redact::Redact;
 pub use schema::{config_schema, task_schema};
 pub use task::{Runner, Task, parse_tasks, words_of_id};
+pub use telemetry::Telemetry;
 pub use words::{IndexPick, ItemRef, LinkKind, Order, Subject, Tier, TokenizerName, split_heading};
 
 use crate::diag::{Place, Source};

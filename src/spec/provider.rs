@@ -184,7 +184,7 @@ impl Provider {
 
     /// Whether requests stay on this machine.
     pub fn is_loopback(&self) -> bool {
-        matches!(self.host(), "localhost" | "127.0.0.1" | "::1")
+        is_this_machine(self.host())
     }
 
     /// Whether a key goes where its name says: to the api's public service, or nowhere else.
@@ -195,8 +195,13 @@ impl Provider {
     }
 }
 
+/// Whether a host is this machine itself.
+pub fn is_this_machine(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "::1")
+}
+
 /// The host of a URL, without port and user.
-fn host(url: &str) -> &str {
+pub fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or("");
     let authority = authority.rsplit('@').next().unwrap_or(authority);
@@ -228,7 +233,10 @@ pub(super) fn read_provider(name: At<String>, mut keys: Keys<'_>) -> Provider {
     let provider = Provider {
         name: name.value.clone(),
         api: base.api,
-        base_url: keys.string("base_url").and_then(|text| read_url(&text, sink)).unwrap_or(base.base_url),
+        base_url: keys
+            .string("base_url")
+            .and_then(|text| read_url("base_url", &text, sink))
+            .unwrap_or(base.base_url),
         api_key_env: keys.string("api_key_env").map_or(base.api_key_env, |at| at.value),
         key_command,
         command,
@@ -313,8 +321,8 @@ fn read_price(keys: &mut Keys<'_>, api: ProviderApi) -> Option<Price> {
     })
 }
 
-/// Reads the address of an API: `http` or `https`, a host, no user in it.
-fn read_url(text: &At<String>, sink: &Sink) -> Option<String> {
+/// Reads the address of a server under some key: `http` or `https`, a host, no user in it.
+pub(super) fn read_url(key: &str, text: &At<String>, sink: &Sink) -> Option<String> {
     let url = text.value.trim_end_matches('/');
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let authority = rest.map_or("", |rest| rest.split(['/', '?', '#']).next().unwrap_or(""));
@@ -340,9 +348,9 @@ fn read_url(text: &At<String>, sink: &Sink) -> Option<String> {
         let shown =
             authority.rsplit_once('@').map_or_else(|| url.to_owned(), |(user, _)| url.replace(user, "…"));
         sink.push(
-            Diagnostic::error(format!("the base_url `{shown}` {wrong}"))
+            Diagnostic::error(format!("the {key} `{shown}` {wrong}"))
                 .at(place)
-                .help("write it as \"https://host/v1\"; keys come from `api_key_env` or `key_command`"),
+                .help("write it as \"https://host/v1\"; keys never stand in it"),
         );
         return None;
     }

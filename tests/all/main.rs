@@ -21,6 +21,7 @@ mod seal;
 mod secrets;
 mod server;
 mod staleness;
+mod telemetry;
 mod terminal;
 mod watch;
 mod words;
