@@ -4,15 +4,23 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Done, Env};
-use crate::disk::{Trust, Usage, variable};
+use crate::disk::{Trust, Usage, size_of_meu, variable, version_of_git};
+use crate::provider::reaches;
 use crate::show;
 use crate::spec::TokenizerName;
 
-/// Say what this meu and this project are, and what they lack. No network
+/// Say what this meu and this project are, and what they lack
 #[derive(Debug, Args)]
-pub(super) struct Arguments {}
+#[command(after_help = "Examples:
+  meu doctor                   asks nobody
+  meu doctor --net             asks the servers of used providers whether they are there; no key goes out")]
+pub(super) struct Arguments {
+    /// Ask the servers of used providers whether they are there; no key goes out
+    #[arg(long)]
+    net: bool,
+}
 
-pub(super) fn doctor(env: &Env, _: Arguments) -> Done {
+pub(super) fn doctor(env: &Env, arguments: Arguments) -> Done {
     let workspace = env.load()?;
     let graph = &workspace.graph;
     let usage = Usage::load(&workspace.store);
@@ -30,18 +38,26 @@ pub(super) fn doctor(env: &Env, _: Arguments) -> Done {
                 .filter_map(|name| Some((name.word().to_owned(), json!(usage.factor(&provider.name, name)?))))
                 .collect();
             let used = graph.nodes().filter(|(_, node)| node.model.provider == provider.name).count();
+            let asked = arguments.net && used > 0 && provider.api.is_http();
+            let reached = asked.then(|| match Trust::of_provider(provider, &workspace.store).missing().is_empty() {
+                true => reaches(provider),
+                false => Err("not allowed yet: `meu trust`".to_owned()),
+            });
             json!({
+                "reached": reached.as_ref().map(Result::is_ok), "reach_error": reached.and_then(Result::err),
                 "name": provider.name, "api": provider.api.word(), "tasks": used, "key_variable": key.is_some().then_some(&provider.api_key_env),
                 "key_set": key, "priced": provider.price.is_some(), "tokens_factor": factors,
             })
         })
         .collect();
+    let (files, bytes) = size_of_meu(&workspace.store);
     let untrusted: Vec<&str> = untrusted.lines().collect();
     show::doctor(
         &env.shell,
         &json!({
             "version": env!("CARGO_PKG_VERSION"), "project": graph.config.name, "root": workspace.store.root(),
-            "tasks": graph.len(), "git": git, "providers": providers, "not_trusted": untrusted,
+            "tasks": graph.len(), "git": git, "git_version": version_of_git(&workspace.store),
+            "cache": {"files": files, "bytes": bytes}, "providers": providers, "not_trusted": untrusted,
         }),
     );
     Ok(None)

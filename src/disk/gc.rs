@@ -10,7 +10,7 @@ use crate::context::Shelf;
 use crate::digest::Digest;
 use crate::path::RelPath;
 
-use super::{Cache, Workspace};
+use super::{Cache, Store, Workspace};
 
 /// A file that could go.
 #[derive(Clone, Debug)]
@@ -133,6 +133,25 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn piece(path: &Path, needed: bool) -> Option<Piece> {
     let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     Some(Piece { path: path.to_owned(), size: meta.len(), changed: meta.modified().ok()?, needed })
+}
+
+/// How many files `.meu/` holds, and how many bytes.
+pub fn size_of_meu(store: &Store) -> (usize, u64) {
+    let (mut files, mut bytes) = (0, 0);
+    let mut todo = vec![store.meu().to_owned()];
+    while let Some(folder) = todo.pop() {
+        for path in entries(&folder) {
+            match fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_dir() => todo.push(path),
+                Ok(meta) => {
+                    files += 1;
+                    bytes += meta.len();
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    (files, bytes)
 }
 
 /// All of `.meu/` that can be made again or is history. The journal stays, what says who holds the project,

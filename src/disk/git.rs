@@ -83,6 +83,12 @@ fn is_tracked(root: &Path, folder: &str) -> bool {
     git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
 }
 
+/// Which git there is, if any.
+pub fn version_of_git(store: &Store) -> Option<String> {
+    let said = String::from_utf8(git(store.root(), &["--version"])?).ok()?;
+    said.trim().strip_prefix("git version ").map(str::to_owned)
+}
+
 /// Who sits here: as git knows them, else as the system does.
 pub fn who(store: &Store) -> String {
     let name = git(store.root(), &["config", "user.name"])

@@ -26,8 +26,8 @@ mod write;
 
 pub use cache::{Cache, SentItem, Stored, remove_scratch, sent_items, write_scratch};
 pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
-pub use gc::{Garbage, all_of_meu, garbage};
-pub use git::{blob, changed_since, difftool, index_of_repository, tracks_meu, who};
+pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
+pub use git::{blob, changed_since, difftool, index_of_repository, tracks_meu, version_of_git, who};
 pub use history::{KeptRun, RunSums, kept_run, kept_runs, run_events};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};

@@ -104,6 +104,15 @@ impl Line {
         Ok(Line { agent: ureq::Agent::new_with_config(config.build()), proxy: told })
     }
 
+    /// Whether somebody answers at an address at all: with which status. No key goes there.
+    pub(super) fn reaches(&self, url: &str) -> Result<u16, String> {
+        self.agent
+            .get(url)
+            .call()
+            .map(|response| response.status().as_u16())
+            .map_err(|error| error.to_string())
+    }
+
     /// Sends JSON that nobody answers with more than a word. The error says what came instead of success.
     pub(super) fn post(&self, url: &str, body: &Value) -> Result<(), String> {
         let sent = self.agent.post(url).header("content-type", "application/json").send(body.to_string());

@@ -49,6 +49,16 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// A pause that everybody is told of.
 const LONG: Duration = Duration::from_secs(10);
 
+/// Whether a provider's server answers at all: with which status, or why not. No key goes there.
+pub fn reaches(provider: &Provider) -> Result<u16, String> {
+    #[cfg(feature = "http")]
+    return http::Line::to(&provider.base_url, LONG, LONG, LONG)
+        .map_err(|refusal| refusal.message)?
+        .reaches(&provider.base_url);
+    #[cfg(not(feature = "http"))]
+    return Err(format!("{}: this meu was built without HTTP", provider.base_url));
+}
+
 /// The providers of a project.
 #[derive(Debug)]
 pub struct Providers {

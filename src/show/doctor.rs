@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Shell, plain};
+use super::{Shell, counted, plain, sized};
 
 /// The findings, as JSON or as lines.
 pub fn doctor(shell: &Shell, found: &Value) {
@@ -13,8 +13,17 @@ pub fn doctor(shell: &Shell, found: &Value) {
     shell.out(&format!("meu       {}", word(found, "version")));
     let (project, root) = (word(found, "project"), word(found, "root"));
     shell.out(&format!("project   {project}, {} tasks, in {root}", found["tasks"]));
-    let git = if found["git"] == true { "yes" } else { "no: old texts come from .meu/cache alone" };
-    shell.out(&format!("git       {git}"));
+    let git = if found["git"] == true {
+        "a repository"
+    } else {
+        "no repository: old texts come from .meu/cache alone"
+    };
+    let version = found["git_version"].as_str().map_or_else(|| "not installed".to_owned(), plain);
+    shell.out(&format!("git       {version}, {git}"));
+    let cache = &found["cache"];
+    let (files, bytes) =
+        (cache["files"].as_u64().unwrap_or_default(), cache["bytes"].as_u64().unwrap_or_default());
+    shell.out(&format!("cache     {} in {}", sized(bytes), counted(files as usize, "file")));
     for provider in found["providers"].as_array().into_iter().flatten() {
         let (name, api) = (word(provider, "name"), word(provider, "api"));
         let mut line = format!("provider  {name} ({api}), {} tasks", provider["tasks"]);
@@ -22,6 +31,11 @@ pub fn doctor(shell: &Shell, found: &Value) {
             Some(true) => line.push_str(&format!(", key in {}", word(provider, "key_variable"))),
             Some(false) => line.push_str(&format!(", {} is not set", word(provider, "key_variable"))),
             None => {}
+        }
+        match (provider["reached"].as_bool(), provider["reach_error"].as_str()) {
+            (Some(true), _) => line.push_str(", answers"),
+            (_, Some(error)) => line.push_str(&format!(", does not answer ({})", plain(error))),
+            _ => {}
         }
         if provider["priced"] == false {
             line.push_str(", unpriced");

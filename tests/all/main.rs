@@ -10,6 +10,7 @@ mod edits;
 mod examples;
 mod expect;
 mod house;
+mod json;
 mod laws;
 mod network;
 mod providers;
