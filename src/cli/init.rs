@@ -8,6 +8,7 @@ use super::{Done, Env};
 use crate::diag::Error;
 use crate::disk::{Durability, Store, make_folder, read_optional};
 use crate::path::RelPath;
+use crate::spec::{CONFIG_SCHEMA, TASK_SCHEMA, config_schema, schema_line, task_schema};
 
 /// Make a project that runs as it is
 #[derive(Debug, Args)]
@@ -102,9 +103,18 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         wrote.push(name.to_owned());
         Ok(())
     };
+    for (file, schema) in [(TASK_SCHEMA, task_schema()), (CONFIG_SCHEMA, config_schema())] {
+        let text = serde_json::to_string_pretty(&schema).map_err(|error| Error::failed(error.to_string()))?;
+        write(file, &format!("{text}\n"))?;
+    }
     for (file, text) in FILES {
+        let line = match file {
+            "meu.toml" => schema_line(file, CONFIG_SCHEMA),
+            _ if file.ends_with(".toml") => schema_line(file, TASK_SCHEMA),
+            _ => String::new(),
+        };
         if !store.full(&path(file)?).exists() {
-            write(file, &text.replace("NAME", &name))?;
+            write(file, &format!("{line}{}", text.replace("NAME", &name)))?;
         }
     }
     for (file, lines) in [

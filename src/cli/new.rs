@@ -6,7 +6,7 @@ use super::{Done, Env};
 use crate::diag::{Diagnostic, Error, Sink, Source};
 use crate::disk::{self, Durability, Store, find_project, load_config};
 use crate::path::RelPath;
-use crate::spec::{parse_tasks, words_of_id};
+use crate::spec::{TASK_SCHEMA, parse_tasks, schema_line, words_of_id};
 
 /// Write a commented task file
 #[derive(Debug, Args)]
@@ -25,9 +25,12 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     let config = load_config(&store, &sink);
     let id = arguments.id.trim_end_matches(".toml");
     let title = arguments.title.unwrap_or_else(|| words_of_id(id));
-    let text = task_file(&title);
-    let source =
-        std::sync::Arc::new(Source { path: format!("{}/{id}.toml", config.tasks), text: text.clone() });
+    let mut text = task_file(&title);
+    let place = format!("{}/{id}.toml", config.tasks);
+    if store.root().join(TASK_SCHEMA).is_file() {
+        text.insert_str(0, &schema_line(&place, TASK_SCHEMA));
+    }
+    let source = std::sync::Arc::new(Source { path: place, text: text.clone() });
     parse_tasks(&source, id, &sink);
     let problems = sink.into_sorted();
     if !problems.is_empty() {

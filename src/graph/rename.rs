@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::resolve::{Ids, is_glob};
 use super::{Graph, Ix};
 use crate::diag::Error;
-use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, words_of_id};
+use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, with_schema_line, words_of_id};
 
 /// What a rename does to the project's files.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,7 @@ pub fn rename(graph: &Graph, old: Ix, new: &str) -> Result<Renamed, Error> {
         let text = texts.remove(from).or_else(|| {
             tasks.iter().find(|task| task.id.source.path == *from).map(|task| task.id.source.text.clone())
         });
-        files.insert(to.clone(), text);
+        files.insert(to.clone(), text.map(|text| with_schema_line(&text, to)));
         files.insert(from.clone(), None);
     }
     files.extend(texts.into_iter().map(|(path, text)| (path, Some(text))));

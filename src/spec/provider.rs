@@ -347,11 +347,10 @@ pub(super) fn read_url(key: &str, text: &At<String>, sink: &Sink) -> Option<Stri
         }
         let shown =
             authority.rsplit_once('@').map_or_else(|| url.to_owned(), |(user, _)| url.replace(user, "…"));
-        sink.push(
-            Diagnostic::error(format!("the {key} `{shown}` {wrong}"))
-                .at(place)
-                .help("write it as \"https://host/v1\"; keys never stand in it"),
-        );
+        sink.push(Diagnostic::error(format!("the {key} `{shown}` {wrong}")).at(place).help(match key {
+            "base_url" => "write it as \"https://host/v1\"; keys come from `api_key_env` or `key_command`",
+            _ => "write it as \"https://host:4318\"",
+        }));
         return None;
     }
     Some(url.to_owned())

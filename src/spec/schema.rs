@@ -104,3 +104,27 @@ pub fn task_schema() -> Json {
 pub fn config_schema() -> Json {
     learn("A project of meu", |keys| drop(read_config(keys)))
 }
+/// Where a project keeps the schemas for editors.
+pub const TASK_SCHEMA: &str = ".schema/task.json";
+/// See [`TASK_SCHEMA`].
+pub const CONFIG_SCHEMA: &str = ".schema/meu.json";
+
+/// The line at the top of a TOML file that tells editors its schema, with its line end: a directive that
+/// taplo and what is built on it read. `path` is the file's, from the project's folder, as is `schema`.
+pub fn schema_line(path: &str, schema: &str) -> String {
+    let up = "../".repeat(path.matches('/').count());
+    let up = if up.is_empty() { "./" } else { &up };
+    format!("{DIRECTIVE}{up}{schema}\n")
+}
+
+const DIRECTIVE: &str = "#:schema ";
+
+/// A task file's text at another place: its line for editors, if it has one, still names the schema.
+pub fn with_schema_line(text: &str, path: &str) -> String {
+    match text.split_once('\n') {
+        Some((first, rest)) if first.starts_with(DIRECTIVE) && first.trim_end().ends_with(TASK_SCHEMA) => {
+            format!("{}{rest}", schema_line(path, TASK_SCHEMA))
+        }
+        _ => text.to_owned(),
+    }
+}

@@ -76,3 +76,31 @@ fn what_the_readers_refuse_the_schema_refuses() {
         json!(["model", "template", "assemble", "manual"])
     );
 }
+
+#[test]
+fn files_that_meu_writes_name_their_schema() {
+    let house = House::empty();
+    house.meu(&["init"]).ok();
+    house.meu(&["new", "deep/part"]).ok();
+    let schema_of = |path: &str| {
+        let text = house.read(path);
+        let line =
+            text.lines().next().expect("a line").strip_prefix("#:schema ").expect("a directive").to_owned();
+        let full = house.root().join(path).parent().expect("a folder").join(line);
+        std::fs::canonicalize(full).expect("the schema is there")
+    };
+    let root = std::fs::canonicalize(house.root()).expect("a folder");
+    for (path, schema) in [
+        ("meu.toml", ".schema/meu.json"),
+        ("tasks/overview.toml", ".schema/task.json"),
+        ("tasks/deep/part.toml", ".schema/task.json"),
+    ] {
+        assert_eq!(schema_of(path), root.join(schema), "{path}");
+    }
+    house.meu(&["mv", "deep/part", "part"]).ok();
+    assert_eq!(schema_of("tasks/part.toml"), root.join(".schema/task.json"));
+    assert_eq!(house.read(".schema/task.json"), house.meu(&["schema"]).ok().out);
+    // It is no document, and no run minds it.
+    house.meu(&["run"]).ok();
+    assert_eq!(house.meu(&["status", "--check"]).code, 0);
+}
