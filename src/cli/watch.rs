@@ -9,7 +9,7 @@ use super::run::{self, bring_up_to_date};
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::digest::{Digest, Framer};
-use crate::disk::{self, Moment};
+use crate::disk::{self, Moment, Workspace};
 use crate::provider::end_programs;
 use crate::run::{Options, Ran, Would, WouldRun, would_run};
 use crate::show::Watched;
@@ -63,9 +63,10 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
     let mut left: Option<Digest> = None;
     let mut told: Option<Digest> = None;
     let mut spent: VecDeque<(Moment, f64)> = VecDeque::new();
+    let mut seen: Option<Workspace> = None;
     loop {
-        let now = look(&root, &arguments);
-        let (scope, would, tasks) = match now {
+        let now = look(&root, &arguments, &mut seen);
+        let (would, tasks) = match now {
             Ok(now) => now,
             Err(error) => {
                 let what = Digest::of(format!("{error:?}"));
@@ -79,7 +80,6 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                 continue;
             }
         };
-        watch.set(scope)?;
         let what = fingerprint(&would);
         let nothing = would.tasks.is_empty() && would.waiting.is_empty();
         let stuck = left == Some(what);
@@ -89,6 +89,11 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                 (_, true) => shown.stuck(&would),
                 _ => shown.stale(&would),
             }
+        }
+        // Only now: who has just saved looks at the screen.
+        if let Some(workspace) = &seen {
+            watch.set(Scope::of(workspace))?;
+            workspace.shelf.save();
         }
         if nothing || stuck || arguments.dry_run {
             match watch.wait(None) {
@@ -120,8 +125,8 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                     let done = |(id, ..): &Would| !ran.undone.contains(id);
                     ran.not_reached > 0 || !would.tasks.iter().any(done)
                 };
-                let now = look(&root, &arguments).ok().filter(|(_, would, _)| same(would));
-                now.filter(|_| !edited && !watch.pending()).map(|(_, would, _)| fingerprint(&would))
+                let now = look(&root, &arguments, &mut seen).ok().filter(|(would, _)| same(would));
+                now.filter(|_| !edited && !watch.pending()).map(|(would, _)| fingerprint(&would))
             }
             // It could not even begin; what is stale is as stale as before.
             Err(error) => {
@@ -166,20 +171,24 @@ fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Resul
     Ok((ran, edited || watch.pending()))
 }
 
-/// What is stale, what would change that, and how many tasks it is about.
-fn look(root: &std::path::Path, arguments: &Arguments) -> Result<(Scope, WouldRun, usize), Error> {
-    let mut workspace = disk::load(root)?;
+/// What is stale, what would change that, and how many tasks it is about. `seen` is what the last look loaded.
+fn look(
+    root: &std::path::Path,
+    arguments: &Arguments,
+    seen: &mut Option<Workspace>,
+) -> Result<(WouldRun, usize), Error> {
+    let before = seen.take();
+    let workspace = seen.insert(disk::reload(root, before)?);
     crate::show::redact_with(&workspace.redactor);
     if let Some(provider) = &arguments.provider {
         workspace.graph.use_provider(provider)?;
     }
-    let targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
+    let targets = select::select(workspace, &arguments.selectors, &arguments.exclude)?;
     let graph = &workspace.graph;
     let chosen = graph.closure(targets.iter().copied(), |ix| graph.hard(ix));
     let tasks = chosen.iter().filter(|chosen| **chosen).count();
-    let would = would_run(&workspace, &Options { targets, ..Options::default() }, chosen);
-    workspace.shelf.save();
-    Ok((Scope::of(&workspace), would, tasks))
+    let would = would_run(workspace, &Options { targets, ..Options::default() }, chosen);
+    Ok((would, tasks))
 }
 
 fn fingerprint(would: &WouldRun) -> Digest {

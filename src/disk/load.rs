@@ -20,6 +20,7 @@ use crate::text::Redactor;
 
 use super::cores::{joined, on_all_cores};
 use super::git::tracks_meu;
+use super::reload::Stamps;
 use super::{DiskShelf, Replay, Store, now_in_nanoseconds, read_failures, replay};
 
 /// Everything that a command needs of a project.
@@ -58,6 +59,8 @@ pub struct Listed {
     pub task_files: Vec<(String, PathBuf)>,
     /// The folders.
     pub folders: Vec<PathBuf>,
+    /// All of it as it was, if somebody wants to know whether it still is.
+    pub(super) stamps: Option<Stamps>,
 }
 
 /// The folder of the project that `start` lies in: the nearest with a `meu.toml`, upwards.
@@ -162,8 +165,26 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     // duplicates, or whose place was changed. Globs skip them all.
     let recorded = recorded(&lock);
     let files = walk_documents(&store, &graph::glob_bases(&project), &mut listed, &sink);
-    let index = project.config.index.clone();
     let graph = graph::build(project, &files, &recorded, &sink);
+    finish(Plan { store, graph, templates, lock, lock_text, redactor, listed }, sink)
+}
+
+/// What a project is, without its texts: all that task files, `meu.toml`, templates and lock say.
+pub(super) struct Plan {
+    pub(super) store: Arc<Store>,
+    pub(super) graph: Graph,
+    /// None if they cannot be read.
+    pub(super) templates: Option<Templates>,
+    pub(super) lock: Lock,
+    pub(super) lock_text: String,
+    pub(super) redactor: Redactor,
+    pub(super) listed: Listed,
+}
+
+/// Looks at the texts of a project: the second half of loading it. `sink` has what was wrong so far.
+pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
+    let Plan { store, graph, templates, lock, lock_text, redactor, listed } = plan;
+    let index = graph.config.index.clone();
     let made = graph
         .nodes()
         .map(|(_, node)| node.output.folded())
@@ -331,7 +352,7 @@ fn load_tasks(
 }
 
 /// A `.meu/` that came with the repository could bring answers that nobody gave.
-fn check_tracked(store: &Store, sink: &Sink) {
+pub(super) fn check_tracked(store: &Store, sink: &Sink) {
     if tracks_meu(store) {
         sink.push(
             Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")

@@ -18,6 +18,7 @@ mod interrupt;
 mod journal;
 mod load;
 mod records;
+mod reload;
 mod shelf;
 mod state;
 mod trust;
@@ -36,6 +37,7 @@ pub use load::{
     Listed, Overlay, Workspace, find_project, load, load_config, load_over, read_optional, task_ids,
 };
 pub use records::{RunLog, read_failures, write_failures};
+pub use reload::reload;
 pub use shelf::DiskShelf;
 pub use state::{RACY, Recalled};
 pub use trust::{Permits, Trust, trust_everything};

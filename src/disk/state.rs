@@ -45,7 +45,7 @@ impl Stat {
         Stat { size: meta.len(), modified: meta.modified().map_or(0, nanos), changed, inode, device }
     }
 
-    fn youngest(&self) -> i128 {
+    pub(super) fn youngest(&self) -> i128 {
         self.modified.max(self.changed)
     }
 }

@@ -1,5 +1,5 @@
 //! The seal: whatever happens to files and to the seal itself, a finding that is taken for standing is what
-//! a whole look finds.
+//! a whole look finds; and so is a project that is loaded again.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -151,9 +151,10 @@ proptest! {
         run_whatever_comes(root, 2);
         for (step, old) in steps {
             let Some((mut workspace, found)) = look(root) else { return Ok(()) };
+            let tasks = workspace.graph.len();
             let settled = found.iter().all(Row::passes_check) && {
                 let again = run_whatever_comes(root, 2);
-                let fresh = again.ran.sums.fresh == workspace.graph.len();
+                let fresh = again.ran.sums.fresh == tasks;
                 if fresh {
                     prop_assert_eq!(&rows(&workspace, &again.ran.verdicts), &found, "a run sees what status sees");
                 }
@@ -165,12 +166,17 @@ proptest! {
                 next_tick(root);
             }
             keep(&workspace, &found, settled);
+            workspace.stamp();
             let store = Store::new(root).expect("a store");
             let standing = Seal::standing(&store);
             let plain = workspace.warnings.is_empty();
             // Folders that are too young make none; one of before may still stand.
             prop_assert!(standing.is_some() || !old || !plain, "a seal stands while nothing happens");
             apply(&step, &mut plan, root);
+            // What a watch loads again is what a new process loads.
+            let again = meu::disk::reload(root, Some(workspace));
+            let again = again.ok().map(|again| rows(&again, &Survey::all(&again, None)));
+            prop_assert_eq!(again, look(root).map(|(_, rows)| rows));
             let Some(seal) = Seal::standing(&store) else {
                 prop_assert!(!matches!(step, Step::Nothing) || !old || !plain, "nothing happened");
                 continue;

@@ -252,3 +252,36 @@ fn bursts_of_edits_end_where_a_run_from_nothing_does() {
     };
     assert_eq!(made(&house), made(&fresh));
 }
+
+/// Contents decide, not times: who saves with a wrong clock is heard, and a time alone is no edit.
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    let watch = Watching::new(&house, &["--settle", "0"]);
+    watch.until("settled");
+    let ages = [1_000_000_000u64, 4_000_000_000];
+    for (number, age) in ages.into_iter().enumerate() {
+        let path = house.root().join("y.md");
+        let when = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(age);
+        let set = || {
+            let file = std::fs::File::options().append(true).open(&path).expect("a document");
+            file.set_modified(when).expect("a time");
+        };
+        house.put("y.md", format!("y {number}\n"));
+        set();
+        let events = watch.until("run_finished");
+        let asked: Vec<&Value> = events
+            .iter()
+            .filter(|event| event["event"] == "task_finished")
+            .map(|event| &event["task"])
+            .collect();
+        assert_eq!(asked, ["b"], "{events:#?}");
+        watch.until("settled");
+        set();
+    }
+    house.put("notes/x.md", "x again\n");
+    let events = watch.until("run_finished");
+    assert!(events.iter().all(|event| event["task"] != "b"), "a time alone is no edit: {events:#?}");
+    assert_eq!(watch.end(), Some(130));
+}

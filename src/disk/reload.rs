@@ -1,0 +1,115 @@
+//! Loading a project again in the same process, as a watch does: what task files, `meu.toml`, templates and lock
+//! say is read anew only if one of them changed; documents and outputs are looked at each time.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::diag::{Error, Sink};
+use crate::digest::Digest;
+
+use super::load::{Plan, check_tracked, finish};
+use super::state::{RACY, Stat};
+use super::{Workspace, load, now_in_nanoseconds, read_optional};
+
+/// The files and folders that a plan was read from, as they were.
+#[derive(Debug)]
+pub(super) struct Stamps(Vec<Stamp>);
+
+#[derive(Debug)]
+struct Stamp {
+    path: PathBuf,
+    /// None if it is not there.
+    stat: Option<Stat>,
+    /// Whether it is older than the reading, so that the same stat is the same text.
+    is_old: bool,
+    /// The text that was read, where that is known.
+    text: Option<Digest>,
+}
+
+/// Loads a project; what `before` says of its plan stands if nothing of it changed.
+pub fn reload(root: &Path, before: Option<Workspace>) -> Result<Workspace, Error> {
+    let mut workspace = match before.filter(stands) {
+        Some(before) => {
+            let sink = Sink::default();
+            check_tracked(&before.store, &sink);
+            let mut listed = before.listed;
+            listed.began = now_in_nanoseconds();
+            let plan = Plan {
+                store: before.store,
+                graph: before.graph,
+                templates: Some(before.templates),
+                lock: before.lock,
+                lock_text: before.lock_text,
+                redactor: before.redactor,
+                listed,
+            };
+            finish(plan, sink)?
+        }
+        None => load(root)?,
+    };
+    if workspace.listed.stamps.is_none() {
+        workspace.stamp();
+    }
+    Ok(workspace)
+}
+
+impl Workspace {
+    /// Notes what the plan was read from as it is, for [`reload`].
+    pub fn stamp(&mut self) {
+        self.listed.stamps = stamps(self);
+    }
+}
+
+/// Whether all that a plan was read from is as it was.
+fn stands(workspace: &Workspace) -> bool {
+    // Warnings of the plan are told each time; what the journal says is in the lock already.
+    let plain = workspace.warnings.is_empty() && !workspace.replay.found && !workspace.replay.unreadable;
+    plain && workspace.listed.stamps.as_ref().is_some_and(|Stamps(all)| all.iter().all(Stamp::stands))
+}
+
+/// What a plan was read from, as it is; `None` where that cannot be told from what was read.
+fn stamps(workspace: &Workspace) -> Option<Stamps> {
+    let root = workspace.store.root();
+    let texts: HashMap<&str, &str> = workspace
+        .graph
+        .nodes()
+        .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
+        .collect();
+    let began = workspace.listed.began;
+    let mut all = Vec::new();
+    for (shown, path) in &workspace.listed.task_files {
+        all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
+    }
+    all.push(Stamp::of(root.join("meu.lock"), began, Some(Digest::of(&workspace.lock_text))));
+    let named = ["meu.toml", "templates/system.txt", "templates/task.txt"].map(|name| root.join(name));
+    let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());
+    let ignores = ignores.map(|folder| folder.join(".gitignore"));
+    let repositories = root.ancestors().map(|folder| folder.join(".git/HEAD"));
+    let folders = workspace.listed.folders.iter().cloned();
+    for path in named.into_iter().chain(ignores).chain(repositories).chain(folders) {
+        let stamp = Stamp::of(path, began, None);
+        if !stamp.is_old {
+            return None;
+        }
+        all.push(stamp);
+    }
+    Some(Stamps(all))
+}
+
+impl Stamp {
+    fn of(path: PathBuf, began: i128, text: Option<Digest>) -> Self {
+        let stat = stat(&path);
+        let is_old = stat.is_none_or(|stat| stat.youngest() + RACY < began);
+        Stamp { path, stat, is_old, text }
+    }
+
+    fn stands(&self) -> bool {
+        let same =
+            |text| read_optional(&self.path).is_ok_and(|now| Digest::of(now.unwrap_or_default()) == text);
+        (self.is_old && stat(&self.path) == self.stat) || self.text.is_some_and(same)
+    }
+}
+
+fn stat(path: &Path) -> Option<Stat> {
+    std::fs::metadata(path).ok().map(|meta| Stat::of(&meta))
+}
