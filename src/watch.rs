@@ -19,7 +19,7 @@ use crate::disk::{Workspace, interrupted};
 use crate::graph::glob_bases_of;
 
 /// A burst of events is over after so long without one.
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(10);
 
 /// And after so long in any case.
 const LONGEST_BURST: Duration = Duration::from_millis(500);

@@ -168,3 +168,23 @@ fn a_watch_fits_the_published_schema() {
         fits("watch", &event);
     }
 }
+
+#[test]
+fn the_examples_of_the_documentation_fit() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let text = std::fs::read_to_string(format!("{root}/docs/files.md")).expect("a page");
+    let section = &text[text.find("\n## JSON").expect("the section")..];
+    let published = std::fs::read_to_string(format!("{root}/docs/json.schema.json")).expect("the schema");
+    let published: Value = serde_json::from_str(&published).expect("JSON");
+    let names: Vec<&String> = published["$defs"].as_object().expect("definitions").keys().collect();
+    let schemas: Vec<_> = names.iter().map(|name| schema(name)).collect();
+    let lines: Vec<&str> = section.lines().filter(|line| line.starts_with('{')).collect();
+    assert!(lines.len() > 30, "the examples are found");
+    for line in lines {
+        let mut value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        if value["state"] == "orphan" {
+            value = json!({"tasks": [value], "summary": {"orphan": 1}});
+        }
+        assert!(schemas.iter().any(|schema| schema.is_valid(&value)), "no definition fits {line}");
+    }
+}
