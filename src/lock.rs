@@ -5,7 +5,7 @@
 //! the header twice, conflict markers) is read without complaint, and which of a task's lines counts
 //! is decided where the file on disk is known ([`Lock::pick`]). About 700 bytes a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,8 @@ pub struct Lock {
     pub broken: Vec<Broken>,
     /// Whether its text would not be the one that was read: it changed since, or a merge left something.
     changed: bool,
+    /// The tasks that have, or had, a record at a place.
+    places: HashMap<String, BTreeSet<String>>,
 }
 
 /// The lock was written by a newer meu.
@@ -118,6 +120,7 @@ impl Lock {
             }
             match serde_json::from_str::<Record>(line) {
                 Ok(record) => {
+                    lock.place(&record);
                     let records = lock.records.entry(record.task.clone()).or_default();
                     lock.changed |= last.as_ref().is_some_and(|last| *last >= record.task);
                     last = Some(record.task.clone());
@@ -187,14 +190,23 @@ impl Lock {
 
     /// The record of another task that made a text at this very place: meu's own text, no person's.
     pub fn other_maker(&self, task: &str, output: &str, text: Digest) -> Option<&Record> {
-        let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);
-        others.filter(|record| record.output == output).find(|record| record.built_is(text))
+        self.others_at(task, output).find(|record| record.built_is(text))
     }
 
     /// The record of another task that was at this place, whatever its text is now.
     pub fn other_record(&self, task: &str, output: &str) -> Option<&Record> {
-        let others = self.records.iter().filter(|(id, _)| *id != task).flat_map(|(_, records)| records);
-        others.into_iter().find(|record| record.output == output)
+        self.others_at(task, output).next()
+    }
+
+    fn others_at(&self, task: &str, output: &str) -> impl Iterator<Item = &Record> {
+        let here = self.places.get(output).into_iter().flatten().filter(move |id| *id != task);
+        let records = here.filter_map(|id| self.records.get(id)).flatten();
+        records.filter(move |record| record.output == output)
+    }
+
+    /// Notes where a record's output is.
+    fn place(&mut self, record: &Record) {
+        self.places.entry(record.output.clone()).or_default().insert(record.task.clone());
     }
 
     /// Whether a line of this task cannot be read.
@@ -208,6 +220,7 @@ impl Lock {
             return;
         }
         self.changed = true;
+        self.place(&record);
         self.records.insert(record.task.clone(), vec![record]);
     }
 

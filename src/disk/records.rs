@@ -44,7 +44,8 @@ impl<'a> RunLog<'a> {
         self.redactor.clean_json(&mut value);
         value["at"] = json!(now());
         match &mut self.file {
-            Some(file) => writeln!(file, "{value}"),
+            // At one go: a line is whole, or not there.
+            Some(file) => file.write_all(format!("{value}\n").as_bytes()),
             None => Ok(()),
         }
     }
