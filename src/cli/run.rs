@@ -83,9 +83,14 @@ pub(super) fn amount(text: &str) -> Result<f64, String> {
 impl Arguments {
     /// Whether they ask for nothing but that everything be brought up to date.
     fn is_plain(&self) -> bool {
-        let lists = [&self.selectors, &self.exclude, &self.force, &self.assume_fresh];
+        let Arguments {
+            selectors, exclude, force, assume_fresh, dry_run, frozen, max_cost, provider, ..
+        } = self;
+        // Those that change nothing of a run that has nothing to do.
+        let Arguments { jobs: _, keep_going: _, order: _, no_cache: _, max_tokens: _, .. } = self;
+        let lists = [selectors, exclude, force, assume_fresh];
         let any = lists.iter().any(|list| !list.is_empty());
-        !any && !self.dry_run && self.max_cost.is_none() && self.provider.is_none()
+        !any && !dry_run && !frozen && max_cost.is_none() && provider.is_none()
     }
 }
 

@@ -72,10 +72,17 @@ pub fn tracks_meu(store: &Store) -> bool {
     let Some(index) = index_of_repository(store.root()) else { return false };
     // Asking git takes milliseconds. An index of version 2 or 3 names every path whole, and most name no
     // such folder at all.
+    let folder = index.parent().map(std::fs::read_dir);
+    let is_split = folder
+        .into_iter()
+        .flatten()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("sharedindex."));
     let index = std::fs::read(index).unwrap_or_default();
     let whole_names = matches!(index.get(4..8), Some([0, 0, 0, 2 | 3]));
     let named = index.windows(5).any(|window| window == b".meu/");
-    (named || !whole_names) && is_tracked(store.root(), ".meu")
+    (named || !whole_names || is_split) && is_tracked(store.root(), ".meu")
 }
 
 /// Whether git tracks something below a folder of the project.

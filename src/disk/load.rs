@@ -297,7 +297,8 @@ fn load_tasks(
             }
         };
         let path = entry.path();
-        if entry.file_type().is_dir() {
+        // The first one may be a link to a folder.
+        if entry.depth() == 0 || entry.file_type().is_dir() {
             listed.folders.push(path.to_owned());
         }
         if path.extension().is_none_or(|extension| extension != "toml") || entry.file_type().is_dir() {
@@ -314,7 +315,19 @@ fn load_tasks(
         }
     }
     files.sort();
-    files.dedup_by(|a, b| a.0 == b.0);
+    files.dedup_by(|a, b| {
+        let twice = a.0 == b.0;
+        if twice && a.1 != b.1 {
+            sink.push(
+                Diagnostic::error(format!(
+                    "two files are `{}/{}`: their names differ in spelling alone",
+                    config.tasks, a.0
+                ))
+                .help("rename one of them; accents can be one character or two"),
+            );
+        }
+        twice
+    });
     let read = on_all_cores(&files, |(relative, path)| {
         let sink = Sink::default();
         let shown = format!("{}/{relative}", config.tasks);
@@ -383,8 +396,10 @@ fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
         );
         Lock::default()
     });
-    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()) {
-        let source = Source { path: "meu.lock".into(), text: lock_text.clone() };
+    let source = Source { path: "meu.lock".into(), text: lock_text };
+    let lock_text = &source.text;
+    // A file of another kind has no line that can be read: the first few tell as much as all.
+    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()).take(20) {
         let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
         let mut place = source.place(start..start + 1);
         place.source_line = place.source_line.chars().take(100).collect();
@@ -397,7 +412,7 @@ fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
             .help("take it from git again, or delete it: its task is then an edited one without a base"),
         );
     }
-    (lock_text, lock)
+    (source.text, lock)
 }
 
 fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {
@@ -436,7 +451,7 @@ fn walk_documents(store: &Store, bases: &[String], listed: &mut Listed, sink: &S
     let in_git = root.ancestors().any(|folder| folder.join(".git").exists());
     let wanted: Vec<PathBuf> = bases.iter().map(|base| root.join(base.trim_end_matches('/'))).collect();
     let mut walk = WalkBuilder::new(&root);
-    walk.hidden(true).git_global(false).git_exclude(false).ignore(false).require_git(false).parents(in_git);
+    walk.hidden(true).git_global(false).git_exclude(false).ignore(false).require_git(in_git).parents(in_git);
     walk.filter_entry(move |entry| {
         let path = entry.path();
         wanted.iter().any(|base| path.starts_with(base) || base.starts_with(path))

@@ -59,9 +59,15 @@ impl Store {
         if path.as_str().is_ascii() || full.exists() {
             return full;
         }
-        use unicode_normalization::UnicodeNormalization;
-        let decomposed = self.root.join(path.as_str().nfd().collect::<String>());
+        let [full, decomposed] = self.spellings(path);
         if decomposed.exists() { decomposed } else { full }
+    }
+
+    /// Where a path may be on disk: as it is spelled, and with its accents decomposed.
+    pub fn spellings(&self, path: &RelPath) -> [PathBuf; 2] {
+        use unicode_normalization::UnicodeNormalization;
+        let decomposed: String = path.as_str().nfd().collect();
+        [path.as_str(), &decomposed].map(|spelled| self.root.join(spelled))
     }
 
     /// Makes `.meu/`, which ignores itself, and empties its folder of temporary files.

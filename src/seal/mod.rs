@@ -45,12 +45,14 @@ const NAME: &str = "seal";
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;
 
 /// So many files that were only touched are worth a new seal.
-const MANY: usize = 64;
+const MANY: usize = 8;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
     /// The program that looked: another one may see things otherwise.
     program: Stamp,
+    /// The project's folder: a copy elsewhere is another project.
+    root: PathBuf,
     entries: usize,
     settled: bool,
     passes: bool,
@@ -96,7 +98,7 @@ impl Seal {
             return None;
         }
         let head: Head = serde_json::from_slice(&bytes[..head_length]).ok()?;
-        if program() != Some(head.program) {
+        if program() != Some(head.program) || head.root != store.root() {
             return None;
         }
         let seal = Seal { file, head, digests: (FRONT + length) as u64 };
@@ -107,6 +109,8 @@ impl Seal {
         let mut touched = Vec::new();
         for (index, at, kind, path, stamp) in doubtful {
             let same = match kind {
+                // The same text behind a link may be out of bounds.
+                Kind::File if path.is_symlink() => false,
                 Kind::File => seal.digest(index)? == digest_on_disk(&path)?,
                 Kind::GitIndex => !tracks_meu(store),
                 Kind::Folder | Kind::Place => false,
@@ -192,27 +196,37 @@ pub fn keep(workspace: &Workspace, rows: &[Row], settled: bool) {
 
 /// `None` where not all that was read is of the kind that a seal can vouch for.
 fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>> {
-    // Warnings are told each time; what redaction takes out must not be stored here either.
-    let plain = workspace.warnings.is_empty() && workspace.graph.config.redact.patterns.is_empty();
+    let graph = &workspace.graph;
+    // Warnings are told each time; what redaction takes out must not be stored here either; vectors come and
+    // go with the cache.
+    let plain = workspace.warnings.is_empty()
+        && graph.config.redact.patterns.is_empty()
+        && graph.nodes().all(|(ix, _)| graph.embedder(ix).is_none());
     let replay = &workspace.replay;
     if !plain || replay.found || replay.unreadable || !workspace.store.meu().is_dir() {
         return None;
     }
     let program = program()?;
     let read = Read::by(workspace)?;
-    let mut tree = read.tree();
+    let mut tree = read.tree()?;
     let entries: Vec<&Entry> = read.0.values().flat_map(BTreeMap::values).collect();
     let stamps = Tree::read(&tree)?.walk(|leaf, stamp| Some((leaf.index, leaf.stamp_at, stamp)));
     for (index, at, stamp) in stamps {
         let entry = entries[index];
-        let counts = matches!(entry.kind, Kind::File | Kind::Folder);
-        let young = counts && stamp.youngest() + RACY >= workspace.listed.began;
-        match (young, entry.was_read) {
-            (false, _) => Tree::set(&mut tree, at, stamp),
-            // Its text is known; the next one reads it again.
-            (true, true) => Tree::set(&mut tree, at, Stamp::NEVER),
+        let young = stamp.youngest() + RACY >= workspace.listed.began;
+        let is_there = stamp != Stamp::ABSENT;
+        match entry.kind {
+            // Whoever it was when it was looked at may have gone, or come, since then.
+            Kind::File if is_there == (entry.digest == absent()) => return None,
+            Kind::Folder if !is_there || young => return None,
+            Kind::Place => Tree::set(&mut tree, at, stamp),
+            // Its text is known, or git is asked: the next one does that again.
+            Kind::File | Kind::GitIndex if young && (entry.was_read || entry.kind == Kind::GitIndex) => {
+                Tree::set(&mut tree, at, Stamp::NEVER);
+            }
             // What is there now need not be what was there when it was looked at.
-            (true, false) => return None,
+            Kind::File if young => return None,
+            _ => Tree::set(&mut tree, at, stamp),
         }
     }
     let loud: Vec<&Row> = rows.iter().filter(|row| !row.state.is_quiet()).collect();
@@ -221,6 +235,7 @@ fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>>
     let blob = |bytes: &[u8]| Blob { length: bytes.len(), digest: Digest::of(bytes) };
     let head = Head {
         program,
+        root: workspace.store.root().to_owned(),
         entries: entries.len(),
         settled,
         passes: rows.iter().all(Row::passes_check),
@@ -276,7 +291,12 @@ impl Read {
         let root = store.root();
         let mut read = Read(BTreeMap::new());
         for (path, found) in workspace.shelf.seen() {
-            read.known(&store.full(&path), found.ok()?.unwrap_or(absent()));
+            let full = store.full(&path);
+            // A name with accents is found in either of its spellings: the other one counts, too.
+            for other in store.spellings(&path).into_iter().filter(|other| *other != full) {
+                read.now(&other)?;
+            }
+            read.known(&full, found.ok()?.unwrap_or(absent()))?;
         }
         let texts: HashMap<&str, &str> = workspace
             .graph
@@ -284,11 +304,11 @@ impl Read {
             .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
             .collect();
         for (shown, path) in &workspace.listed.task_files {
-            read.known(path, Digest::of(texts.get(shown.as_str())?));
+            read.known(path, Digest::of(texts.get(shown.as_str())?))?;
         }
         match workspace.lock_text.as_str() {
             "" => read.now(&root.join("meu.lock"))?,
-            text => read.known(&root.join("meu.lock"), Digest::of(text)),
+            text => read.known(&root.join("meu.lock"), Digest::of(text))?,
         }
         // Its digest on the shelf is that of a part of it.
         read.now(&store.full(&workspace.graph.config.index))?;
@@ -299,66 +319,73 @@ impl Read {
             read.now(&store.meu().join(name))?;
         }
         for folder in &workspace.listed.folders {
-            read.add(folder, Kind::Folder);
+            read.add(folder, Kind::Folder)?;
             read.now(&folder.join(".gitignore"))?;
         }
-        read.places(root);
+        read.places(root)?;
         for above in root.ancestors() {
             read.now(&above.join(".gitignore"))?;
-            read.add(&above.join(".git"), Kind::Place);
-            if above.join(".git").exists() {
+            let git = above.join(".git");
+            match git.is_file() {
+                // Of a work tree of its own: it says where the repository is.
+                true => read.now(&git)?,
+                false => read.add(&git, Kind::Place)?,
+            }
+            if git.exists() {
                 break;
             }
         }
         if let Some(index) = index_of_repository(root) {
-            read.add(&index, Kind::GitIndex);
+            read.add(&index, Kind::GitIndex)?;
         }
         Some(read)
     }
 
-    fn put(&mut self, path: &Path, entry: Entry) {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
+    /// `None` for what is in no folder: the root of all.
+    fn put(&mut self, path: &Path, entry: Entry) -> Option<()> {
+        let (folder, name) = (path.parent()?, path.file_name()?);
         match self.0.get_mut(folder) {
             Some(entries) => drop(entries.insert(name.to_owned(), entry)),
             None => drop(self.0.insert(folder.to_owned(), BTreeMap::from([(name.to_owned(), entry)]))),
         }
+        Some(())
     }
 
     /// A file whose text was read.
-    fn known(&mut self, path: &Path, digest: Digest) {
-        self.put(path, Entry { kind: Kind::File, digest, was_read: true });
+    fn known(&mut self, path: &Path, digest: Digest) -> Option<()> {
+        self.put(path, Entry { kind: Kind::File, digest, was_read: true })
     }
 
     /// A file whose text is what it is now, unless it changed of late.
     fn now(&mut self, path: &Path) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest: digest_on_disk(path)?, was_read: false });
-        Some(())
+        self.put(path, Entry { kind: Kind::File, digest: digest_on_disk(path)?, was_read: false })
     }
 
     /// Something that is no text.
-    fn add(&mut self, path: &Path, kind: Kind) {
-        self.put(path, Entry { kind, digest: absent(), was_read: false });
+    fn add(&mut self, path: &Path, kind: Kind) -> Option<()> {
+        self.put(path, Entry { kind, digest: absent(), was_read: false })
     }
 
     /// The folders of all that is in the project must be these very folders: a symlink in place of one
     /// leads elsewhere.
-    fn places(&mut self, root: &Path) {
+    fn places(&mut self, root: &Path) -> Option<()> {
         let folders: BTreeSet<PathBuf> =
             self.0.keys().flat_map(|folder| folder.ancestors().map(Path::to_owned)).collect();
         for folder in folders.iter().filter(|folder| *folder != root && folder.starts_with(root)) {
             let listed =
                 |read: &Self| read.0.get(folder.parent()?)?.get(folder.file_name()?).map(|entry| entry.kind);
             if listed(self).is_none() {
-                self.add(folder, Kind::Place);
+                self.add(folder, Kind::Place)?;
             }
         }
+        Some(())
     }
 
-    fn tree(&self) -> Vec<u8> {
+    fn tree(&self) -> Option<Vec<u8>> {
         let mut tree = Vec::new();
         for (folder, entries) in &self.0 {
-            Tree::folder(&mut tree, folder, entries.iter().map(|(name, entry)| (&**name, entry.kind)));
+            Tree::folder(&mut tree, folder, entries.iter().map(|(name, entry)| (&**name, entry.kind)))?;
         }
-        tree
+        Some(tree)
     }
 }

@@ -34,7 +34,7 @@ impl Kind {
 
 /// What the system says of a file: its size, when its contents and its inode changed, in nanoseconds since
 /// 1970, and which inode of which device it is. All zero if it is not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     size: u64,
     modified: i64,
@@ -43,6 +43,9 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
+    /// The stamp of what is not there.
+    pub(super) const ABSENT: Stamp = Stamp { size: 0, modified: 0, changed: 0, identity: 0 };
+
     /// The stamp that no file has.
     pub(super) const NEVER: Stamp =
         Stamp { size: u64::MAX, modified: i64::MAX, changed: i64::MAX, identity: u64::MAX };
@@ -55,11 +58,11 @@ impl Stamp {
     #[allow(clippy::unnecessary_cast)] // the types differ between systems
     fn of(folder: impl std::os::fd::AsFd, name: &[u8], kind: Kind) -> Self {
         let flags = if kind == Kind::Place { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
-        let Ok(stat) = statat(folder, name, flags) else { return Stamp::default() };
+        let Ok(stat) = statat(folder, name, flags) else { return Stamp::ABSENT };
         let (inode, device) = (stat.st_ino as u64, stat.st_dev as u64);
         let identity = inode ^ device.rotate_left(40);
         if kind == Kind::Place {
-            return Stamp { identity, size: u64::from(stat.st_mode & 0o170_000), ..Stamp::default() };
+            return Stamp { identity, size: u64::from(stat.st_mode & 0o170_000), ..Stamp::ABSENT };
         }
         let time =
             |seconds: i64, nanoseconds: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds);
@@ -93,7 +96,7 @@ impl Stamp {
 /// The stamp of a file by its path; `None` if it is not there.
 pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
     let stamp = Stamp::of(CWD, path.as_os_str().as_bytes(), Kind::File);
-    (stamp != Stamp::default()).then_some(stamp)
+    (stamp != Stamp::ABSENT).then_some(stamp)
 }
 
 /// One entry of the tree.
@@ -132,18 +135,18 @@ pub(super) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Adds a folder to a tree that is being written. Stamps are filled in later.
+    /// Adds a folder to a tree that is being written; stamps are filled in later. `None` for a name that is longer
+    /// than 255 bytes.
     pub(super) fn folder<'n>(
         tree: &mut Vec<u8>,
         path: &Path,
         entries: impl Iterator<Item = (&'n OsStr, Kind)>,
-    ) {
+    ) -> Option<()> {
         let mut bytes = Vec::new();
         let mut count: u32 = 0;
         for (name, kind) in entries {
             bytes.push(kind as u8);
-            // No name of a file system that is in use is longer than 255 bytes.
-            bytes.push(name.len() as u8);
+            bytes.push(u8::try_from(name.len()).ok()?);
             bytes.extend(name.as_bytes());
             bytes.extend([0; 32]);
             count += 1;
@@ -154,6 +157,7 @@ impl<'a> Tree<'a> {
         tree.extend(count.to_le_bytes());
         tree.extend((bytes.len() as u32).to_le_bytes());
         tree.extend(bytes);
+        Some(())
     }
 
     /// Writes a stamp into a tree.
@@ -179,7 +183,12 @@ impl<'a> Tree<'a> {
             let (entries, more) = rest.split_at_checked(length)?;
             rest = more;
             let path = Path::new(OsStr::from_bytes(path));
-            tree.folders.push(Folder { path, entries, at, first: tree.entries });
+            let folder = Folder { path, entries, at, first: tree.entries };
+            // One that is not whole must not pass for one in which nothing changed.
+            if folder.leaves().count() != count || folder.leaves().any(|leaf| leaf.is_none()) {
+                return None;
+            }
+            tree.folders.push(folder);
             tree.entries += count;
         }
         Some(tree)
@@ -211,7 +220,40 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl Folder<'_> {
+impl<'a> Folder<'a> {
+    /// Its entries in order; a `None` ends those of a damaged one.
+    fn leaves(&self) -> impl Iterator<Item = Option<Leaf<'a>>> + use<'a> {
+        let (path, whole, at, mut index) = (self.path, self.entries, self.at, self.first);
+        let mut rest = whole;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let mut leaf = || {
+                let (&[kind, length], more) = rest.split_first_chunk::<2>()?;
+                let (name, more) = more.split_at_checked(usize::from(length))?;
+                let (recorded, more) = more.split_first_chunk::<32>()?;
+                let stamp_at = at + whole.len() - more.len() - 32;
+                rest = more;
+                index += 1;
+                let kind = *Kind::ALL.get(usize::from(kind))?;
+                Some(Leaf {
+                    folder: path,
+                    name,
+                    index: index - 1,
+                    kind,
+                    stamp: Stamp::read(recorded),
+                    stamp_at,
+                })
+            };
+            let found = leaf();
+            if found.is_none() {
+                rest = &[];
+            }
+            Some(found)
+        })
+    }
+
     fn walk<T>(&self, each: &impl Fn(&Leaf<'_>, Stamp) -> Option<T>, found: &mut Vec<T>) {
         #[cfg(target_os = "linux")]
         let only_path = OFlags::PATH;
@@ -220,17 +262,10 @@ impl Folder<'_> {
         let flags = only_path | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // Nothing is in a folder that is not there.
         let handle = openat(CWD, self.path.as_os_str().as_bytes(), flags, Mode::empty()).ok();
-        let (mut rest, mut index) = (self.entries, self.first);
-        while let Some((&[kind, length], more)) = rest.split_first_chunk::<2>() {
-            let Some((name, more)) = more.split_at_checked(usize::from(length)) else { return };
-            let Some((recorded, more)) = more.split_first_chunk::<32>() else { return };
-            let stamp_at = self.at + self.entries.len() - more.len() - 32;
-            rest = more;
-            let kind = Kind::ALL[usize::from(kind) % Kind::ALL.len()];
-            let stamp = handle.as_ref().map_or(Stamp::default(), |handle| Stamp::of(handle, name, kind));
-            let leaf = Leaf { folder: self.path, name, index, kind, stamp: Stamp::read(recorded), stamp_at };
+        for leaf in self.leaves().flatten() {
+            let stamp =
+                handle.as_ref().map_or(Stamp::ABSENT, |handle| Stamp::of(handle, leaf.name, leaf.kind));
             found.extend(each(&leaf, stamp));
-            index += 1;
         }
     }
 }

@@ -310,3 +310,91 @@ fn a_sealed_project_that_another_run_holds_is_held() {
     drop(hold);
     house.meu(&["run"]).ok();
 }
+
+/// A project with a document, sealed as if it were old, after `prepare`.
+fn sealed(prepare: impl FnOnce(&House)) -> House {
+    let house = House::new().file("docs/a.md", "# One\n\nText.\n").task("a", "inputs = [\"docs/a.md\"]");
+    prepare(&house);
+    house.meu(&["run"]).ok();
+    let (mut workspace, found) = look(&house.root()).expect("whole");
+    workspace.listed.began += 10_000_000_000;
+    keep(&workspace, &found, true);
+    house
+}
+
+fn stands(root: &Path) -> bool {
+    Seal::standing(&Store::new(root).expect("a store")).is_some()
+}
+
+#[test]
+fn a_copy_elsewhere_is_another_project() {
+    let house = sealed(|_| ());
+    assert!(stands(&house.root()));
+    let copy = house.home().join("copy");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(house.root()).arg(&copy).status().expect("cp");
+    assert!(copied.success() && copy.join(".meu/seal").exists());
+    assert!(!stands(&copy));
+}
+
+#[test]
+fn what_is_reached_through_a_link_is_looked_at() {
+    let house = sealed(|house| {
+        fs::rename(house.root().join("tasks"), house.root().join("real")).expect("moved");
+        std::os::unix::fs::symlink("real", house.root().join("tasks")).expect("a link");
+    });
+    assert!(stands(&house.root()));
+    house.put("real/b.toml", "title = \"b\"\nprompt = \"answer of b\"\n");
+    assert!(!stands(&house.root()), "a new task behind a link");
+
+    let house = sealed(|_| ());
+    let outside = house.home().join("outside.md");
+    fs::rename(house.root().join("docs/a.md"), &outside).expect("moved");
+    std::os::unix::fs::symlink(&outside, house.root().join("docs/a.md")).expect("a link");
+    assert!(!stands(&house.root()), "the same text, but out of bounds");
+    assert_eq!(house.meu(&["status"]).code, 2);
+}
+
+#[test]
+fn what_went_while_it_was_looked_at_is_not_sealed() {
+    let house = House::new().file("docs/a.md", "# One\n").task("a", "inputs = [\"docs/a.md\"]");
+    house.meu(&["run"]).ok();
+    let (mut workspace, found) = look(&house.root()).expect("whole");
+    workspace.listed.began += 10_000_000_000;
+    house.remove("out/a.md");
+    drop(fs::remove_file(house.root().join(".meu/seal")));
+    keep(&workspace, &found, true);
+    assert!(!stands(&house.root()));
+}
+
+#[test]
+fn both_spellings_of_a_name_count() {
+    // Decomposed on disk; composed comes later, and is what the task names.
+    let house = sealed(|house| {
+        house.put("docs/cafe\u{301}.md", "one\n");
+        house.task_put("c", "inputs = [\"docs/caf\u{e9}.md\"]");
+    });
+    assert!(stands(&house.root()));
+    house.put("docs/caf\u{e9}.md", "two\n");
+    assert!(!stands(&house.root()));
+    assert_eq!(house.state("c"), "stale");
+}
+
+#[test]
+fn an_ignore_file_above_the_repository_is_not_the_projects() {
+    let house = House::empty();
+    house.put("p/meu.toml", house_config());
+    house.put("p/tasks/a.toml", "title = \"a\"\nprompt = \"answer of a\"\ninputs = [\"docs/*.md\"]\n");
+    house.put("p/docs/a.md", "a\n");
+    house.put("p/docs/z.md", "z\n");
+    house.git(&["init", "-q", "p"]);
+    house.meu(&["-C", "p", "run"]).ok();
+    house.put(".gitignore", "z.md\n");
+    assert_eq!(house.meu(&["-C", "p", "status", "--check"]).code, 0, "git does not look there either");
+    house.put("p/.gitignore", "z.md\n.meu/\n");
+    assert_eq!(house.meu(&["-C", "p", "status", "--check"]).code, 3);
+}
+
+fn house_config() -> &'static str {
+    "[context]\ntokenizer = \"chars\"\n"
+}
