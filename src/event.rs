@@ -86,6 +86,8 @@ pub struct Standing {
     pub total: usize,
     /// How many of them have not ended.
     pub left: usize,
+    /// Whether a person ends it: answers under way are waited for.
+    pub ending: bool,
 }
 
 /// One provider that was asked for one request, with all retries. Fields are named after OpenTelemetry's

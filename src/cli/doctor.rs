@@ -7,7 +7,7 @@ use super::{Done, Env};
 use crate::disk::{Trust, Usage, size_of_meu, variable, version_of_git};
 use crate::provider::reaches;
 use crate::show;
-use crate::spec::TokenizerName;
+use crate::spec::{Runner, TokenizerName};
 
 /// Say what this meu and this project are, and what they lack
 #[derive(Debug, Args)]
@@ -37,14 +37,20 @@ pub(super) fn doctor(env: &Env, arguments: Arguments) -> Done {
                 .into_iter()
                 .filter_map(|name| Some((name.word().to_owned(), json!(usage.factor(&provider.name, name)?))))
                 .collect();
-            let used = graph.nodes().filter(|(_, node)| node.model.provider == provider.name).count();
+            let is_used = |ix| {
+                let asked = (graph.node(ix).task.run == Runner::Model).then(|| graph.providers(ix));
+                let embedder = graph.embedder(ix);
+                asked.into_iter().flatten().chain(embedder).any(|used| used.name == provider.name)
+            };
+            let used = graph.nodes().filter(|(ix, _)| is_used(*ix)).count();
             let asked = arguments.net && used > 0 && provider.api.is_http();
-            let reached = asked.then(|| match Trust::of_provider(provider, &workspace.store).missing().is_empty() {
+            let allowed = Trust::of_provider(provider, &workspace.store).missing().is_empty();
+            let reached = asked.then(|| match allowed {
                 true => reaches(provider),
-                false => Err("not allowed yet: `meu trust`".to_owned()),
+                false => Err("not asked: it is not allowed yet, `meu trust`".to_owned()),
             });
             json!({
-                "reached": reached.as_ref().map(Result::is_ok), "reach_error": reached.and_then(Result::err),
+                "reached": reached.as_ref().filter(|_| allowed).map(Result::is_ok), "reach_error": reached.and_then(Result::err),
                 "name": provider.name, "api": provider.api.word(), "tasks": used, "key_variable": key.is_some().then_some(&provider.api_key_env),
                 "key_set": key, "priced": provider.price.is_some(), "tokens_factor": factors,
             })

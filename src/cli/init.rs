@@ -105,7 +105,9 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
     };
     for (file, schema) in [(TASK_SCHEMA, task_schema()), (CONFIG_SCHEMA, config_schema())] {
         let text = serde_json::to_string_pretty(&schema).map_err(|error| Error::failed(error.to_string()))?;
-        write(file, &format!("{text}\n"))?;
+        if !store.full(&path(file)?).exists() {
+            write(file, &format!("{text}\n"))?;
+        }
     }
     for (file, text) in FILES {
         let line = match file {

@@ -8,7 +8,7 @@ use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Trust, Workspace};
 use crate::plan::State;
-use crate::provider::{Limits, Providers, Trace, end_programs};
+use crate::provider::{Limits, Parcel, Providers, Trace, end_programs};
 use crate::run::{Options, Ran, prepare, rows, would_run};
 use crate::seal;
 use crate::show::{self, Reporter, plain};
@@ -127,11 +127,15 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         return Ok(None);
     }
     disk::on_interrupt(end_programs);
-    let (_hold, workspace) = match arguments.dry_run {
+    let (hold, workspace) = match arguments.dry_run {
         true => (None, env.load()?),
         false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
     };
-    let Some(ran) = bring_up_to_date(env, workspace, &arguments, &|| false)? else { return Ok(None) };
+    let Some((ran, parcel)) = bring_up_to_date(env, workspace, &arguments, &|| false)? else {
+        return Ok(None);
+    };
+    drop(hold);
+    send(env, parcel);
     if ran.interrupted {
         env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
         return Ok(Some(ErrorKind::Interrupted));
@@ -147,7 +151,7 @@ pub(super) fn bring_up_to_date(
     mut workspace: Workspace,
     arguments: &Arguments,
     cancel: &dyn Fn() -> bool,
-) -> Result<Option<Ran>, Error> {
+) -> Result<Option<(Ran, Option<Parcel>)>, Error> {
     if let Some(provider) = &arguments.provider {
         workspace.graph.use_provider(provider)?;
     }
@@ -184,26 +188,20 @@ pub(super) fn bring_up_to_date(
     for ix in options.force.iter().filter(|ix| !chosen[ix.0]) {
         env.shell.note(&format!("{} is not in this run, so it is not forced", plain(graph.node(*ix).id())));
     }
-    let shell = env.shell;
-    prepare(&workspace, &providers, &mut options, &chosen, move |line| shell.note(&plain(line)))?;
     let total = chosen.iter().filter(|chosen| **chosen).count();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
     let ids = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id());
     let reporter = Reporter::new(env.shell, ids);
+    prepare(&workspace, &providers, &mut options, &chosen, reporter.teller())?;
     let telemetry = &graph.config.telemetry;
     let untrusted = Trust::of_telemetry(telemetry, &workspace.store).missing();
-    for line in untrusted.lines() {
-        env.shell
-            .note(&plain(&format!("warning: not allowed yet: {line} (look at it, then say `meu trust`)")));
-    }
-    let mut trace = Trace::new(telemetry, &workspace.store, &workspace.redactor, untrusted.is_empty());
+    let refused =
+        untrusted.lines().next().map(|line| format!("not allowed yet: {line} (`meu trust` allows it)"));
+    let mut trace = Trace::new(telemetry, &workspace.store, &workspace.redactor, refused);
     let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| {
         trace.event(event);
         reporter.event(event);
     });
-    if let Err(why) = trace.send() {
-        env.shell.note(&plain(&format!("warning: the trace of this run did not arrive: {why}")));
-    }
     let ran = ran?;
     let index_written = super::write_index(&workspace)?;
     workspace.shelf.save();
@@ -211,5 +209,13 @@ pub(super) fn bring_up_to_date(
     if arguments.is_plain() && ran.sums.fresh == total - duplicates && !index_written {
         seal::keep(&workspace, &rows(&workspace, &ran.verdicts), true);
     }
-    Ok(Some(ran))
+    let parcel = trace.parcel();
+    Ok(Some((ran, parcel)))
+}
+
+/// Sends the trace of a run, once the project is free for others.
+pub(super) fn send(env: &Env, parcel: Option<Parcel>) {
+    if let Some(Err(why)) = parcel.map(Parcel::send) {
+        env.shell.note(&plain(&format!("warning: the trace of this run did not arrive: {why}")));
+    }
 }

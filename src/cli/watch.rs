@@ -140,7 +140,7 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
 /// One run, within what is left of an hour's money, and whether somebody edited something meanwhile: then
 /// nobody is asked any more.
 fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Result<(Ran, bool), Error> {
-    let (_hold, workspace) = env.load_held()?;
+    let (hold, workspace) = env.load_held()?;
     let mut scope = Scope::of(&workspace);
     let outputs = workspace.graph.nodes().map(|(_, node)| node.output.clone());
     let own: Vec<_> = outputs.chain([workspace.graph.config.index.clone()]).collect();
@@ -166,7 +166,9 @@ fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Resul
         *edited
     };
     let ran = bring_up_to_date(env, workspace, &build_what, &cancel)?;
-    let ran = ran.ok_or_else(|| Error::failed("nothing was run"))?;
+    let (ran, parcel) = ran.ok_or_else(|| Error::failed("nothing was run"))?;
+    drop(hold);
+    run::send(env, parcel);
     let (watch, edited) = pending.into_inner();
     Ok((ran, edited || watch.pending()))
 }

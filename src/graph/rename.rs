@@ -65,7 +65,7 @@ pub fn rename(graph: &Graph, old: Ix, new: &str) -> Result<Renamed, Error> {
         let text = texts.remove(from).or_else(|| {
             tasks.iter().find(|task| task.id.source.path == *from).map(|task| task.id.source.text.clone())
         });
-        files.insert(to.clone(), text.map(|text| with_schema_line(&text, to)));
+        files.insert(to.clone(), text.map(|text| with_schema_line(&text, from, to)));
         files.insert(from.clone(), None);
     }
     files.extend(texts.into_iter().map(|(path, text)| (path, Some(text))));

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 pub use money::{Limits, Purse, Spent, cost, worst};
 pub use program::{end_programs, judged_by, run_program};
-pub use telemetry::Trace;
+pub use telemetry::{Parcel, Trace};
 
 use crate::diag::Error;
 use crate::disk::{Permits, interrupted, trust_everything};

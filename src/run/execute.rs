@@ -8,7 +8,7 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use crate::diag::Error;
-use crate::disk::{Cache, Durability, Journal, RunLog, Usage, Workspace};
+use crate::disk::{Cache, Durability, Journal, Moment, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Standing, Sums};
 use crate::graph::{Graph, Ix};
@@ -21,6 +21,9 @@ use super::queue::{Queued, keys};
 use super::settle::Books;
 use super::survey::Survey;
 use super::task::Paid;
+
+/// How often it is told how far a run is.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
@@ -228,6 +231,7 @@ impl<'a> Executor<'a, '_> {
         for at in (0..self.graph.len()).filter(|at| self.chosen[*at] && self.open[*at] == 0) {
             self.ready.push(Queued { key: self.keys[at], what: Ix(at) });
         }
+        let mut ticked = Moment::now();
         loop {
             // What needs no worker is done while workers wait; no request overtakes a task that ranks first.
             while let Some(next) = self.next_ready() {
@@ -242,11 +246,16 @@ impl<'a> Executor<'a, '_> {
                 }
                 continue;
             }
-            match words_from.recv_timeout(Duration::from_millis(100)) {
+            match words_from.recv_timeout(TICK) {
                 Ok(word) => self.heard(word),
                 // Time to look whether a person wants it to end.
-                Err(RecvTimeoutError::Timeout) => self.tick(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(Error::failed("all workers are gone")),
+            }
+            // Also while many words come.
+            if ticked.ms() >= TICK.as_millis() as u64 {
+                self.tick();
+                ticked = Moment::now();
             }
         }
     }
@@ -254,7 +263,8 @@ impl<'a> Executor<'a, '_> {
     /// Tells how far the run is.
     fn tick(&mut self) {
         let total = self.chosen.iter().filter(|chosen| **chosen).count();
-        let standing = Standing { sums: self.sums.clone(), total, left: total - self.ended };
+        let left = total - self.ended;
+        let standing = Standing { sums: self.sums.clone(), total, left, ending: interrupted() };
         (self.emit)(Event::Tick(Box::new(standing)));
     }
 

@@ -26,7 +26,8 @@ pub fn doctor(shell: &Shell, found: &Value) {
     shell.out(&format!("cache     {} in {}", sized(bytes), counted(files as usize, "file")));
     for provider in found["providers"].as_array().into_iter().flatten() {
         let (name, api) = (word(provider, "name"), word(provider, "api"));
-        let mut line = format!("provider  {name} ({api}), {} tasks", provider["tasks"]);
+        let used = provider["tasks"].as_u64().unwrap_or_default() as usize;
+        let mut line = format!("provider  {name} ({api}), {}", counted(used, "task"));
         match provider["key_set"].as_bool() {
             Some(true) => line.push_str(&format!(", key in {}", word(provider, "key_variable"))),
             Some(false) => line.push_str(&format!(", {} is not set", word(provider, "key_variable"))),
@@ -34,6 +35,7 @@ pub fn doctor(shell: &Shell, found: &Value) {
         }
         match (provider["reached"].as_bool(), provider["reach_error"].as_str()) {
             (Some(true), _) => line.push_str(", answers"),
+            (None, Some(error)) => line.push_str(&format!(", {}", plain(error))),
             (_, Some(error)) => line.push_str(&format!(", does not answer ({})", plain(error))),
             _ => {}
         }

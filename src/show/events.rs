@@ -1,6 +1,7 @@
 //! A run as it goes: a line a task, a summary at the end; or an event a line as JSON.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use serde_json::json;
 
@@ -14,16 +15,22 @@ use crate::run::WouldRun;
 pub struct Reporter {
     shell: Shell,
     width: usize,
-    live: Live,
+    live: Rc<Live>,
     /// The tasks that failed or await approval, for the word on what to do next.
-    undone: RefCell<Vec<(Outcome, String)>>,
+    undone: RefCell<Vec<Finished>>,
 }
 
 impl Reporter {
     /// A reporter of a run that may tell of these tasks.
     pub fn new<'a>(shell: Shell, tasks: impl Iterator<Item = &'a str>) -> Self {
-        let live = Live::new(!shell.json && !shell.quiet);
+        let live = Rc::new(Live::new(!shell.json && !shell.quiet));
         Reporter { shell, width: columns(tasks, 40), live, undone: RefCell::default() }
+    }
+
+    /// Tells a person something at any time of the run.
+    pub fn teller(&self) -> impl Fn(&str) + 'static + use<> {
+        let (live, shell) = (self.live.clone(), self.shell);
+        move |line| live.aside(|| shell.note(&plain(line)))
     }
 
     /// Shows one event.
@@ -41,7 +48,7 @@ impl Reporter {
             Event::TaskFinished(finished) => {
                 self.live.ended(&finished.task);
                 if matches!(finished.status, Outcome::Failed | Outcome::Awaiting) {
-                    self.undone.borrow_mut().push((finished.status, plain(&finished.task)));
+                    self.undone.borrow_mut().push(finished.clone());
                 }
             }
             Event::Progress { task, bytes } => return self.live.heard(task, *bytes),
@@ -189,18 +196,20 @@ impl Reporter {
         self.next();
     }
 
-    /// What a person can do about tasks that are not up to date. What failed says its own way out, too.
+    /// What a person can do about tasks that are not up to date, unless they say so themselves.
     fn next(&self) {
         let undone = self.undone.borrow();
-        let first = |wanted| undone.iter().find(|(outcome, _)| *outcome == wanted).map(|(_, task)| task);
-        if let Some(task) = first(Outcome::Awaiting) {
+        let first = |wanted| undone.iter().find(|finished| finished.status == wanted);
+        if let Some(finished) = first(Outcome::Awaiting) {
+            let (task, output) = (plain(&finished.task), plain(&finished.output));
             self.shell.note(&format!(
-                "next: read it (`meu diff {task}`), then `meu approve {task}`, or `meu reject {task} -m \"…\"`"
+                "next: read {output}, then `meu approve {task}`, or `meu reject {task} -m \"…\"`"
             ));
         }
-        if let Some(task) = first(Outcome::Failed) {
+        if let Some(finished) = first(Outcome::Failed).filter(|finished| !finished.reason.contains("`meu ")) {
+            let task = plain(&finished.task);
             self.shell.note(&format!(
-                "next: mend what it says and run again; `meu why {task}` and `meu context show {task}` tell more"
+                "next: mend what it says and run again; `meu context show {task}` has what is asked"
             ));
         }
     }

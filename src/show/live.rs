@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
 use super::{grouped, plain};
 use crate::event::{Standing, Sums};
 
@@ -55,7 +57,9 @@ impl Live {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let inner = (wanted && !dumb && std::io::stderr().is_terminal()).then(|| {
             let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-            let bar = screen.add(ProgressBar::new(0).with_style(style("  {bar:12} {wide_msg}")));
+            // Where there is little room, words say more than a bar.
+            let template = if columns() < 50 { "  {msg}" } else { "  {bar:12} {msg}" };
+            let bar = screen.add(ProgressBar::new(0).with_style(style(template)));
             RefCell::new(Inner { screen, bar, running: Vec::new(), began: Instant::now(), shown: false })
         });
         Live { inner }
@@ -117,7 +121,7 @@ impl Live {
         }
         for running in inner.running.iter_mut().take(LINES) {
             running.line.get_or_insert_with(|| {
-                let line = ProgressBar::no_length().with_style(style("  {wide_msg}"));
+                let line = ProgressBar::no_length().with_style(style("  {msg}"));
                 inner.screen.insert_before(&inner.bar, line)
             });
             running.tell();
@@ -126,7 +130,12 @@ impl Live {
         let done = standing.total.saturating_sub(standing.left);
         inner.bar.set_length(standing.total as u64);
         inner.bar.set_position(done as u64);
-        inner.bar.set_message(summed(&standing.sums, standing.left, more, inner.began.elapsed()));
+        let message = match standing.ending {
+            true => "ending: waiting for the answers that are coming; Ctrl-C again ends at once".to_owned(),
+            false => summed(&standing.sums, standing.left, more, inner.began.elapsed()),
+        };
+        let taken = if columns() < 50 { 3 } else { 16 };
+        inner.bar.set_message(fit(&message, columns().saturating_sub(taken)));
     }
 
     /// Takes all of it away for good.
@@ -147,13 +156,41 @@ impl Running {
             0 => String::new(),
             tokens => format!(", ~{} tokens", grouped(tokens as u64)),
         };
-        line.set_message(format!(
-            "asking {} by {}, {}{tokens}",
-            self.task,
-            self.provider,
-            clock(self.since.elapsed())
-        ));
+        let message =
+            format!("asking {} by {}, {}{tokens}", self.task, self.provider, clock(self.since.elapsed()));
+        // Never up to the last column: what is typed there would break the line.
+        line.set_message(fit(&message, columns().saturating_sub(3)));
     }
+}
+
+/// The columns of the terminal.
+fn columns() -> usize {
+    #[cfg(unix)]
+    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stderr())
+        && size.ws_col > 0
+    {
+        return usize::from(size.ws_col);
+    }
+    80
+}
+
+/// As much of a line as fits. Wide characters take two columns.
+fn fit(line: &str, columns: usize) -> String {
+    if line.width() <= columns {
+        return line.to_owned();
+    }
+    let mut left = columns.saturating_sub(1);
+    let mut shown: String = line
+        .chars()
+        .take_while(|c| {
+            let wide = c.width().unwrap_or(0);
+            let fits = wide <= left;
+            left = left.saturating_sub(wide);
+            fits
+        })
+        .collect();
+    shown.push('…');
+    shown
 }
 
 /// What is done and left, in few words.
@@ -197,6 +234,15 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_fits_its_columns() {
+        assert_eq!(fit("abc", 3), "abc");
+        assert_eq!(fit("abcdef", 4), "abc…");
+        // Each of these takes two columns.
+        assert_eq!(fit("報告書", 6), "報告書");
+        assert_eq!(fit("報告書", 5), "報告…");
+    }
 
     #[test]
     fn what_is_done_is_told_in_few_words() {

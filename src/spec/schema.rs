@@ -104,6 +104,7 @@ pub fn task_schema() -> Json {
 pub fn config_schema() -> Json {
     learn("A project of meu", |keys| drop(read_config(keys)))
 }
+
 /// Where a project keeps the schemas for editors.
 pub const TASK_SCHEMA: &str = ".schema/task.json";
 /// See [`TASK_SCHEMA`].
@@ -119,12 +120,12 @@ pub fn schema_line(path: &str, schema: &str) -> String {
 
 const DIRECTIVE: &str = "#:schema ";
 
-/// A task file's text at another place: its line for editors, if it has one, still names the schema.
-pub fn with_schema_line(text: &str, path: &str) -> String {
-    match text.split_once('\n') {
-        Some((first, rest)) if first.starts_with(DIRECTIVE) && first.trim_end().ends_with(TASK_SCHEMA) => {
-            format!("{}{rest}", schema_line(path, TASK_SCHEMA))
-        }
+/// A task file's text at another place: the line for editors that meu wrote, if it is there, still names the
+/// schema.
+pub fn with_schema_line(text: &str, old: &str, new: &str) -> String {
+    let [old, new] = [old, new].map(|path| schema_line(path, TASK_SCHEMA));
+    match text.strip_prefix(old.trim_end()) {
+        Some(rest) if rest.starts_with(['\r', '\n']) => format!("{}{rest}", new.trim_end()),
         _ => text.to_owned(),
     }
 }

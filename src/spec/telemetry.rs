@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::provider::{host, is_this_machine, read_url};
+use crate::diag::Diagnostic;
 
 /// The `[telemetry]` table.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +17,13 @@ impl Telemetry {
     pub(super) fn read(mut keys: Keys<'_>) -> Self {
         let sink = keys.sink();
         let telemetry = Telemetry {
-            otlp: keys.string("otlp").and_then(|text| read_url("otlp", &text, sink)),
+            otlp: keys.string("otlp").and_then(|text| {
+                let url = read_url("otlp", &text, sink)?;
+                if url.contains('?') {
+                    sink.push(Diagnostic::error(format!("the otlp `{url}` has a query")).at(text.place()));
+                }
+                Some(url)
+            }),
             contents: keys.bool("contents").unwrap_or(false),
         };
         keys.finish();

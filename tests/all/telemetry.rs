@@ -96,9 +96,13 @@ fn a_run_is_a_trace_of_tasks_and_calls() {
 
 #[test]
 fn contents_go_along_only_where_they_are_wanted_and_redacted() {
-    let model = Server::of(vec![whole("the a, hunter2"), whole("the b")]);
+    let model = Server::of(vec![whole("token one\nthe a: password: hunter2"), whole("the b")]);
     let (collected, url) = collector(200);
-    let house = house(&model, &url, "contents = true\n[redact]\npatterns = [\"hunter2\"]\n");
+    let house = house(
+        &model,
+        &url,
+        "contents = true\n[redact]\npatterns = ['hunter2$', '(?m)^token .*$', '[0-9]{2}']\n",
+    );
     house.meu(&["run", "a"]).ok();
     let spans = spans(&collected.seen()[0].body);
     let attributes = &spans["chat m"].1;
@@ -108,8 +112,12 @@ fn contents_go_along_only_where_they_are_wanted_and_redacted() {
     assert_eq!(last["role"], "user");
     assert!(last["parts"][0]["content"].as_str().expect("a text").contains("answer of a"));
     let came: Value = serde_json::from_str(&text("gen_ai.output.messages")).expect("JSON");
-    assert_eq!(came[0]["parts"][0]["content"], "the a, [redacted]\n");
-    assert!(!collected.seen()[0].body.to_string().contains("hunter2"));
+    assert_eq!(came[0]["parts"][0]["content"], "[redacted]\nthe a: password: [redacted]\n");
+    let all = collected.seen()[0].body.to_string();
+    assert!(!all.contains("hunter2") && !all.contains("token one"), "{all}");
+    // Numbers and digests are nobody's words.
+    assert_eq!(attributes["gen_ai.usage.input_tokens"], json!({"intValue": "11"}));
+    assert_eq!(attributes["meu.request"]["stringValue"].as_str().map(str::len), Some(64));
 }
 
 #[test]
@@ -142,9 +150,53 @@ fn a_collector_elsewhere_needs_a_yes() {
     house.without_env("MEU_TRUST");
     let said = house.meu(&["run"]).ok();
     let line = "telemetry sends traces of runs to https://collector.example.test";
-    assert!(said.err.contains(&format!("warning: not allowed yet: {line}")), "{}", said.err);
+    assert!(
+        said.err.contains(&format!("warning: the trace of this run did not arrive: not allowed yet: {line}")),
+        "{}",
+        said.err
+    );
     assert!(house.meu(&["trust", "--show"]).out.contains(line));
     let wrong = house.file("meu.toml", "[telemetry]\notlp = \"collector\"\n").meu(&["check"]);
     assert_eq!(wrong.code, 2);
     assert!(wrong.err.contains("the otlp `collector` is no URL"), "{}", wrong.err);
+}
+
+/// The first fails and another stands in: two calls, one after the other, and the answer is the second's.
+#[test]
+fn a_stand_in_has_a_span_of_its_own() {
+    let bad = Server::new(|_, _| crate::server::error(500, "", "bad", "down"));
+    let good = Server::of(vec![whole("the a")]);
+    let (collected, url) = collector(200);
+    let mut house = House::empty();
+    house.env("OPENAI_API_KEY", "sk-test-0123456789");
+    let provider = |name: &str, server: &Server, more: &str| {
+        format!(
+            "[providers.{name}]\napi = \"openai\"\nbase_url = \"http://{}/v1\"\nmodel = \"of-{name}\"\nretries = 0\n{more}",
+            server.address
+        )
+    };
+    let house = house_with(
+        house,
+        &[
+            provider("one", &bad, "fallback = [\"two\"]\n"),
+            provider("two", &good, ""),
+            format!("[telemetry]\notlp = \"{url}/v1/traces\"\ncontents = true\n"),
+        ],
+    );
+    house.meu(&["run"]).ok();
+    let seen = collected.seen();
+    assert!(seen[0].head.starts_with("POST /v1/traces HTTP/1.1"), "{}", seen[0].head);
+    let spans = spans(&seen[0].body);
+    let (first, second) = (&spans["chat of-one"], &spans["chat of-two"]);
+    let time =
+        |span: &Value, key: &str| span[key].as_str().expect("a time").parse::<u128>().expect("nanoseconds");
+    assert!(time(&first.0, "endTimeUnixNano") <= time(&second.0, "startTimeUnixNano"));
+    assert_eq!(first.0["status"]["code"], 2);
+    assert!(!first.1.contains_key("gen_ai.output.messages"), "it said nothing");
+    assert!(second.1["gen_ai.output.messages"].to_string().contains("the a"));
+}
+
+fn house_with(house: House, tables: &[String]) -> House {
+    let head = "[model]\nprovider = \"one\"\nmax_output_tokens = 50\n[context]\ntokenizer = \"chars\"\n";
+    house.file("meu.toml", format!("{head}{}", tables.concat())).task("a", "")
 }
