@@ -187,7 +187,9 @@ pub fn main() -> ExitCode {
             let asked = !error.use_stderr();
             if !asked && disk::arguments().any(|argument| argument == "--json") {
                 let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                // All up to the word on usage: what is missing stands below.
+                let said = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+                let line = said.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned();
                 Shell::new(ColorChoice::Never, false, 0, true).error(&Error::invalid(line));
                 return ExitCode::from(ErrorKind::Invalid.exit_code());
             }

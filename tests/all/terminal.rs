@@ -144,6 +144,30 @@ fn a_run_shows_what_is_asked_and_how_far_it_is() {
 }
 
 #[test]
+fn who_ends_a_run_is_told_what_it_waits_for() {
+    let house = gated();
+    let mut terminal = Terminal::run(&house, &["run"], 100);
+    terminal.until(|lines| lines.len() == 2 && lines[1].contains("3 left"));
+    let pid = terminal.child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let screen = terminal.until(|lines| lines.last().is_some_and(|line| line.contains("ending")));
+    assert_eq!(screen[0], "  asking first by script, N s");
+    assert_eq!(
+        screen[1].trim(),
+        "ending: waiting for the answers that are coming; Ctrl-C again ends at once"
+    );
+    open(&house);
+    let screen = terminal.end();
+    assert_eq!(screen[0], "   built first   never built");
+    assert_eq!(
+        screen.last().map(String::as_str),
+        Some("interrupted; answers that came are kept, the next run goes on from here")
+    );
+    assert!(!screen.iter().any(|line| line.contains("asking")), "{screen:?}");
+    assert_eq!(house.asked(), ["first"]);
+}
+
+#[test]
 fn lines_fit_a_narrow_terminal() {
     let house = gated();
     let mut terminal = Terminal::run(&house, &["run"], 24);
