@@ -1,9 +1,14 @@
 //! `meu status`
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{Done, Env, select};
 use crate::diag::ErrorKind;
+use crate::disk::{self, variable};
+use crate::plan::State;
 use crate::run::{Row, Survey, counts, rows};
 use crate::seal;
 use crate::show;
@@ -21,7 +26,7 @@ pub(super) struct Arguments {
     /// Leave these out
     #[arg(long, value_name = "SEL")]
     exclude: Vec<String>,
-    /// Exit with 3 if something is not fresh
+    /// Exit with 3 if something is not fresh; under GitHub Actions with annotations and a job summary
     #[arg(long)]
     check: bool,
 }
@@ -32,8 +37,7 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
         && let Some(seal) = env.sealed()?
         && let Some(rows) = seal.rows(show::tells_all(&env.shell, seal.tasks()))
     {
-        show::status(&env.shell, seal.counts(), &rows);
-        return Ok((arguments.check && !seal.passes_check()).then_some(ErrorKind::NotFresh));
+        return conclude(env, seal.counts(), &rows, arguments.check.then(|| seal.passes_check()));
     }
     let workspace = env.load()?;
     let chosen = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
@@ -50,9 +54,25 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
             .filter_map(|ix| Some(Row::of(&workspace.graph, *ix, verdicts[ix.0].as_ref()?)))
             .collect(),
     };
-    show::status(&env.shell, &counts(&rows), &rows);
-    let passes = rows.iter().all(Row::passes_check);
     // The process ends: the system takes all of it back at once.
     std::mem::forget(workspace);
-    Ok((arguments.check && !passes).then_some(ErrorKind::NotFresh))
+    conclude(env, &counts(&rows), &rows, arguments.check.then(|| rows.iter().all(Row::passes_check)))
+}
+
+/// Shows what was found; `passes` says how a check went, where one was wanted.
+fn conclude(env: &Env, counts: &BTreeMap<State, usize>, rows: &[Row], passes: Option<bool>) -> Done {
+    show::status(&env.shell, counts, rows);
+    let in_ci = variable("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    if passes.is_some() && in_ci && !env.shell.json {
+        let root = disk::find_project(&env.folder()?)?;
+        let workspace =
+            variable("GITHUB_WORKSPACE").and_then(|folder| PathBuf::from(folder).canonicalize().ok());
+        let folder = workspace.and_then(|above| Some(root.strip_prefix(above).ok()?.to_str()?.to_owned()));
+        show::annotations(&env.shell, rows, &folder.unwrap_or_default());
+        if let Some(path) = variable("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
+            let tasks = counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count);
+            disk::append(&PathBuf::from(path), &show::summary(rows, tasks.sum()))?;
+        }
+    }
+    Ok((passes == Some(false)).then_some(ErrorKind::NotFresh))
 }

@@ -59,6 +59,16 @@ pub fn make_folder(folder: &std::path::Path) -> Result<(), crate::diag::Error> {
     })
 }
 
+/// Adds to a file that is not the project's.
+pub fn append(path: &std::path::Path, text: &str) -> Result<(), crate::diag::Error> {
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::options().append(true).create(true).open(path)?;
+        std::io::Write::write_all(&mut file, text.as_bytes())
+    };
+    write()
+        .map_err(|error| crate::diag::Error::failed(format!("{} cannot be written: {error}", path.display())))
+}
+
 /// The words of the command line.
 pub fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned())

@@ -6,6 +6,7 @@
 // A door: what .clippy.toml forbids elsewhere is this room's work.
 #![allow(clippy::disallowed_methods)]
 
+mod ci;
 mod context;
 mod diagnostics;
 mod diff;
@@ -22,6 +23,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::RwLock;
 
+pub use ci::{annotations, summary};
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;

@@ -20,7 +20,7 @@ pub fn state_paint(state: State) -> Paint {
 }
 
 /// Why a task is as it is, in one line.
-fn word(row: &Row) -> String {
+pub(super) fn word(row: &Row) -> String {
     let names = || {
         let few: Vec<&str> = row.on.iter().take(3).map(String::as_str).collect();
         let more = if row.on.len() > 3 { ", …" } else { "" };

@@ -340,3 +340,38 @@ fn a_projects_own_template_sees_vars_and_items() {
     assert_eq!(said.code, 2);
     assert!(said.err.starts_with("error: templates/task.txt cannot be rendered: "), "{}", said.err);
 }
+
+/// As GitHub runs it: annotations at the files, and a summary of the job.
+#[test]
+fn a_check_under_github_actions_tells_it_at_the_files() {
+    let mut house = House::empty();
+    house.put("book/meu.toml", "[context]\ntokenizer = \"chars\"\n");
+    house.put("book/tasks/a.toml", "prompt = \"Say: 100 %.\"\napproval = true\n");
+    house.put("book/tasks/b.toml", "prompt = \"Say b.\"\n");
+    house.meu(&["-C", "book", "run"]);
+    house.put("book/tasks/b.toml", "prompt = \"Say c.\"\n");
+    let root = house.root().display().to_string();
+    house.env("GITHUB_ACTIONS", "true").env("GITHUB_WORKSPACE", &root);
+    let summary = format!("{root}/summary");
+    house.env("GITHUB_STEP_SUMMARY", &summary);
+    let said = house.meu(&["-C", "book", "status", "--check"]);
+    assert_eq!(said.code, 3);
+    let told: Vec<&str> = said.out.lines().filter(|line| line.starts_with("::")).collect();
+    assert_eq!(
+        told,
+        [
+            "::error file=book/out/a.md,title=a is awaiting::a person must approve out/a.md",
+            "::error file=book/out/b.md,title=b is stale::prompt changed",
+        ]
+    );
+    assert_eq!(
+        house.read("summary"),
+        "### meu: 2 of 2 tasks not up to date\n\n| task | state | why | output |\n| --- | --- | --- | --- |\n\
+         | a | awaiting | a person must approve out/a.md | out/a.md |\n| b | stale | prompt changed | out/b.md |\n"
+    );
+    house.meu(&["-C", "book", "approve", "a"]).ok();
+    house.meu(&["-C", "book", "run"]).ok();
+    let said = house.meu(&["-C", "book", "status", "--check"]).ok();
+    assert!(!said.out.contains("::"), "{}", said.out);
+    assert!(house.read("summary").ends_with("### meu: 2 tasks up to date\n"));
+}
