@@ -25,7 +25,7 @@ pub(super) fn save(store: &Store, corpus: &mut Corpus) {
     bytes.extend(Digest::of(&body).as_bytes());
     bytes.extend(body);
     // It saves work only, so a failure is nobody's trouble.
-    drop(store.write_meu("corpus", &bytes, Durability::Grouped));
+    drop(store.write_meu("corpus", &bytes, Durability::Scratch));
 }
 
 /// Removes it.

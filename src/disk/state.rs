@@ -102,7 +102,7 @@ impl State {
             return;
         }
         let bytes = encode(self);
-        self.dirty = store.write_meu("state", &bytes, Durability::Grouped).is_err();
+        self.dirty = store.write_meu("state", &bytes, Durability::Scratch).is_err();
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Durability {
     Now,
     /// Before the record that speaks of it, with all others at once: it can be made again.
     Grouped,
+    /// Never: it only saves work, and without it all is computed anew.
+    Scratch,
 }
 
 /// A project's folder and the writing in it.
@@ -189,6 +191,10 @@ impl Store {
             }
             drop(file);
             fail_point("rename")?;
+            if durability == Durability::Scratch {
+                // Some file systems write a file out at once that is renamed over another.
+                let _ = fs::remove_file(full);
+            }
             match fs::rename(temporary, full) {
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => rename_across(temporary, full),
                 other => other,

@@ -144,7 +144,7 @@ impl Seal {
         let mut rest = vec![0; tail];
         if self.file.read_exact_at(&mut rest, self.digests).is_ok() {
             let whole = [&front(&bytes, head_length)[..], &bytes, &rest].concat();
-            let _ = store.write_meu(NAME, &whole, Durability::Grouped);
+            let _ = store.write_meu(NAME, &whole, Durability::Scratch);
         }
     }
 
@@ -190,7 +190,7 @@ impl Seal {
 pub fn keep(workspace: &Workspace, rows: &[Row], settled: bool) {
     let store = &workspace.store;
     if let Some(bytes) = encode(workspace, rows, settled) {
-        let _ = store.write_meu(NAME, &bytes, Durability::Grouped);
+        let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
     }
 }
 
