@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::diag::{Error, Sink};
 use crate::digest::Digest;
 
+use super::cores::on_all_cores;
 use super::load::{Plan, check_tracked, finish};
 use super::state::{RACY, Stat};
 use super::{Workspace, load, now_in_nanoseconds, read_optional};
@@ -64,7 +65,8 @@ impl Workspace {
 fn stands(workspace: &Workspace) -> bool {
     // Warnings of the plan are told each time; what the journal says is in the lock already.
     let plain = workspace.warnings.is_empty() && !workspace.replay.found && !workspace.replay.unreadable;
-    plain && workspace.listed.stamps.as_ref().is_some_and(|Stamps(all)| all.iter().all(Stamp::stands))
+    let stamps = workspace.listed.stamps.as_ref().filter(|_| plain);
+    stamps.is_some_and(|Stamps(all)| on_all_cores(all, Stamp::stands).into_iter().all(|stands| stands))
 }
 
 /// What a plan was read from, as it is; `None` where that cannot be told from what was read.
