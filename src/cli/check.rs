@@ -13,7 +13,7 @@ pub(super) struct Arguments {}
 pub(super) fn check(env: &Env, _: Arguments) -> Done {
     // A project with warnings is never sealed.
     let (tasks, warned) = match env.sealed()? {
-        Some(seal) => (seal.tasks(), Vec::new()),
+        Some(seal) => (seal.counts().tasks(), Vec::new()),
         None => {
             let workspace = env.load()?;
             workspace.shelf.save();

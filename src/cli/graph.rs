@@ -1,8 +1,11 @@
 //! `meu graph`
 
+use std::collections::HashSet;
+
 use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
+use crate::graph::Ix;
 use crate::run::Survey;
 use crate::show::{self, Drawing};
 
@@ -37,7 +40,8 @@ pub(super) fn graph(env: &Env, arguments: Arguments) -> Done {
     let verdicts = Survey::all(&workspace, None);
     workspace.shelf.save();
     let mut links = super::link::links(&workspace.graph);
-    links.retain(|(from, _, to)| chosen.contains(from) && chosen.contains(to));
+    let drawn: HashSet<Ix> = chosen.iter().copied().collect();
+    links.retain(|(from, _, to)| drawn.contains(from) && drawn.contains(to));
     let drawing = Drawing { graph: &workspace.graph, tasks: &chosen, links: &links, verdicts: &verdicts };
     let format = if env.shell.json { Format::Json } else { arguments.format };
     match format {

@@ -118,10 +118,10 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     if arguments.is_plain()
         && let Some((_hold, seal)) = env.sealed_held()?
     {
-        let duplicates = seal.counts().get(&State::Duplicate).copied().unwrap_or_default();
+        let duplicates = seal.counts().get(State::Duplicate);
         Reporter::new(env.shell, std::iter::empty()).nothing_to_do(
             disk::run_name(),
-            seal.tasks(),
+            seal.counts().tasks(),
             duplicates,
         );
         return Ok(None);

@@ -1,6 +1,5 @@
 //! `meu status`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,8 +7,7 @@ use clap::Args;
 use super::{Done, Env, select};
 use crate::diag::ErrorKind;
 use crate::disk::{self, variable};
-use crate::plan::State;
-use crate::run::{Row, Survey, counts, rows};
+use crate::run::{Counts, Row, Survey, rows};
 use crate::seal;
 use crate::show;
 
@@ -35,7 +33,7 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     let everything = arguments.selectors.is_empty() && arguments.exclude.is_empty();
     if everything
         && let Some(seal) = env.sealed()?
-        && let Some(rows) = seal.rows(show::tells_all(&env.shell, seal.tasks()))
+        && let Some(rows) = seal.rows(show::tells_all(&env.shell, seal.counts().tasks()))
     {
         return conclude(env, seal.counts(), &rows, arguments.check.then(|| seal.passes_check()));
     }
@@ -56,11 +54,11 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     };
     // The process ends: the system takes all of it back at once.
     std::mem::forget(workspace);
-    conclude(env, &counts(&rows), &rows, arguments.check.then(|| rows.iter().all(Row::passes_check)))
+    conclude(env, &Counts::of(&rows), &rows, arguments.check.then(|| rows.iter().all(Row::passes_check)))
 }
 
 /// Shows what was found; `passes` says how a check went, where one was wanted.
-fn conclude(env: &Env, counts: &BTreeMap<State, usize>, rows: &[Row], passes: Option<bool>) -> Done {
+fn conclude(env: &Env, counts: &Counts, rows: &[Row], passes: Option<bool>) -> Done {
     show::status(&env.shell, counts, rows);
     let in_ci = variable("GITHUB_ACTIONS").is_some_and(|value| value == "true");
     if passes.is_some() && in_ci && !env.shell.json {
@@ -70,8 +68,10 @@ fn conclude(env: &Env, counts: &BTreeMap<State, usize>, rows: &[Row], passes: Op
         let folder = workspace.and_then(|above| Some(root.strip_prefix(above).ok()?.to_str()?.to_owned()));
         show::annotations(&env.shell, rows, &folder.unwrap_or_default());
         if let Some(path) = variable("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) {
-            let tasks = counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count);
-            disk::append(&PathBuf::from(path), &show::summary(rows, tasks.sum()))?;
+            // What was found stands, told there or not.
+            if let Err(error) = disk::append(&PathBuf::from(path), &show::job_summary(rows, counts.tasks())) {
+                env.shell.note(&format!("warning: the job's summary was not written: {}", error.message));
+            }
         }
     }
     Ok((passes == Some(false)).then_some(ErrorKind::NotFresh))

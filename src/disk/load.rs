@@ -399,7 +399,15 @@ fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
     let source = Source { path: "meu.lock".into(), text: lock_text };
     let lock_text = &source.text;
     // A file of another kind has no line that can be read: the first few tell as much as all.
-    for broken in lock.broken.iter().filter(|broken| broken.task.is_none()).take(20) {
+    let (nobodys, most) = (lock.broken.iter().filter(|broken| broken.task.is_none()), 20);
+    let more = nobodys.clone().count().saturating_sub(most);
+    if more > 0 {
+        sink.push(
+            Diagnostic::error(format!("{more} more lines of meu.lock cannot be read"))
+                .help("is it a lock at all? `git checkout -- meu.lock` takes it from git again"),
+        );
+    }
+    for broken in nobodys.take(most) {
         let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
         let mut place = source.place(start..start + 1);
         place.source_line = place.source_line.chars().take(100).collect();
@@ -482,7 +490,6 @@ fn walk_documents(store: &Store, bases: &[String], listed: &mut Listed, sink: &S
     files
 }
 
-/// A document that only a glob brought in and that gives no text is left out, with a word about it.
 /// Schemas that outputs must fit are there, and are schemas.
 fn check_schemas(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     let mut known: BTreeMap<&RelPath, Option<String>> = BTreeMap::new();
@@ -515,6 +522,7 @@ fn check_schemas(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     }
 }
 
+/// A document that only a glob brought in and that gives no text is left out, with a word about it.
 fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
     let mut told = std::collections::BTreeSet::new();
     let mut lists = std::collections::BTreeSet::new();

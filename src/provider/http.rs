@@ -4,11 +4,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::tls::{RootCerts, TlsConfig};
 
 use super::gate::Gate;
+use super::line::Line;
 use super::pause::{rate_pause, retry_words};
-use super::proxy;
 use super::stream::{self, Broken, Piece};
 use crate::model::{Answer, Cause, Charge, Model, Refusal, Tokens};
 use crate::request::Request;
@@ -65,67 +64,6 @@ pub(super) struct Draft {
     pub(super) error: Option<(String, String)>,
     /// Whether anything came that this API says.
     pub(super) known: bool,
-}
-
-/// The way to a server: made once, since reading the system's certificates takes its time.
-#[derive(Debug)]
-pub(super) struct Line {
-    agent: ureq::Agent,
-    /// The proxy that calls go through, as it is told.
-    proxy: Option<String>,
-}
-
-impl Line {
-    pub(super) fn new(provider: &Provider) -> Result<Self, Refusal> {
-        let silence = if provider.stream { provider.read_timeout } else { provider.timeout };
-        Line::to(&provider.base_url, provider.timeout, provider.connect_timeout, silence)
-    }
-
-    /// The way to some address, with the longest that a call, its connection, and a silence in it may take.
-    pub(super) fn to(
-        url: &str,
-        whole: Duration,
-        connect: Duration,
-        silence: Duration,
-    ) -> Result<Self, Refusal> {
-        let (told, proxy) = proxy::of(url)?.unzip();
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(whole))
-            .timeout_connect(Some(connect))
-            .timeout_per_read(Some(silence))
-            .max_redirects(0)
-            .http_status_as_error(false)
-            // A connection that a server closed while it was idle would look like a lost call.
-            .max_idle_connections(0)
-            .user_agent(concat!("meu/", env!("CARGO_PKG_VERSION")))
-            // The proxy is chosen here, and not by the library: by the address's scheme, as curl does.
-            .proxy(proxy)
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build());
-        Ok(Line { agent: ureq::Agent::new_with_config(config.build()), proxy: told })
-    }
-
-    /// Whether somebody answers at an address at all: with which status. No key goes there.
-    pub(super) fn reaches(&self, url: &str) -> Result<u16, String> {
-        self.agent
-            .get(url)
-            .call()
-            .map(|response| response.status().as_u16())
-            .map_err(|error| error.to_string())
-    }
-
-    /// Sends JSON that nobody answers with more than a word. The error says what came instead of success.
-    pub(super) fn post(&self, url: &str, body: &Value) -> Result<(), String> {
-        let sent = self.agent.post(url).header("content-type", "application/json").send(body.to_string());
-        let mut response = sent.map_err(|error| error.to_string())?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        let said = response.body_mut().with_config().limit(2000).read_to_string().unwrap_or_default();
-        Err(format!("{status}: {}", said.lines().next().unwrap_or_default())
-            .trim_end_matches(": ")
-            .to_owned())
-    }
 }
 
 /// A provider that is asked over HTTP.

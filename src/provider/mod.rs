@@ -12,6 +12,8 @@ mod gate;
 #[cfg(feature = "http")]
 mod http;
 mod key;
+#[cfg(feature = "http")]
+mod line;
 mod money;
 #[cfg(feature = "http")]
 mod ollama;
@@ -52,12 +54,16 @@ const LONG: Duration = Duration::from_secs(10);
 /// Whether a provider's server answers at all: with which status, or why not. No key goes there.
 pub fn reaches(provider: &Provider) -> Result<u16, String> {
     #[cfg(feature = "http")]
-    return http::Line::to(&provider.base_url, LONG, LONG, LONG)
+    return line::Line::to(&provider.base_url, SOON, SOON, SOON)
         .map_err(|refusal| refusal.message)?
         .reaches(&provider.base_url);
     #[cfg(not(feature = "http"))]
     return Err(format!("{}: this meu was built without HTTP", provider.base_url));
 }
+
+/// Who has not answered by then is not there.
+#[cfg(feature = "http")]
+const SOON: Duration = Duration::from_secs(10);
 
 /// The providers of a project.
 #[derive(Debug)]
@@ -77,7 +83,7 @@ struct Member {
     /// The most that it counted in this run for one of our tokens.
     most: Mutex<f64>,
     #[cfg(feature = "http")]
-    line: OnceLock<Result<http::Line, Refusal>>,
+    line: OnceLock<Result<line::Line, Refusal>>,
 }
 
 /// What is asked of a provider, and what it may take.
@@ -462,7 +468,7 @@ impl Providers {
             key: self.key(member)?,
             line: member
                 .line
-                .get_or_init(|| http::Line::new(&member.provider))
+                .get_or_init(|| line::Line::new(&member.provider))
                 .as_ref()
                 .map_err(Clone::clone)?,
             gate: &member.gate,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 #[cfg(feature = "http")]
-use super::http::Line;
+use super::line::Line;
 use crate::digest::Framer;
 use crate::disk::{Cache, Moment, Store, interrupted, now_in_nanoseconds};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
@@ -64,8 +64,9 @@ pub struct Trace<'a> {
     redactor: &'a Redactor,
     run: String,
     began: i128,
-    /// When each task was asked, and the tries that were told since, each with the moment it was told.
+    /// When each task was asked that has not ended.
     open: HashMap<String, i128>,
+    /// The tries of each such task, with the moment at which they were told.
     tries: HashMap<String, Vec<(Tried, i128)>>,
     spans: Vec<Value>,
     /// Tries by their spans, for what they said.
@@ -355,7 +356,14 @@ fn deliver(endpoint: &str, spans: &[Value]) -> Result<(), String> {
             ]},
             "scopeSpans": [{"scope": {"name": "meu", "version": env!("CARGO_PKG_VERSION")}, "spans": spans}],
         }]});
-        line.post(&url, &body)?;
+        let said: Value = serde_json::from_str(&line.post(&url, &body)?).unwrap_or_default();
+        let partial = &said["partialSuccess"];
+        // 64 bits come as text, or as a number.
+        let rejected = &partial["rejectedSpans"];
+        if rejected.as_str().map_or(rejected.as_u64().unwrap_or(0), |count| count.parse().unwrap_or(0)) > 0 {
+            let why = partial["errorMessage"].as_str().unwrap_or("it does not say why");
+            return Err(format!("the collector rejected some of its spans: {why}"));
+        }
     }
     Ok(())
 }

@@ -136,6 +136,7 @@ pub fn run(
             sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
             reached: 0,
             ended: 0,
+            total,
             all_cached: &all_cached,
             undone: Vec::new(),
             refusal: None,
@@ -145,7 +146,7 @@ pub fn run(
         executor.main_loop(scope, &jobs_to, &jobs_from, &words_to, &words_from)?;
         drop(jobs_to);
         let interrupted = interrupted();
-        let finished = executor.finish(total, interrupted);
+        let finished = executor.finish(interrupted);
         Ok::<_, Error>(finished)
     });
     let (ran, trouble) = ran?;
@@ -194,6 +195,8 @@ pub(super) struct Executor<'a, 'e> {
     pub(super) sums: Sums,
     pub(super) reached: usize,
     pub(super) ended: usize,
+    /// How many tasks it is about.
+    pub(super) total: usize,
     /// Whether every answer of the journal is in the cache too.
     pub(super) all_cached: &'a AtomicBool,
     pub(super) undone: Vec<String>,
@@ -262,9 +265,8 @@ impl<'a> Executor<'a, '_> {
 
     /// Tells how far the run is.
     fn tick(&mut self) {
-        let total = self.chosen.iter().filter(|chosen| **chosen).count();
-        let left = total - self.ended;
-        let standing = Standing { sums: self.sums.clone(), total, left, ending: interrupted() };
+        let left = self.total - self.ended;
+        let standing = Standing { sums: self.sums.clone(), total: self.total, left, ending: interrupted() };
         (self.emit)(Event::Tick(Box::new(standing)));
     }
 
@@ -363,7 +365,7 @@ impl<'a> Executor<'a, '_> {
     }
 
     /// Closes the books: outputs synced, then the lock, then the journal's end. Tells what went wrong, too.
-    fn finish(self, total: usize, interrupted: bool) -> (Ran, Option<Error>) {
+    fn finish(self, interrupted: bool) -> (Ran, Option<Error>) {
         let store = &self.workspace.store;
         let close = || -> std::io::Result<()> {
             store.sync_written()?;
@@ -395,7 +397,7 @@ impl<'a> Executor<'a, '_> {
             Ran {
                 sums: self.sums,
                 interrupted,
-                not_reached: total - (self.reached - self.waiting.len() - self.same.len()),
+                not_reached: self.total - (self.reached - self.waiting.len() - self.same.len()),
                 undone: self.undone,
                 verdicts: self.survey.into_verdicts(),
             },

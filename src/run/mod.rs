@@ -31,6 +31,6 @@ pub use orphans::{Fate, Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use prepare::prepare;
 pub use rename::{carry_out, edit_tasks};
-pub use rows::{Row, counts, rows};
+pub use rows::{Counts, Row, rows};
 pub use survey::{Look, Survey};
 pub use trace::trace;

@@ -86,10 +86,31 @@ pub fn rows(workspace: &Workspace, verdicts: &[Option<Verdict>]) -> Vec<Row> {
 }
 
 /// How many rows there are of each state.
-pub fn counts(rows: &[Row]) -> BTreeMap<State, usize> {
-    let mut counts = BTreeMap::new();
-    for row in rows {
-        *counts.entry(row.state).or_default() += 1;
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts(BTreeMap<State, usize>);
+
+impl Counts {
+    /// Counts rows.
+    pub fn of(rows: &[Row]) -> Self {
+        let mut counts = Counts::default();
+        for row in rows {
+            *counts.0.entry(row.state).or_default() += 1;
+        }
+        counts
     }
-    counts
+
+    /// How many are in a state.
+    pub fn get(&self, state: State) -> usize {
+        self.0.get(&state).copied().unwrap_or_default()
+    }
+
+    /// How many tasks there are: an orphan is none.
+    pub fn tasks(&self) -> usize {
+        self.0.values().sum::<usize>() - self.get(State::Orphan)
+    }
+
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }

@@ -34,8 +34,7 @@ use crate::digest::Digest;
 use crate::disk::{
     Durability, RACY, Store, Workspace, index_of_repository, now_in_nanoseconds, read_optional, tracks_meu,
 };
-use crate::plan::State;
-use crate::run::{Row, counts};
+use crate::run::{Counts, Row};
 use tree::{Kind, Stamp, Tree, stamp_of};
 
 const MAGIC: &[u8] = b"meu seal 1\n";
@@ -56,7 +55,7 @@ struct Head {
     entries: usize,
     settled: bool,
     passes: bool,
-    counts: BTreeMap<State, usize>,
+    counts: Counts,
     loud: Blob,
     all: Blob,
 }
@@ -165,13 +164,8 @@ impl Seal {
     }
 
     /// How many tasks there are in each state.
-    pub fn counts(&self) -> &BTreeMap<State, usize> {
+    pub fn counts(&self) -> &Counts {
         &self.head.counts
-    }
-
-    /// How many tasks there are.
-    pub fn tasks(&self) -> usize {
-        self.head.counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count).sum()
     }
 
     /// The rows, quiet ones too if `all`. `None` if the file is damaged.
@@ -239,7 +233,7 @@ fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>>
         entries: entries.len(),
         settled,
         passes: rows.iter().all(Row::passes_check),
-        counts: counts(rows),
+        counts: Counts::of(rows),
         loud: blob(&loud),
         all: blob(&all),
     };

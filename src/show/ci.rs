@@ -19,7 +19,7 @@ pub fn annotations(shell: &Shell, rows: &[Row], folder: &str) {
 }
 
 /// The job's summary: what is not up to date and why, as a table.
-pub fn summary(rows: &[Row], tasks: usize) -> String {
+pub fn job_summary(rows: &[Row], tasks: usize) -> String {
     let bad: Vec<&Row> = rows.iter().filter(|row| !row.passes_check()).collect();
     if bad.is_empty() {
         return format!("### meu: {} up to date\n", counted(tasks, "task"));
@@ -86,12 +86,12 @@ mod tests {
             row("c", State::Awaiting, ""),
         ];
         assert_eq!(
-            summary(&rows, 3),
+            job_summary(&rows, 3),
             "### meu: 2 of 3 tasks not up to date\n\n| task | state | why | output |\n| --- | --- | --- | --- |\n\
              | b | failed | x \\| &lt;img src=y> \\\\::error::z | out/b.md |\n\
              | c | awaiting | a person must approve out/c.md | out/c.md |\n"
         );
-        assert_eq!(summary(&rows[..1], 1), "### meu: 1 task up to date\n");
+        assert_eq!(job_summary(&rows[..1], 1), "### meu: 1 task up to date\n");
     }
 
     #[test]

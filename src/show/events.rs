@@ -196,7 +196,7 @@ impl Reporter {
         self.next();
     }
 
-    /// What a person can do about tasks that are not up to date, unless they say so themselves.
+    /// What a person can do about tasks that are not up to date.
     fn next(&self) {
         let undone = self.undone.borrow();
         let first = |wanted| undone.iter().find(|finished| finished.status == wanted);
@@ -206,10 +206,10 @@ impl Reporter {
                 "next: read {output}, then `meu approve {task}`, or `meu reject {task} -m \"…\"`"
             ));
         }
-        if let Some(finished) = first(Outcome::Failed).filter(|finished| !finished.reason.contains("`meu ")) {
+        if let Some(finished) = first(Outcome::Failed) {
             let task = plain(&finished.task);
             self.shell.note(&format!(
-                "next: mend what it says and run again; `meu context show {task}` has what is asked"
+                "next: the line of {task} says what to do; then `meu run` goes on from there"
             ));
         }
     }

@@ -57,9 +57,7 @@ impl Live {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let inner = (wanted && !dumb && std::io::stderr().is_terminal()).then(|| {
             let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
-            // Where there is little room, words say more than a bar.
-            let template = if columns() < 50 { "  {msg}" } else { "  {bar:12} {msg}" };
-            let bar = screen.add(ProgressBar::new(0).with_style(style(template)));
+            let bar = screen.add(ProgressBar::new(0));
             RefCell::new(Inner { screen, bar, running: Vec::new(), began: Instant::now(), shown: false })
         });
         Live { inner }
@@ -134,7 +132,9 @@ impl Live {
             true => "ending: waiting for the answers that are coming; Ctrl-C again ends at once".to_owned(),
             false => summed(&standing.sums, standing.left, more, inner.began.elapsed()),
         };
-        let taken = if columns() < 50 { 3 } else { 16 };
+        // Where there is little room, words say more than a bar; and the room may change.
+        let (template, taken) = if columns() < 50 { ("  {msg}", 3) } else { ("  {bar:12} {msg}", 16) };
+        inner.bar.set_style(style(template));
         inner.bar.set_message(fit(&message, columns().saturating_sub(taken)));
     }
 

@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::RwLock;
 
-pub use ci::{annotations, summary};
+pub use ci::{annotations, job_summary};
 pub use context::{Depth, context, context_diff, history, hits};
 pub use diff::{approval, diff};
 pub use doctor::doctor;

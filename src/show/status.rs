@@ -1,13 +1,13 @@
 //! States: `status` and `why`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use serde_json::json;
 
 use super::{Paint, Shell, columns, counted, in_column, plain};
 use crate::plan::State;
 use crate::request::{Change, in_one_line};
-use crate::run::Row;
+use crate::run::{Counts, Row};
 
 /// The colour of a state.
 pub fn state_paint(state: State) -> Paint {
@@ -50,26 +50,23 @@ pub fn tells_all(shell: &Shell, tasks: usize) -> bool {
 
 /// States with reasons, and the summary. `rows` may leave out the quiet ones where not all are told;
 /// `counts` has them all.
-pub fn status(shell: &Shell, counts: &BTreeMap<State, usize>, rows: &[Row]) {
+pub fn status(shell: &Shell, counts: &Counts, rows: &[Row]) {
     if shell.json {
-        let summary: BTreeMap<&str, usize> =
-            counts.iter().map(|(state, count)| (state.word(), *count)).collect();
-        return shell.json(&json!({"tasks": rows, "summary": summary}));
+        return shell.json(&json!({"tasks": rows, "summary": counts}));
     }
-    let tasks = counts.iter().filter(|(state, _)| **state != State::Orphan).map(|(_, count)| count).sum();
+    let tasks = counts.tasks();
     let all = tells_all(shell, tasks);
     let told: Vec<&Row> = rows.iter().filter(|row| all || !row.state.is_quiet()).collect();
     let width = columns(told.iter().map(|row| row.id.as_str()), 40);
-    let held_up = |id: &String| -> Vec<&str> {
-        let below = rows.iter().filter(|row| row.state == State::Blocked && row.on.contains(id));
-        below.map(|row| row.id.as_str()).collect()
-    };
+    let mut held_up: HashMap<&str, Vec<&str>> = HashMap::new();
+    for row in rows.iter().filter(|row| row.state == State::Blocked) {
+        row.on.iter().for_each(|above| held_up.entry(above).or_default().push(&row.id));
+    }
     for row in told {
         let state = shell.paint(state_paint(row.state), &format!("{:>9}", row.state.word()));
         let mut why = word(row);
-        let below = if row.state == State::Awaiting { held_up(&row.id) } else { Vec::new() };
-        if !below.is_empty() {
-            why = format!("{why}; {} for it", wait(&below));
+        if let Some(below) = held_up.get(row.id.as_str()).filter(|_| row.state == State::Awaiting) {
+            why = format!("{why}; {} for it", wait(below));
         }
         let line = format!("{state} {}  {}", in_column(&row.id, width), plain(&why));
         shell.out(line.trim_end());
@@ -79,7 +76,9 @@ pub fn status(shell: &Shell, counts: &BTreeMap<State, usize>, rows: &[Row]) {
     }
     let parts: Vec<String> = State::ALL
         .iter()
-        .filter_map(|state| counts.get(state).map(|n| format!("{n} {}", state.word())))
+        .map(|state| (counts.get(*state), state.word()))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
         .collect();
     shell.out(&format!("{}: {}", counted(tasks, "task"), parts.join(", ")));
 }
