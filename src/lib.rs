@@ -16,6 +16,7 @@
 //! - [`lock`]: records: text to lock and back
 //! - [`plan`]: fresh, stale, waiting, edited …: the one place that decides
 //! - [`model`]: request to answer; the offline drafter
+//! - [`author`]: what a model or a file proposes as a plan: sketch to task files, merged with what is there
 //! - [`event`]: what happened, as data
 //! - [`disk`] ◇: files: load, stat cache, atomic write, journal, cache, run records, project lock
 //! - [`provider`] ◇: HTTP APIs and programs
@@ -47,6 +48,8 @@ pub mod lock;
 pub mod plan;
 
 pub mod model;
+
+pub mod author;
 
 pub mod event;
 

@@ -14,11 +14,8 @@ pub(super) fn edit(
 ) -> Result<bool, Error> {
     let task = &workspace.graph.node(ix).task;
     let source = &task.id.source;
-    let stem = source.path.strip_suffix(".toml").unwrap_or(&source.path);
-    let stem = stem.strip_prefix(&format!("{}/", workspace.graph.config.tasks)).unwrap_or(stem);
-    let table = task.id.value.strip_prefix(stem).and_then(|rest| rest.strip_prefix('/'));
     let wrong = |message: String| Error::failed(format!("{} cannot be edited: {message}", source.path));
-    let mut text = TaskText::new(&source.text, table).map_err(wrong)?;
+    let mut text = TaskText::of(task, workspace.graph.config.tasks.as_str(), &source.text).map_err(wrong)?;
     if !change(&mut text).map_err(wrong)? {
         return Ok(false);
     }

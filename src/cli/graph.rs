@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
-use crate::graph::Ix;
+use crate::graph::{Graph, Ix};
+use crate::plan::Verdict;
 use crate::run::Survey;
 use crate::show::{self, Drawing};
 
@@ -28,7 +29,7 @@ pub(super) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Mermaid,
     Dot,
     Json,
@@ -39,15 +40,19 @@ pub(super) fn graph(env: &Env, arguments: Arguments) -> Done {
     let chosen = select::select(&workspace, &arguments.select, &arguments.exclude)?;
     let verdicts = Survey::all(&workspace, None);
     workspace.shelf.save();
-    let mut links = super::link::links(&workspace.graph);
-    let drawn: HashSet<Ix> = chosen.iter().copied().collect();
+    draw(env, &workspace.graph, &chosen, &verdicts, arguments.format);
+    Ok(None)
+}
+
+/// Prints some tasks and the links between them.
+pub(super) fn draw(env: &Env, graph: &Graph, tasks: &[Ix], verdicts: &[Option<Verdict>], format: Format) {
+    let mut links = super::link::links(graph);
+    let drawn: HashSet<Ix> = tasks.iter().copied().collect();
     links.retain(|(from, _, to)| drawn.contains(from) && drawn.contains(to));
-    let drawing = Drawing { graph: &workspace.graph, tasks: &chosen, links: &links, verdicts: &verdicts };
-    let format = if env.shell.json { Format::Json } else { arguments.format };
-    match format {
+    let drawing = Drawing { graph, tasks, links: &links, verdicts };
+    match if env.shell.json { Format::Json } else { format } {
         Format::Json => show::graph_as_json(&env.shell, &drawing),
         Format::Mermaid => show::mermaid(&env.shell, &drawing),
         Format::Dot => show::dot(&env.shell, &drawing),
     }
-    Ok(None)
 }

@@ -13,6 +13,7 @@ mod log;
 mod mv;
 mod new;
 mod person;
+mod plan;
 mod run;
 mod search;
 mod select;
@@ -99,6 +100,8 @@ enum Command {
     #[command(subcommand)]
     Link(link::Command),
     Graph(graph::Arguments),
+    #[command(subcommand)]
+    Plan(plan::Command),
     Search(search::Arguments),
     Log(log::Log),
     Show(log::Show),
@@ -120,6 +123,9 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
+/// How a project is loaded.
+type Loader = dyn Fn(&std::path::Path) -> Result<Workspace, Error>;
+
 /// What a command is given.
 struct Env {
     shell: Shell,
@@ -138,15 +144,19 @@ impl Env {
 
     /// The project, held: nobody else changes it from before it is read until the hold is dropped.
     fn load_held(&self) -> Result<(Hold, Workspace), Error> {
+        self.load_held_by(&disk::load)
+    }
+
+    fn load_held_by(&self, load: &Loader) -> Result<(Hold, Workspace), Error> {
         let root = disk::find_project(&self.folder()?)?;
         let store =
             Store::new(&root).map_err(|error| Error::invalid(format!("{}: {error}", root.display())))?;
         if !store.meu().is_dir() {
             // Nothing is made in a project that is not whole.
-            disk::load(&root)?;
+            load(&root)?;
         }
         let hold = disk::hold(&store)?;
-        Ok((hold, self.load()?))
+        Ok((hold, self.load_by(load)?))
     }
 
     /// What the last look at the whole project found, if that still stands.
@@ -167,7 +177,11 @@ impl Env {
 
     /// The project around that folder. Its warnings are told.
     fn load(&self) -> Result<Workspace, Error> {
-        let workspace = disk::load(&disk::find_project(&self.folder()?)?)?;
+        self.load_by(&disk::load)
+    }
+
+    fn load_by(&self, load: &Loader) -> Result<Workspace, Error> {
+        let workspace = load(&disk::find_project(&self.folder()?)?)?;
         crate::show::redact_with(&workspace.redactor);
         for warning in &workspace.warnings {
             if warning.severity == Severity::Warning {
@@ -216,6 +230,7 @@ pub fn main() -> ExitCode {
         Command::Context(command) => context::context(&env, command),
         Command::Link(command) => link::link(&env, command),
         Command::Graph(arguments) => graph::graph(&env, arguments),
+        Command::Plan(command) => plan::plan(&env, command),
         Command::Search(arguments) => search::search(&env, arguments),
         Command::Log(arguments) => log::log(&env, arguments),
         Command::Show(arguments) => log::show(&env, arguments),

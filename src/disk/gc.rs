@@ -178,6 +178,7 @@ pub fn all_of_meu(workspace: &Workspace, also: &[Digest]) -> Garbage {
         (!workspace.lock.broken.is_empty()).then(|| workspace.store.meu().join("cache").join("texts"));
     let meu = workspace.store.meu();
     let own = ["journal", "running", ".gitignore", "failures.json"].map(|name| meu.join(name));
+    let proposals = meu.join("proposals");
     let mut found = Garbage::default();
     let mut todo = vec![meu.to_owned()];
     while let Some(folder) = todo.pop() {
@@ -186,6 +187,7 @@ pub fn all_of_meu(workspace: &Workspace, also: &[Digest]) -> Garbage {
             if meta.is_dir() {
                 todo.push(path);
             } else if own.contains(&path)
+                || path.starts_with(&proposals)
                 || stays.contains(&path)
                 || all_texts.as_ref().is_some_and(|texts| path.starts_with(texts))
             {

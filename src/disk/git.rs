@@ -104,6 +104,25 @@ pub fn who(store: &Store) -> String {
     name.filter(|name| !name.is_empty()).or_else(user).unwrap_or_else(|| "unknown".into())
 }
 
+/// Opens a file or a folder in the person's editor, as git would, and waits for it.
+pub fn open_editor(store: &Store, path: &Path) -> Result<(), Error> {
+    let help = format!("set EDITOR, or edit {} yourself", path.display());
+    let set =
+        ["VISUAL", "EDITOR"].into_iter().find_map(super::variable).filter(|editor| !editor.trim().is_empty());
+    let asked = || String::from_utf8(git(store.root(), &["var", "GIT_EDITOR"])?).ok();
+    let editor = set.or_else(asked).ok_or_else(|| Error::failed("no editor is known").help(help.clone()))?;
+    let mut words = editor.split_whitespace();
+    let program = words.next().unwrap_or("vi");
+    let ended = Command::new(program).args(words).arg(path).status();
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Error::failed(format!("`{}` did not end well", editor.trim())).help(help)),
+        Err(error) => {
+            Err(Error::failed(format!("`{}` cannot be started: {error}", editor.trim())).help(help))
+        }
+    }
+}
+
 /// Opens a built text and the output with the person's difftool, and waits for it.
 pub fn difftool(store: &Store, built: &str, output: &RelPath) -> Result<(), Error> {
     let name = format!("tmp/built-{}", output.name());

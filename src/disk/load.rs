@@ -136,8 +136,17 @@ pub fn load(root: &Path) -> Result<Workspace, Error> {
     load_over(root, &Overlay::new())
 }
 
+/// Loads a project that may have no task yet.
+pub fn load_or_empty(root: &Path) -> Result<Workspace, Error> {
+    load_with(root, &Overlay::new(), true)
+}
+
 /// Loads a project as it would be with some task files changed.
 pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
+    load_with(root, overlay, false)
+}
+
+fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Workspace, Error> {
     let store = Store::new(root).map_err(|error| {
         Error::invalid(format!("the folder {} cannot be opened: {error}", root.display()))
     })?;
@@ -156,6 +165,12 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
         (load_tasks(&store, &config, overlay, &mut listed, &sink), joined(lock))
     });
     sink.absorb(lock_sink);
+    if listed.task_files.is_empty() && !may_be_empty {
+        sink.push(
+            Diagnostic::error(format!("there is no task in `{}/`", config.tasks))
+                .help("`meu new ID` writes a first one"),
+        );
+    }
     let mut vars = config.vars.clone();
     vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
     let templates = load_templates(&store, &vars, &sink);
@@ -355,12 +370,6 @@ fn load_tasks(
     }
     listed.task_files =
         files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
-    if files.is_empty() {
-        sink.push(
-            Diagnostic::error(format!("there is no task in `{}/`", config.tasks))
-                .help("`meu new ID` writes a first one"),
-        );
-    }
     tasks
 }
 

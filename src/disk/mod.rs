@@ -17,6 +17,7 @@ mod hold;
 mod interrupt;
 mod journal;
 mod load;
+mod proposals;
 mod records;
 mod reload;
 mod shelf;
@@ -28,14 +29,18 @@ mod write;
 pub use cache::{Cache, SentItem, Stored, remove_scratch, sent_items, write_scratch};
 pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
 pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
-pub use git::{blob, changed_since, difftool, index_of_repository, tracks_meu, version_of_git, who};
+pub use git::{
+    blob, changed_since, difftool, index_of_repository, open_editor, tracks_meu, version_of_git, who,
+};
 pub use history::{KeptRun, RunSums, kept_run, kept_runs, run_events};
 pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};
 pub use load::{
-    Listed, Overlay, Workspace, find_project, load, load_config, load_over, read_optional, task_ids,
+    Listed, Overlay, Workspace, find_project, load, load_config, load_or_empty, load_over, read_optional,
+    task_ids,
 };
+pub use proposals::{About, Proposal, Proposals};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::reload;
 pub use shelf::DiskShelf;

@@ -35,8 +35,9 @@ impl Schema {
         Err("this meu is built without JSON Schema; install it with its default features".into())
     }
 
+    /// Where a value does not fit, a line each; no more than a few.
     #[cfg(feature = "schema")]
-    fn faults(&self, value: &serde_json::Value) -> Vec<String> {
+    pub fn faults(&self, value: &serde_json::Value) -> Vec<String> {
         let mut faults: Vec<String> = self
             .0
             .iter_errors(value)
@@ -56,8 +57,9 @@ impl Schema {
         faults
     }
 
+    /// Where a value does not fit.
     #[cfg(not(feature = "schema"))]
-    fn faults(&self, _: &serde_json::Value) -> Vec<String> {
+    pub fn faults(&self, _: &serde_json::Value) -> Vec<String> {
         match self.0 {}
     }
 }

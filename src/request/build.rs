@@ -3,7 +3,7 @@
 use crate::context::{Bundle, Form, Gathered, Shelf, Trouble, assemble, gather, recipe, render_prompt};
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
-use crate::spec::{ItemRef, Provider, Runner, extra_text};
+use crate::spec::{ItemRef, ModelSettings, Provider, Runner, extra_text};
 
 use super::template::{Scope, Templates};
 use super::{Message, PartItem, Parts, Request, join};
@@ -124,7 +124,7 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
                 {
                     request.api = Some(provider.api.word());
                     request.model = provider.model_for(&node.model.name).to_owned();
-                    request.parameters = parameters(node, provider);
+                    request.parameters = parameters(&node.model, provider);
                 }
                 (request, bundle, items, Some(scene.templates.digest()))
             }
@@ -165,8 +165,8 @@ fn model_part(request: &Request) -> Digest {
     framer.finish()
 }
 
-fn parameters(node: &crate::graph::Node, provider: &Provider) -> Vec<(&'static str, String)> {
-    let model = &node.model;
+/// The parameters of a request to a provider, each as it is sent.
+pub fn parameters(model: &ModelSettings, provider: &Provider) -> Vec<(&'static str, String)> {
     let mut parameters = vec![
         ("temperature", model.temperature.to_string()),
         ("max_output_tokens", model.max_output_tokens.to_string()),

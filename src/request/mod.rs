@@ -25,7 +25,7 @@ mod template;
 
 use serde::{Deserialize, Serialize};
 
-pub use build::{Assembled, Scene, build};
+pub use build::{Assembled, Scene, build, parameters};
 pub use reason::{Change, Kind, Reason, compare, in_one_line};
 pub use template::Templates;
 

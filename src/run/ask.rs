@@ -14,12 +14,13 @@ use std::sync::mpsc::Sender;
 use crate::diag::Error;
 use crate::digest::Digest;
 use crate::disk::{Cache, Entry, Journal, Replay, SentItem, Stored};
+use crate::event;
 use crate::graph::{Graph, Ix};
 use crate::model::{Cause, Refusal, Schema, faults, repair};
 use crate::plan::Today;
 use crate::provider::{Call, Heard, Providers, Purse, Tried, judged_by, run_program};
 use crate::request::{Reason, Request};
-use crate::spec::{ProviderApi, Runner};
+use crate::spec::{Config, ProviderApi, Runner};
 use crate::text::{Redactor, count, output_form};
 
 use super::secrets::secrets_in;
@@ -347,5 +348,40 @@ impl Ask<'_> {
             }),
             _ => Ok(Kept { raw: redacted.then_some(raw), text }),
         }
+    }
+}
+
+/// A provider that was asked, as an event.
+pub(super) fn tried_event(config: &Config, task: &str, request: Digest, tried: &Tried) -> event::Tried {
+    let refusal = tried.answer.as_ref().err();
+    let (model, finish) = match &tried.answer {
+        Ok(answer) => (answer.model.clone(), answer.finish.clone()),
+        Err(refusal) => (String::new(), refusal.finish.clone()),
+    };
+    let api = config.providers.get(&tried.provider).map(|provider| provider.api.word());
+    let parameter = |name: &str| tried.parameters.iter().find(|(known, _)| *known == name);
+    let number = |name: &str| parameter(name).and_then(|(_, text)| serde_json::from_str(text).ok());
+    event::Tried {
+        task: task.to_owned(),
+        request,
+        provider: tried.provider.clone(),
+        api: api.unwrap_or_default().to_owned(),
+        model: tried.model.clone(),
+        temperature: number("temperature"),
+        max_tokens: number("max_output_tokens"),
+        seed: number("seed"),
+        answered_by: model,
+        finish_reasons: finish.into_iter().collect(),
+        tokens_in: tried.spent.input,
+        tokens_cached: tried.spent.cached,
+        tokens_out: tried.spent.output,
+        tokens_reasoning: tried.spent.reasoning,
+        error: refusal.map(ToString::to_string),
+        text: refusal.and_then(|refusal| refusal.text.clone()),
+        cost: tried.spent.cost,
+        unknown: tried.unknown,
+        cost_unknown: tried.at_worst.cost,
+        retries: tried.retries,
+        ms: tried.ms,
     }
 }

@@ -11,10 +11,12 @@
 mod ask;
 mod execute;
 mod foresee;
+mod land;
 mod merge;
 mod orphans;
 mod person;
 mod prepare;
+mod propose;
 mod queue;
 mod rename;
 mod rows;
@@ -26,10 +28,12 @@ mod trace;
 
 pub use execute::{Options, Ran, run};
 pub use foresee::{Would, WouldRun, would_run};
+pub use land::{Landing, land, landing};
 pub use merge::{Merged, merge};
 pub use orphans::{Fate, Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use prepare::prepare;
+pub use propose::{Planner, Reach};
 pub use rename::{carry_out, edit_tasks};
 pub use rows::{Counts, Row, rows};
 pub use survey::{Look, Survey};

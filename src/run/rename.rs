@@ -142,7 +142,7 @@ fn stem(path: &str) -> &str {
     path[name_at..].rfind('.').filter(|at| *at > 0).map_or(path, |at| &path[..name_at + at])
 }
 
-fn write(workspace: &Workspace, path: &str, text: &str) -> Result<(), Error> {
+pub(super) fn write(workspace: &Workspace, path: &str, text: &str) -> Result<(), Error> {
     let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
     let text = workspace.store.as_written(&path, text);
     workspace.store.write(&path, &text, Durability::Now).map_err(|error| failed(error, path.as_str()))

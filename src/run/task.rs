@@ -6,7 +6,7 @@ use crate::context::{Shelf, Trouble};
 use crate::diag::Error;
 use crate::digest::{Digest, TextId};
 use crate::disk::{Counted, Durability, sent_items};
-use crate::event::{Event, Finished, Outcome, Tried};
+use crate::event::{Event, Finished, Outcome};
 use crate::graph::Ix;
 use crate::lock::Record;
 use crate::model::Schema;
@@ -16,7 +16,7 @@ use crate::request::{Assembled, Reason, build, in_one_line};
 use crate::spec::Runner;
 use crate::text::{escape_markers, output_form};
 
-use super::ask::{Got, Job, Lost, Word};
+use super::ask::{Got, Job, Lost, Word, tried_event};
 use super::execute::Executor;
 use super::queue::Queued;
 use super::survey::Look;
@@ -381,39 +381,8 @@ impl Executor<'_, '_> {
                 paid.unknown += tried.unknown;
                 paid.at_worst = paid.at_worst.and(tried.at_worst);
                 paid.ms += tried.ms;
-                let refusal = tried.answer.as_ref().err();
-                let (model, finish) = match &tried.answer {
-                    Ok(answer) => (answer.model.clone(), answer.finish.clone()),
-                    Err(refusal) => (String::new(), refusal.finish.clone()),
-                };
-                let api =
-                    self.graph.config.providers.get(&tried.provider).map(|provider| provider.api.word());
-                let parameter = |name: &str| tried.parameters.iter().find(|(known, _)| *known == name);
-                let number =
-                    |name: &str| parameter(name).and_then(|(_, text)| serde_json::from_str(text).ok());
-                (self.emit)(Event::TaskTried(Box::new(Tried {
-                    task: node.id().to_owned(),
-                    request,
-                    provider: tried.provider.clone(),
-                    api: api.unwrap_or_default().to_owned(),
-                    model: tried.model.clone(),
-                    temperature: number("temperature"),
-                    max_tokens: number("max_output_tokens"),
-                    seed: number("seed"),
-                    answered_by: model,
-                    finish_reasons: finish.into_iter().collect(),
-                    tokens_in: tried.spent.input,
-                    tokens_cached: tried.spent.cached,
-                    tokens_out: tried.spent.output,
-                    tokens_reasoning: tried.spent.reasoning,
-                    error: refusal.map(ToString::to_string),
-                    text: refusal.and_then(|refusal| refusal.text.clone()),
-                    cost: tried.spent.cost,
-                    unknown: tried.unknown,
-                    cost_unknown: tried.at_worst.cost,
-                    retries: tried.retries,
-                    ms: tried.ms,
-                })));
+                let tried = tried_event(&self.graph.config, node.id(), request, &tried);
+                (self.emit)(Event::TaskTried(Box::new(tried)));
             }
             Word::Done(job, answer) => self.answered(*job, answer),
         }

@@ -44,7 +44,13 @@ pub fn approval(shell: &Shell, id: &str, output: &str, texts: &Texts) {
     }
 }
 
-fn unified(shell: &Shell, old_name: &str, new_name: &str, old: Option<&str>, new: Option<&str>) -> String {
+pub(super) fn unified(
+    shell: &Shell,
+    old_name: &str,
+    new_name: &str,
+    old: Option<&str>,
+    new: Option<&str>,
+) -> String {
     let (Some(old), Some(new)) = (old.map(super::clean), new.map(super::clean)) else { return String::new() };
     if old == new {
         return String::new();
@@ -68,7 +74,7 @@ fn unified(shell: &Shell, old_name: &str, new_name: &str, old: Option<&str>, new
 }
 
 /// Through the person's pager in a terminal, as it is elsewhere.
-fn page(shell: &Shell, text: &str) {
+pub(super) fn page(shell: &Shell, text: &str) {
     if !shell.terminal {
         return shell.raw(text);
     }

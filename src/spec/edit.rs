@@ -2,6 +2,8 @@
 
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
+use super::Task;
+
 /// A task's text, open for edits.
 #[derive(Debug)]
 pub struct TaskText {
@@ -15,6 +17,15 @@ impl TaskText {
     pub fn new(text: &str, table: Option<&str>) -> Result<Self, String> {
         let document = text.parse::<DocumentMut>().map_err(|error| error.message().to_owned())?;
         Ok(TaskText { document, table: table.map(str::to_owned) })
+    }
+
+    /// Opens the text of the file that a task was read from, `text` being what it holds now; `tasks` is the
+    /// tasks' folder.
+    pub fn of(task: &Task, tasks: &str, text: &str) -> Result<Self, String> {
+        let path = &task.id.source.path;
+        let stem = path.strip_suffix(".toml").unwrap_or(path);
+        let stem = stem.strip_prefix(&format!("{tasks}/")).unwrap_or(stem);
+        TaskText::new(text, task.id.value.strip_prefix(stem).and_then(|rest| rest.strip_prefix('/')))
     }
 
     /// The text with all edits.
@@ -183,6 +194,39 @@ impl TaskText {
                     *new.decor_mut() = old.decor().clone();
                 }
                 drop(table.insert(name, Item::Value(new)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the task has its file for itself.
+    pub fn is_alone(&self) -> bool {
+        self.table.is_none() && !self.document.contains_key("tasks")
+    }
+
+    /// The task's keys.
+    pub fn keys(&mut self) -> Vec<String> {
+        self.task().map(|task| task.iter().map(|(key, _)| key.to_owned()).collect()).unwrap_or_default()
+    }
+
+    /// The value of a key.
+    pub fn value(&mut self, key: &str) -> Option<Value> {
+        self.task().ok()?.get(key)?.as_value().cloned()
+    }
+
+    /// Sets the value of a key, or takes the key out. A comment beside it stays.
+    pub fn set(&mut self, key: &str, value: Option<Value>) -> Result<(), String> {
+        let task = self.task()?;
+        match (value, task.get_mut(key).and_then(Item::as_value_mut)) {
+            (Some(mut value), Some(old)) => {
+                *value.decor_mut() = old.decor().clone();
+                *old = value;
+            }
+            (Some(value), None) => {
+                task.insert(key, Item::Value(value));
+            }
+            (None, _) => {
+                task.remove(key);
             }
         }
         Ok(())

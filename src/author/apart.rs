@@ -1,0 +1,91 @@
+//! A task taken apart: it becomes the assembly of its parts, and they take over what it read.
+
+use std::collections::BTreeMap;
+
+use toml_edit::{Array, Value};
+
+use super::merge::KEYS;
+use super::{Part, Place, Sketch, task_files};
+use crate::diag::Error;
+use crate::graph::{Graph, Ix};
+use crate::spec::{Runner, TaskText};
+
+/// What taking a task apart proposes.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// Task texts by id: the task itself, and its parts.
+    pub tasks: BTreeMap<String, String>,
+    /// The task as it is now.
+    pub base: String,
+    /// What could not be carried over, a line each.
+    pub left: Vec<String>,
+}
+
+/// Whether a task can be taken apart at all.
+pub fn check_apart(graph: &Graph, ix: Ix) -> Result<(), Error> {
+    let node = graph.node(ix);
+    let why = match &node.task.run {
+        _ if node.task.root => "it is the root task",
+        _ if node.duplicate_of.is_some() => "it is a duplicate",
+        Runner::Program(_) => "a program makes it",
+        Runner::Manual => "a person writes it",
+        Runner::Model | Runner::Template | Runner::Assemble => return Ok(()),
+    };
+    Err(Error::failed(format!("`{}` cannot be taken apart: {why}", node.id())))
+}
+
+/// The task files that make a task the assembly of a sketch's parts.
+pub fn take_apart(graph: &Graph, ix: Ix, mut sketch: Sketch, place: &Place) -> Result<Apart, Error> {
+    let node = graph.node(ix);
+    let (id, source) = (node.id(), &node.task.id.source);
+    let wrong = |message: String| Error::failed(format!("{} cannot be read: {message}", source.path));
+    let mut now = TaskText::of(&node.task, graph.config.tasks.as_str(), &source.text).map_err(wrong)?;
+    let mut own = TaskText::new("", None).map_err(wrong)?;
+    for key in KEYS {
+        own.set(key, now.value(key)).map_err(wrong)?;
+    }
+    let base = own.text();
+    // What joins its parts already has handed on what it read.
+    if node.task.run != Runner::Assemble {
+        let names = |links: &[crate::spec::At<String>]| {
+            links.iter().map(|link| link.value.clone()).collect::<Vec<_>>()
+        };
+        let requires: Vec<String> =
+            node.requires.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
+        let refers: Vec<String> =
+            node.refers.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
+        for part in sketch.parts.iter_mut().filter(|part| part.requires.is_empty()) {
+            part.requires.clone_from(&requires);
+        }
+        inherit(&mut sketch.parts, &refers, &names(&node.task.inputs));
+    }
+    let (files, left) = task_files(&sketch, place);
+    let parts: Array = files
+        .iter()
+        .map(|file| file.id.as_str())
+        .filter(|part| {
+            part.strip_prefix(id)
+                .and_then(|rest| rest.strip_prefix('/'))
+                .is_some_and(|name| !name.contains('/'))
+        })
+        .collect();
+    own.set("requires", Some(Value::Array(parts))).map_err(wrong)?;
+    own.set("run", Some(Runner::Assemble.word().into())).map_err(wrong)?;
+    for key in ["refers", "inputs"] {
+        own.set(key, None).map_err(wrong)?;
+    }
+    let mut tasks: BTreeMap<String, String> = files.into_iter().map(|file| (file.id, file.text)).collect();
+    tasks.insert(id.to_owned(), own.text());
+    Ok(Apart { tasks, base, left })
+}
+
+/// Every task that is done at one go reads what the whole read.
+fn inherit(parts: &mut [Part], refers: &[String], inputs: &[String]) {
+    for part in parts {
+        if part.parts.is_empty() {
+            part.refers.extend(refers.iter().filter(|refer| !part.requires.contains(refer)).cloned());
+            part.inputs.extend(inputs.iter().cloned());
+        }
+        inherit(&mut part.parts, refers, inputs);
+    }
+}

@@ -1,0 +1,150 @@
+//! The plan that a project has, for other tools: as the list that an import reads, or as Markdown for people.
+
+use serde_json::{Map, Value, json};
+
+use crate::graph::{Graph, Ix, outline};
+use crate::spec::{LinkKind, Runner};
+
+/// What an export asks of the world.
+pub struct Told<'a> {
+    /// The text of a task's output, if it is there.
+    pub text: &'a dyn Fn(Ix) -> Option<String>,
+    /// Whether a task is up to date.
+    pub fresh: &'a dyn Fn(Ix) -> bool,
+}
+
+/// A task, or a folder without one, and what is in it.
+struct Branch {
+    task: Option<Ix>,
+    title: String,
+    branches: Vec<Branch>,
+}
+
+/// The plan as a tree; only these tasks, and the big tasks that they are in.
+fn tree(graph: &Graph, chosen: &[Ix]) -> Vec<Branch> {
+    let mut open: Vec<Branch> = vec![Branch { task: None, title: String::new(), branches: Vec::new() }];
+    let close = |open: &mut Vec<Branch>| {
+        if let Some(branch) = open.pop()
+            && let Some(above) = open.last_mut()
+            && (!branch.branches.is_empty() || branch.task.is_some_and(|ix| chosen.contains(&ix)))
+        {
+            above.branches.push(branch);
+        }
+    };
+    for entry in outline(graph) {
+        while open.len() > entry.depth + 1 {
+            close(&mut open);
+        }
+        open.push(Branch { task: entry.task, title: entry.title, branches: Vec::new() });
+    }
+    while open.len() > 1 {
+        close(&mut open);
+    }
+    open.pop().map(|top| top.branches).unwrap_or_default()
+}
+
+fn links(graph: &Graph, ix: Ix, kind: LinkKind) -> Vec<&str> {
+    let node = graph.node(ix);
+    let deps = if kind == LinkKind::Requires { &node.requires } else { &node.refers };
+    let mut ids: Vec<&str> = deps.iter().map(|dep| graph.node(dep.task).id()).collect();
+    ids.dedup();
+    ids
+}
+
+fn title_and_intro(graph: &Graph) -> (String, String) {
+    match graph.root().map(|root| &graph.node(root).task) {
+        Some(root) => (
+            root.title.clone(),
+            root.prompt.as_ref().map(|prompt| prompt.value.trim().to_owned()).unwrap_or_default(),
+        ),
+        None => (crate::spec::words_of_id(&graph.config.name), String::new()),
+    }
+}
+
+/// The plan as a list of tasks, each with its own.
+pub fn as_list(graph: &Graph, chosen: &[Ix], told: &Told<'_>) -> Value {
+    let (title, intro) = title_and_intro(graph);
+    let tasks: Vec<Value> = tree(graph, chosen).iter().map(|branch| entry(graph, branch, told)).collect();
+    json!({"title": title, "intro": intro, "tasks": tasks})
+}
+
+fn entry(graph: &Graph, branch: &Branch, told: &Told<'_>) -> Value {
+    let mut object = Map::new();
+    let mut put = |key: &str, value: Value| {
+        let is_empty = value.as_array().is_some_and(Vec::is_empty);
+        if !is_empty && !value.is_null() {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    if let Some(ix) = branch.task {
+        let task = &graph.node(ix).task;
+        put("id", json!(task.id.value));
+        put("title", json!(task.title));
+        put("prompt", json!(task.prompt.as_ref().map(|prompt| prompt.value.trim_end())));
+        if branch.branches.is_empty() {
+            put("requires", json!(links(graph, ix, LinkKind::Requires)));
+        }
+        put("refers", json!(links(graph, ix, LinkKind::Refers)));
+        put("inputs", json!(task.inputs.iter().map(|input| &input.value).collect::<Vec<_>>()));
+        put("priority", json!((task.priority != 100).then_some(task.priority)));
+        put("tags", json!(task.tags));
+        if task.run == Runner::Manual {
+            put("text", json!((told.text)(ix)));
+        }
+    } else {
+        put("title", json!(branch.title));
+    }
+    put("tasks", branch.branches.iter().map(|branch| entry(graph, branch, told)).collect());
+    Value::Object(object)
+}
+
+/// The plan as Markdown: big tasks as headings, the others as items with a box, ticked where the output is up to
+/// date. Each has its id in a comment, by which an import knows it again.
+pub fn as_markdown(graph: &Graph, chosen: &[Ix], told: &Told<'_>) -> String {
+    let (title, intro) = title_and_intro(graph);
+    let mut text = format!("# {title}\n");
+    if !intro.is_empty() {
+        // A heading of its own would be one of the plan's.
+        let lines: Vec<&str> = intro.lines().filter(|line| !line.starts_with('#')).collect();
+        let intro = lines.join("\n").trim().to_owned();
+        text.push_str(&if intro.is_empty() { intro } else { format!("\n{intro}\n") });
+    }
+    write(graph, &tree(graph, chosen), 2, told, &mut text);
+    text
+}
+
+fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text: &mut String) {
+    let (leaves, big): (Vec<&Branch>, Vec<&Branch>) =
+        branches.iter().partition(|branch| branch.branches.is_empty());
+    let mut first = true;
+    for ix in leaves.iter().filter_map(|leaf| leaf.task) {
+        let task = &graph.node(ix).task;
+        if std::mem::take(&mut first) {
+            text.push('\n');
+        }
+        let ticked = if (told.fresh)(ix) { "x" } else { " " };
+        let requires = links(graph, ix, LinkKind::Requires);
+        let after =
+            if requires.is_empty() { String::new() } else { format!(" (requires: {})", requires.join(", ")) };
+        let prompt = task.prompt.as_ref().map_or("", |prompt| prompt.value.trim());
+        let mut lines = prompt.lines();
+        let said =
+            lines.next().filter(|said| *said != task.title).map_or(String::new(), |said| format!(": {said}"));
+        let id = &task.id.value;
+        text.push_str(&format!("- [{ticked}] **{}**{said}{after} <!-- meu: {id} -->\n", task.title));
+        for line in lines {
+            text.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
+        }
+    }
+    for branch in big {
+        let mark = branch.task.map_or(String::new(), |ix| format!(" <!-- meu: {} -->", graph.node(ix).id()));
+        text.push_str(&format!("\n{} {}{mark}\n", "#".repeat(level.min(6)), branch.title));
+        let prompt = branch.task.and_then(|ix| graph.node(ix).task.prompt.as_ref());
+        if let Some(prompt) =
+            prompt.map(|prompt| prompt.value.trim()).filter(|prompt| *prompt != branch.title)
+        {
+            text.push_str(&format!("\n{prompt}\n"));
+        }
+        write(graph, &branch.branches, level + 1, told, text);
+    }
+}

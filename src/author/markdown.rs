@@ -1,0 +1,630 @@
+//! A plan out of a Markdown outline or checklist.
+//!
+//! What of a text is work is told by its structure, by the first of these that it has:
+//!
+//! - sections called `Phase 1`, `Milestone 2`, `Week 3` and the like: those, in their order, and nothing else;
+//! - boxes to tick: the items that have one, and the sections that they stand in;
+//! - no heading at all: the lists, each item with items of its own being a big task;
+//! - else every section that is not called a note (`Background`, `Risks`, `Open questions` …).
+//!
+//! Inside a section the items of its lists are tasks, but those below a label that says otherwise
+//! (`Deliverables`, `Acceptance criteria` …), which go into the section's own prompt. Sections that are
+//! phases or numbered, and the items of numbered lists, each require the one before.
+
+use std::ops::Range;
+
+use super::name::{is_numbered, without_brackets, without_number};
+use super::{Part, Sketch};
+use blocks::{Block, Item, List, Section, sections};
+
+mod blocks;
+
+/// What tells which parts of a text are work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Phases,
+    Boxes,
+    Lists,
+    Sections,
+}
+
+/// What a label says of what stands below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Label {
+    /// Tasks.
+    Tasks,
+    /// Tasks, unless smaller ones stand beside them.
+    BigTasks,
+    /// What to know when doing them.
+    Notes,
+}
+
+const TASKS: [&str; 14] = [
+    "tasks",
+    "small tasks",
+    "todo",
+    "todos",
+    "to do",
+    "to-do",
+    "steps",
+    "next steps",
+    "work items",
+    "action items",
+    "actions",
+    "subtasks",
+    "checklist",
+    "meus",
+];
+
+const BIG_TASKS: [&str; 4] = ["big tasks", "large tasks", "epics", "workstreams"];
+
+const NOTES: [&str; 38] = [
+    "deliverables",
+    "deliverable",
+    "acceptance criteria",
+    "acceptance",
+    "definition of done",
+    "exit criteria",
+    "success criteria",
+    "goal",
+    "goals",
+    "non-goals",
+    "objective",
+    "objectives",
+    "notes",
+    "note",
+    "risks",
+    "risks & mitigations",
+    "risks and mitigations",
+    "assumptions",
+    "out of scope",
+    "background",
+    "context",
+    "overview",
+    "introduction",
+    "references",
+    "open questions",
+    "questions",
+    "timeline",
+    "rationale",
+    "motivation",
+    "summary",
+    "glossary",
+    "appendix",
+    "constraints",
+    "details",
+    "description",
+    "test strategy",
+    "table of contents",
+    "contents",
+];
+
+const PHASES: [&str; 13] = [
+    "phase",
+    "milestone",
+    "stage",
+    "step",
+    "sprint",
+    "iteration",
+    "week",
+    "day",
+    "epic",
+    "part",
+    "module",
+    "track",
+    "chapter",
+];
+
+fn label(text: &str) -> Option<Label> {
+    let text = without_brackets(without_number(text)).to_lowercase();
+    let text = text.trim_matches(|c: char| c == ':' || c == '*' || c == '_' || c.is_whitespace());
+    let is_one_of = |words: &[&str]| words.contains(&text);
+    if is_one_of(&TASKS) {
+        Some(Label::Tasks)
+    } else if is_one_of(&BIG_TASKS) {
+        Some(Label::BigTasks)
+    } else {
+        is_one_of(&NOTES).then_some(Label::Notes)
+    }
+}
+
+/// Whether a title is that of a phase: its word, then a number.
+fn is_phase(title: &str) -> bool {
+    let title = without_number(title).to_lowercase();
+    let mut words = title.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let is_word = words.next().is_some_and(|word| PHASES.contains(&word));
+    let is_number = |word: &str| {
+        word.chars().all(|c| c.is_ascii_digit())
+            || word.chars().all(|c| "ivx".contains(c))
+            || (word.len() == 1 && word.chars().all(|c| c.is_ascii_alphabetic()))
+    };
+    is_word && words.next().is_some_and(is_number)
+}
+
+/// Whether a title says that all below it is done.
+fn is_done(title: &str) -> bool {
+    let title = title.to_lowercase();
+    ["(completed)", "(complete)", "(done)", "(finished)", "✅", "☑", "✔"]
+        .iter()
+        .any(|mark| title.contains(mark))
+}
+
+/// Reads a plan out of Markdown. `file` is named where something could not be carried over, and gives the
+/// title if the text has none. With `in_order` every task requires the one before it in its list or section.
+pub fn read_markdown(file: &str, text: &str, in_order: bool) -> Sketch {
+    let mut top = sections(text);
+    let mut sketch = Sketch::default();
+    if let [_, only] = top.as_mut_slice()
+        && only.level == 1
+        && top[0].blocks.is_empty()
+    {
+        top.remove(0);
+    }
+    let document = match top.as_mut_slice() {
+        [only] if only.level == 1 => top.remove(0),
+        // What stands before the first heading is the text of the whole.
+        _ => {
+            let first = top.remove(0);
+            Section { sections: top, ..first }
+        }
+    };
+    let stem = file.rsplit('/').next().unwrap_or(file);
+    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+    sketch.title = match document.title.is_empty() {
+        true => crate::spec::words_of_id(stem),
+        false => document.title.clone(),
+    };
+    let told = told(&document);
+    let mut reader = Reader { file, text, told, in_order, left: Vec::new() };
+    let whole = reader.section(&document, true);
+    sketch.intro = if whole.prompt == whole.title { String::new() } else { whole.prompt };
+    sketch.parts = whole.parts;
+    if sketch.parts.is_empty() {
+        // A text of one section is one task.
+        let prompt = reader.whole(&document);
+        if !prompt.is_empty() {
+            sketch.intro = String::new();
+            sketch.parts =
+                vec![Part { key: "L1".into(), title: sketch.title.clone(), prompt, ..Part::default() }];
+        }
+    }
+    // A section around all phases is the whole by another name.
+    if told == Told::Phases
+        && let [only] = sketch.parts.as_mut_slice()
+        && !only.parts.is_empty()
+        && !is_phase(&only.title)
+    {
+        sketch.parts = std::mem::take(&mut only.parts);
+    }
+    sketch.left = reader.left;
+    sketch
+}
+
+fn told(document: &Section) -> Told {
+    fn any_section(section: &Section, is: &dyn Fn(&Section) -> bool) -> bool {
+        section.sections.iter().any(|section| is(section) || any_section(section, is))
+    }
+    if any_section(document, &|section| is_phase(&section.title)) {
+        Told::Phases
+    } else if has_boxes(document) {
+        Told::Boxes
+    } else if document.sections.is_empty() {
+        Told::Lists
+    } else {
+        Told::Sections
+    }
+}
+
+fn has_boxes(section: &Section) -> bool {
+    fn in_blocks(blocks: &[Block]) -> bool {
+        blocks.iter().any(|block| match block {
+            Block::List(list) => list_has_boxes(list),
+            Block::Text(_) => false,
+        })
+    }
+    fn list_has_boxes(list: &List) -> bool {
+        list.items.iter().any(|item| item.ticked.is_some() || in_blocks(&item.blocks))
+    }
+    in_blocks(&section.blocks) || section.sections.iter().any(has_boxes)
+}
+
+struct Reader<'a> {
+    file: &'a str,
+    text: &'a str,
+    told: Told,
+    in_order: bool,
+    left: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// A section as a task: its lists and sections are parts, the rest is its prompt. `top` is the document.
+    fn section(&mut self, section: &Section, top: bool) -> Part {
+        let mut part = Part {
+            key: section.id.clone().unwrap_or_else(|| format!("L{}", section.line)),
+            name: section.id.as_deref().map(last_part),
+            title: without_number(&section.title).to_owned(),
+            ..Part::default()
+        };
+        let in_phase = self.told == Told::Phases && !top && is_phase(&section.title);
+        if !top && is_done(&section.title) {
+            part.title = without_brackets(&part.title).trim_matches(['✅', '☑', '✔', ' ']).to_owned();
+            part.done = Some(self.whole(section));
+            part.prompt = part.title.clone();
+            return part;
+        }
+        let mut said: Vec<String> = Vec::new();
+        // With phases elsewhere the lists of other sections are no tasks.
+        let lists_count = self.told != Told::Phases || in_phase;
+        let has_small =
+            section.blocks.iter().any(|block| match block {
+                Block::List(list) => list.items.iter().any(|item| self.label_of(item) == Some(Label::Tasks)),
+                Block::Text(_) => false,
+            }) || section.sections.iter().any(|section| label(&section.title) == Some(Label::Tasks));
+        let mut labelled = None;
+        for block in &section.blocks {
+            match block {
+                Block::Text(range) => {
+                    let text = dedent(self.text, range.clone());
+                    labelled = (text.lines().count() == 1).then(|| label(&text)).flatten();
+                    said.push(text);
+                }
+                Block::List(list) => {
+                    let counts = lists_count
+                        && labelled != Some(Label::Notes)
+                        && !(labelled == Some(Label::BigTasks) && has_small)
+                        && (self.told != Told::Boxes || list.has_boxes());
+                    if counts {
+                        if labelled.is_some() {
+                            said.pop();
+                        }
+                        self.list(list, has_small, &mut part, &mut said);
+                    } else {
+                        said.push(dedent(self.text, list.range.clone()));
+                    }
+                    labelled = None;
+                }
+            }
+        }
+        self.sections(section, in_phase, has_small, &mut part, &mut said);
+        part.prompt = match said.join("\n\n") {
+            said if said.is_empty() => part.title.clone(),
+            said => said,
+        };
+        part
+    }
+
+    /// The sections below one.
+    fn sections(
+        &mut self,
+        section: &Section,
+        in_phase: bool,
+        has_small: bool,
+        part: &mut Part,
+        said: &mut Vec<String>,
+    ) {
+        let mut last: Option<String> = None;
+        let first = part.parts.len();
+        for below in &section.sections {
+            let label = label(&below.title);
+            let wanted = match self.told {
+                _ if label == Some(Label::Notes) => false,
+                Told::Phases if in_phase => true,
+                Told::Phases => is_phase(&below.title) || told(below) == Told::Phases,
+                Told::Boxes => has_boxes(below) || is_done(&below.title),
+                _ => true,
+            };
+            if !wanted || (label == Some(Label::BigTasks) && has_small) {
+                if section.level <= 1 && section.line <= 1 || self.told == Told::Phases && !in_phase {
+                    let what =
+                        format!("{}:{}: the section \"{}\" is a note", self.file, below.line, below.title);
+                    self.left.push(format!("{what}; `inputs` can name it"));
+                } else {
+                    said.push(dedent(self.text, below.range.clone()));
+                }
+                continue;
+            }
+            let mut new = self.section(below, false);
+            if label.is_some() {
+                // Its title says only what its parts are.
+                part.parts.append(&mut new.parts);
+                continue;
+            }
+            let follows = (self.told == Told::Phases && is_phase(&below.title)) || is_numbered(&below.title);
+            if follows || self.in_order {
+                new.requires.extend(last.take());
+                last = Some(new.key.clone());
+            }
+            part.parts.push(new);
+        }
+        debug_assert!(first <= part.parts.len());
+    }
+
+    fn label_of(&self, item: &Item) -> Option<Label> {
+        let is_head =
+            item.text.trim_end().ends_with(':') || item.blocks.iter().any(|b| matches!(b, Block::List(_)));
+        if is_head && item.ticked.is_none() { label(&item.text) } else { None }
+    }
+
+    /// The items of a list, as parts or as words of the prompt.
+    fn list(&mut self, list: &List, has_small: bool, part: &mut Part, said: &mut Vec<String>) {
+        let mut last: Option<String> = None;
+        for item in &list.items {
+            match self.label_of(item) {
+                Some(Label::Notes) => said.push(dedent(self.text, item.range.clone())),
+                Some(Label::BigTasks) if has_small => said.push(dedent(self.text, item.range.clone())),
+                Some(_) => {
+                    for block in &item.blocks {
+                        match block {
+                            Block::List(inner) => self.list(inner, has_small, part, said),
+                            Block::Text(range) => said.push(dedent(self.text, range.clone())),
+                        }
+                    }
+                }
+                None => {
+                    // Beside boxes an item without one is a note.
+                    if self.told == Told::Boxes && item.ticked.is_none() && !blocks::any_box(&item.blocks) {
+                        said.push(dedent(self.text, item.range.clone()));
+                        continue;
+                    }
+                    let mut new = self.item(item);
+                    if list.ordered || self.in_order {
+                        new.requires.extend(last.take());
+                        last = Some(new.key.clone());
+                    }
+                    part.parts.push(new);
+                }
+            }
+        }
+    }
+
+    /// An item as a task.
+    fn item(&mut self, item: &Item) -> Part {
+        let (text, requires) = split_links(&item.text);
+        let title = title_of(item.lead.as_deref(), &text);
+        let (raw, _) = split_links(&dedent(self.text, item.first.clone()));
+        let mut part = Part {
+            key: item.id.clone().unwrap_or_else(|| format!("L{}", item.line)),
+            name: item.id.as_deref().map(last_part),
+            title,
+            requires,
+            ..Part::default()
+        };
+        let mut said = vec![raw.trim().to_owned()];
+        for block in &item.blocks {
+            match block {
+                Block::List(list)
+                    if self.told == Told::Lists || (self.told == Told::Boxes && list.has_boxes()) =>
+                {
+                    self.list(list, false, &mut part, &mut said);
+                }
+                Block::List(List { range, .. }) | Block::Text(range) => {
+                    said.push(dedent(self.text, range.clone()))
+                }
+            }
+        }
+        part.prompt = said.join("\n\n");
+        if item.ticked == Some(true) && part.parts.is_empty() {
+            let more = plain_of(&part.prompt) != part.title;
+            part.done =
+                Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
+        }
+        part
+    }
+
+    /// All that stands in a section, its heading first.
+    fn whole(&self, section: &Section) -> String {
+        let text = &self.text[section.body.clone()];
+        let title = without_brackets(without_number(&section.title));
+        match (text.trim(), title.as_str()) {
+            ("", _) => String::new(),
+            (text, "") => text.to_owned(),
+            (text, title) => format!("# {title}\n\n{text}"),
+        }
+    }
+}
+
+fn last_part(id: &str) -> String {
+    id.rsplit('/').next().unwrap_or(id).to_owned()
+}
+
+fn plain_of(text: &str) -> String {
+    text.chars().filter(|c| !"*_`".contains(*c)).collect::<String>().trim().trim_end_matches('.').to_owned()
+}
+
+/// A text as it would stand at the left margin: what its first line is indented by is taken off the others.
+fn dedent(text: &str, range: Range<usize>) -> String {
+    let line = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+    let indent = text[line..range.start].chars().count();
+    let without = |line: &str| {
+        let blank =
+            line.chars().take(indent).take_while(|c| c.is_whitespace()).map(char::len_utf8).sum::<usize>();
+        line[blank..].trim_end().to_owned()
+    };
+    let mut lines = text[range].lines();
+    let first = lines.next().unwrap_or_default().trim_end().to_owned();
+    let text = std::iter::once(first).chain(lines.map(without)).collect::<Vec<_>>().join("\n");
+    blocks::without_mark(text.trim_end()).0
+}
+
+/// Takes the links out of the end of a text: `Write it (after: a, b)`.
+fn split_links(text: &str) -> (String, Vec<String>) {
+    let trimmed = text.trim_end();
+    let found =
+        trimmed.strip_suffix(')').and_then(|open| open.rsplit_once('(')).and_then(|(before, inner)| {
+            let words = ["requires", "depends on", "after", "needs", "blocked by"];
+            let lower = inner.to_lowercase();
+            let word = words.iter().find(|word| lower.starts_with(**word))?;
+            let rest = inner.get(word.len()..)?;
+            // `(afternoon)` is no link.
+            rest.starts_with([' ', ':']).then_some((before, rest))
+        });
+    let Some((before, names)) = found else { return (text.to_owned(), Vec::new()) };
+    let names = names.trim_start_matches([':', ' ']).split([',', ';']);
+    let names = names.map(|name| name.trim().trim_matches('`').to_owned()).filter(|name| !name.is_empty());
+    (before.trim_end().to_owned(), names.collect())
+}
+
+/// The most characters of a title.
+const LONGEST: usize = 72;
+
+/// A title out of an item's text: what it begins with in bold, what stands before a colon, a dash or the end of
+/// the first sentence; cut at a word if that is long.
+fn title_of(lead: Option<&str>, text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = without_number(&text);
+    let balanced = |head: &str| head.matches('(').count() == head.matches(')').count();
+    let cut = [": ", " — ", " – ", " - ", ". "]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .filter(|at| (1..=LONGEST).contains(at) && balanced(&text[..*at]))
+        .min();
+    let head = match (lead.map(str::trim).filter(|lead| lead.len() > 1), cut) {
+        (Some(lead), _) => lead,
+        (None, Some(at)) => &text[..at],
+        (None, None) => text,
+    };
+    let head = head.trim_end_matches([':', '.', ' ', ',']);
+    if head.chars().count() <= LONGEST {
+        return head.to_owned();
+    }
+    let short: String = head.chars().take(LONGEST).collect();
+    format!("{}…", short.rsplit_once(' ').map_or(short.as_str(), |(words, _)| words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An outline of a sketch: titles with what they require.
+    fn outline(text: &str) -> (Vec<String>, Vec<String>) {
+        fn walk(parts: &[Part], depth: usize, lines: &mut Vec<String>) {
+            for part in parts {
+                let requires = part.requires.join(",");
+                let done = if part.done.is_some() { " (done)" } else { "" };
+                let arrow = if requires.is_empty() { String::new() } else { format!(" < {requires}") };
+                lines.push(format!("{}{} {}{arrow}{done}", "  ".repeat(depth), part.key, part.title));
+                walk(&part.parts, depth + 1, lines);
+            }
+        }
+        let sketch = read_markdown("plan.md", text, false);
+        let mut lines = vec![sketch.title.clone()];
+        walk(&sketch.parts, 1, &mut lines);
+        (lines, sketch.left)
+    }
+
+    #[test]
+    fn phases_are_big_tasks_and_the_rest_is_notes() {
+        let (lines, left) = outline(
+            "# Plan\n\n## 0. Overview\n- fast\n\n## 1. Phase 0 (Completed)\n- was done\n\n## 2. Phase 1 — Base\nGoal: a base.\n\n\
+             - Big Tasks\n  1) All of it\n- Small Tasks\n  - DB: make it\n  - API (see x):\n    - one\n- Deliverables\n  - a base\n\n\
+             ## 3. Phase 2\n1. First\n2. Second\n\n## 4. Risks\n- many\n",
+        );
+        assert_eq!(
+            lines,
+            [
+                "Plan",
+                "  L6 Phase 0 (done)",
+                "  L9 Phase 1 — Base < L6",
+                "    L15 DB",
+                "    L16 API (see x)",
+                "  L21 Phase 2 < L9",
+                "    L22 First",
+                "    L23 Second < L22",
+            ]
+        );
+        assert_eq!(
+            left,
+            [
+                "plan.md:3: the section \"0. Overview\" is a note; `inputs` can name it",
+                "plan.md:25: the section \"4. Risks\" is a note; `inputs` can name it",
+            ]
+        );
+        let sketch = read_markdown(
+            "plan.md",
+            "## Phase 1\nGoal: x\n\n- Small Tasks\n  - A: do a\n    - well\n- Notes\n  - n\n",
+            false,
+        );
+        assert_eq!(sketch.parts[0].prompt, "Goal: x\n\nNotes\n- n");
+        assert_eq!(sketch.parts[0].parts[0].prompt, "A: do a\n\n- well");
+    }
+
+    #[test]
+    fn boxes_say_what_is_to_do() {
+        let (lines, _) = outline(
+            "# Trip\n\nWe go.\n\n## Before\n\n- [ ] Book the boat (after: Pay)\n- [x] Pay\n- [x] Ask: Ann said yes\n- just a note\n\n\
+             ## There\n\n- [ ] Look\n  - [ ] at the birds\n  - [ ] at the sea\n\n## Packing\n\n- boots\n",
+        );
+        assert_eq!(
+            lines,
+            [
+                "Trip",
+                "  L5 Before",
+                "    L7 Book the boat < Pay",
+                "    L8 Pay (done)",
+                "    L9 Ask (done)",
+                "  L12 There",
+                "    L14 Look",
+                "      L15 at the birds",
+                "      L16 at the sea",
+            ]
+        );
+        let sketch = read_markdown("a.md", "- [x] Pay\n- [x] Ask: Ann said yes\n- [ ] Go\n", false);
+        let done: Vec<_> = sketch.parts.iter().map(|part| part.done.as_deref()).collect();
+        assert_eq!(done, [Some(""), Some("# Ask\n\nAsk: Ann said yes"), None]);
+    }
+
+    #[test]
+    fn an_outline_of_sections_or_of_lists_is_a_plan() {
+        let (lines, left) = outline(
+            "# Handbook\n\n## Safety\nHow to stay dry.\n\n### Boots\n\n### Ropes\n\n## Background\nOld.\n",
+        );
+        assert_eq!(lines, ["Handbook", "  L3 Safety", "    L6 Boots", "    L8 Ropes"]);
+        assert_eq!(left, ["plan.md:10: the section \"Background\" is a note; `inputs` can name it"]);
+        let (lines, _) = outline("- Safety\n  - Boots\n  - Ropes\n- **Survey**: count the birds\n");
+        assert_eq!(lines, ["Plan", "  L1 Safety", "    L2 Boots", "    L3 Ropes", "  L4 Survey"]);
+    }
+
+    #[test]
+    fn labels_and_marks_are_read_where_they_stand() {
+        let (lines, _) = outline(
+            "# P\n\n## A\n\nDo it well.\n\n**Tasks:**\n\n1. one\n2. two\n\nAcceptance criteria:\n\n- good\n",
+        );
+        assert_eq!(lines, ["P", "  L3 A", "    L9 one", "    L10 two < L9"]);
+        let sketch =
+            read_markdown("p.md", "# P\n\n## A <!-- meu: x/a -->\n\n- [ ] b <!-- meu: x/a/b -->\n", false);
+        assert_eq!(sketch.parts[0].key, "x/a");
+        assert_eq!(sketch.parts[0].title, "A");
+        assert_eq!(sketch.parts[0].parts[0].name.as_deref(), Some("b"));
+        assert_eq!(sketch.parts[0].parts[0].prompt, "b");
+    }
+
+    #[test]
+    fn titles_end_where_the_matter_begins() {
+        for (text, title) in [
+            ("DB migration: create it", "DB migration"),
+            ("Repo API (extend Repo):", "Repo API (extend Repo)"),
+            ("create_link(from_id: int) -> None", "create_link(from_id: int) -> None"),
+            ("Ask Ann. She knows.", "Ask Ann"),
+            ("3. Third", "Third"),
+        ] {
+            assert_eq!(title_of(None, text), title);
+        }
+        assert_eq!(title_of(Some("Setup"), "Setup: do this"), "Setup");
+        assert!(title_of(None, &"long ".repeat(40)).ends_with("long…"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "# ", "## ", "### ", "- ", "  - ", "1. ", "[ ] ", "[x] ", "Phase 1", "Tasks:", "a", "é", "\n", "\n\n", "**b**",
+                "`c`", "```\n", "> ", "<!-- meu: a/b -->", "(after: a)", "---\n", "| a |", "\t", "Notes",
+            ]), 0..40))
+        {
+            let text = parts.concat();
+            for in_order in [false, true] {
+                read_markdown("p.md", &text, in_order);
+            }
+        }
+    }
+}

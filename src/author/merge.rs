@@ -1,0 +1,279 @@
+//! A proposal over what is there: key by key, a merge of what was proposed before, what the file says now and
+//! what is proposed now. What a person wrote stays.
+
+use std::collections::BTreeMap;
+
+use toml_edit::{Array, Value};
+
+use crate::diag::{Diagnostic, Error, Sink, Source};
+use crate::graph::Graph;
+use crate::spec::TaskText;
+
+/// The keys that a proposal may hold; what else a task file has is a person's.
+pub const KEYS: [&str; 12] = [
+    "title",
+    "prompt",
+    "requires",
+    "refers",
+    "relates_to",
+    "inputs",
+    "priority",
+    "tags",
+    "run",
+    "root",
+    "approval",
+    "output",
+];
+
+/// What a merge works on: task texts by id.
+#[derive(Clone, Copy, Debug)]
+pub struct Merging<'a> {
+    /// The project as it stands.
+    pub graph: &'a Graph,
+    /// What is proposed.
+    pub proposed: &'a BTreeMap<String, String>,
+    /// What was proposed the last time and landed, or what the proposal was made from.
+    pub base: &'a BTreeMap<String, String>,
+}
+
+/// What becomes of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The task.
+    pub id: String,
+    /// Its file, from the project's folder.
+    pub file: String,
+    /// What the file holds; none if it is not there.
+    pub old: Option<String>,
+    /// What it will hold; none if it goes.
+    pub new: Option<String>,
+    /// What a person's edit decided against the proposal, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Finds what a proposal may not hold: keys that only a person writes, and programs. `shown` names the file.
+pub fn check_keys(shown: &str, text: &str, sink: &Sink) {
+    let source = std::sync::Arc::new(Source { path: shown.to_owned(), text: text.to_owned() });
+    // What is no TOML is told by whoever reads the task.
+    let Ok(document) = toml_edit::Document::parse(text) else { return };
+    for (key, item) in document.iter() {
+        let span = document.get_key_value(key).and_then(|(key, _)| key.span()).unwrap_or_default();
+        let place = source.place(span);
+        if !KEYS.contains(&key) {
+            let message = format!("a proposal may not hold `{key}`");
+            sink.push(
+                Diagnostic::error(message)
+                    .at(place)
+                    .help("take it out; write it into the task once it landed"),
+            );
+        } else if key == "run" && item.as_str().is_none() {
+            let message = "a proposal may not run a program";
+            sink.push(
+                Diagnostic::error(message)
+                    .at(place)
+                    .help("take it out; write it into the task once it landed"),
+            );
+        }
+    }
+}
+
+/// What becomes of each task that is proposed, or was proposed before and is no more.
+pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
+    let Merging { graph, proposed, base } = merging;
+    let tasks = graph.config.tasks.as_str();
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    let mut changes: Vec<Change> = Vec::new();
+    let dropped = base.keys().filter(|id| !proposed.contains_key(*id));
+    for id in proposed.keys().chain(dropped) {
+        let (new, old) = (proposed.get(id), base.get(id));
+        let Some(ix) = graph.find(id) else {
+            let file = format!("{tasks}/{id}.toml");
+            match (new, old) {
+                (Some(new), None) => {
+                    changes.push(Change {
+                        id: id.clone(),
+                        file,
+                        old: None,
+                        new: Some(new.clone()),
+                        notes: Vec::new(),
+                    });
+                }
+                (Some(_), Some(_)) => changes.push(Change {
+                    id: id.clone(),
+                    file,
+                    old: None,
+                    new: None,
+                    notes: vec![format!("`{id}` was taken out of the project since; it stays out")],
+                }),
+                (None, _) => {}
+            }
+            continue;
+        };
+        let task = &graph.node(ix).task;
+        let file = task.id.source.path.clone();
+        let before = texts.get(&file).unwrap_or(&task.id.source.text).clone();
+        let wrong = |message: String| Error::failed(format!("{file} cannot be edited: {message}"));
+        let mut text = TaskText::of(task, tasks, &before).map_err(wrong)?;
+        let (after, notes) = match (new, old) {
+            (Some(new), base) => {
+                let notes = merge(id, base, &mut text, new).map_err(wrong)?;
+                (Some(text.text()), notes)
+            }
+            (None, Some(base)) if is_as(&mut text, base) && text.is_alone() => (None, Vec::new()),
+            (None, _) => {
+                let note = format!("`{id}` is proposed no more, but was changed here since; it stays");
+                (Some(before.clone()), vec![note])
+            }
+        };
+        if let Some(after) = &after {
+            texts.insert(file.clone(), after.clone());
+        }
+        changes.push(Change { id: id.clone(), file, old: Some(before), new: after, notes });
+    }
+    Ok(changes)
+}
+
+/// Whether a task is as it was proposed, and nothing else.
+fn is_as(text: &mut TaskText, base: &str) -> bool {
+    let Ok(mut base) = TaskText::new(base, None) else { return false };
+    let keys = text.keys();
+    keys.iter().all(|key| KEYS.contains(&key.as_str()))
+        && KEYS.iter().all(|key| same(text.value(key).as_ref(), base.value(key).as_ref()))
+}
+
+fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(Value::String(one)), Some(Value::String(other))) => {
+            one.value().trim_end() == other.value().trim_end()
+        }
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(Some(one), Some(other)))
+        }
+        (Some(Value::Integer(one)), Some(Value::Integer(other))) => one.value() == other.value(),
+        (Some(Value::Boolean(one)), Some(Value::Boolean(other))) => one.value() == other.value(),
+        _ => false,
+    }
+}
+
+/// Lays a proposed task over a file. Returns where a person's edit stands against it.
+fn merge(id: &str, base: Option<&String>, text: &mut TaskText, new: &str) -> Result<Vec<String>, String> {
+    let mut new = TaskText::new(new, None)?;
+    let mut base = base.map(|base| TaskText::new(base, None)).transpose()?;
+    let mut notes = Vec::new();
+    for key in KEYS {
+        let (ours, theirs) = (text.value(key), new.value(key));
+        let was = base.as_mut().map(|base| base.value(key));
+        if same(ours.as_ref(), theirs.as_ref())
+            || was.as_ref().is_some_and(|was| same(theirs.as_ref(), was.as_ref()))
+        {
+            continue;
+        }
+        match was {
+            // Nobody wrote here since.
+            Some(was) if same(ours.as_ref(), was.as_ref()) => text.set(key, theirs)?,
+            Some(was) => match both(was.as_ref(), ours.as_ref(), theirs.as_ref()) {
+                Some(merged) => text.set(key, Some(merged))?,
+                None => notes.push(format!(
+                    "`{key}` of `{id}` was changed here and is proposed otherwise: yours stays"
+                )),
+            },
+            None => {
+                notes.push(format!(
+                    "`{key}` of `{id}` is another one here, and no earlier proposal is known: yours stays"
+                ));
+            }
+        }
+    }
+    Ok(notes)
+}
+
+/// Both changes of one value, if they do not touch.
+fn both(was: Option<&Value>, ours: Option<&Value>, theirs: Option<&Value>) -> Option<Value> {
+    match (was, ours?, theirs?) {
+        (Some(Value::String(was)), Value::String(ours), Value::String(theirs)) => {
+            let line = |text: &str| format!("{}\n", text.trim_end());
+            let merged = diffy::merge(&line(was.value()), &line(ours.value()), &line(theirs.value())).ok()?;
+            let one_line = merged.trim_end().lines().count() == 1;
+            Some(if one_line { merged.trim_end().into() } else { merged.into() })
+        }
+        (was, Value::Array(ours), Value::Array(theirs)) => {
+            let empty = Array::new();
+            let was = match was {
+                Some(Value::Array(was)) => was,
+                Some(_) => return None,
+                None => &empty,
+            };
+            let has = |list: &Array, value: &Value| list.iter().any(|known| same(Some(known), Some(value)));
+            let mut merged = ours.clone();
+            merged.retain(|value| has(theirs, value) || !has(was, value));
+            for value in theirs.iter().filter(|value| !has(was, value) && !has(ours, value)) {
+                merged.push(value.as_str()?);
+            }
+            Some(Value::Array(merged))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(base: Option<&str>, ours: &str, theirs: &str) -> (String, Vec<String>) {
+        let mut text = TaskText::new(ours, None).expect("TOML");
+        let notes = merge("a", base.map(str::to_owned).as_ref(), &mut text, theirs).expect("a merge");
+        (text.text(), notes)
+    }
+
+    #[test]
+    fn what_only_one_side_changed_is_taken_from_it() {
+        let base = "title = \"A\"\nprompt = \"x\"\nrequires = [\"a\", \"b\"]\n";
+        let ours = "# mine\ntitle = \"A\" # why\nprompt = \"my own\"\nrequires = [\"a\", \"b\", \"mine\"]\n[vars]\nv = 1\n";
+        let theirs = "title = \"B\"\nprompt = \"x\"\nrequires = [\"b\", \"c\"]\npriority = 5\n";
+        assert_eq!(
+            merged(Some(base), ours, theirs),
+            (
+                "# mine\ntitle = \"B\" # why\nprompt = \"my own\"\nrequires = [ \"b\", \"mine\", \"c\"]\npriority = 5\n[vars]\nv = 1\n".to_owned(),
+                Vec::new()
+            )
+        );
+    }
+
+    #[test]
+    fn prompts_are_merged_by_lines_and_a_persons_words_win() {
+        let text = |lines: &[&str]| format!("prompt = \"\"\"\n{}\n\"\"\"\n", lines.join("\n"));
+        let base = text(&["one", "two", "three", "four", "five"]);
+        let (both, notes) = merged(
+            Some(&base),
+            &text(&["one!", "two", "three", "four", "five"]),
+            &text(&["one", "two", "three", "four", "five", "six"]),
+        );
+        assert_eq!((both, notes), (text(&["one!", "two", "three", "four", "five", "six"]), Vec::new()));
+        let mine = text(&["mine"]);
+        let (kept, notes) = merged(Some(&base), &mine, &text(&["theirs"]));
+        assert_eq!(kept, mine);
+        assert_eq!(notes, ["`prompt` of `a` was changed here and is proposed otherwise: yours stays"]);
+        let (kept, notes) = merged(None, &mine, &text(&["theirs"]));
+        assert_eq!(kept, mine);
+        assert_eq!(notes.len(), 1);
+    }
+
+    #[test]
+    fn programs_and_providers_are_refused_with_their_place() {
+        let sink = Sink::default();
+        check_keys("p/a.toml", "prompt = \"x\"\nrun = [\"rm\"]\n[model]\nprovider = \"x\"\n", &sink);
+        let found: Vec<String> = sink
+            .into_sorted()
+            .into_iter()
+            .map(|problem| {
+                let place = problem.place.as_ref().map(|place| (place.line, place.column));
+                format!("{place:?} {}", problem.message)
+            })
+            .collect();
+        assert_eq!(
+            found,
+            ["Some((2, 1)) a proposal may not run a program", "Some((3, 2)) a proposal may not hold `model`"]
+        );
+    }
+}

@@ -1,0 +1,594 @@
+//! `meu plan`: plans that are written by a model or read from a file, reviewed before they land.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+
+use super::graph::Format as Drawn;
+use super::run::amount;
+use super::{Done, Env, select};
+use crate::author::{
+    self, Place, Question, Sketch, Told, check_apart, read_list, read_markdown, slug, take_apart, task_files,
+};
+use crate::context::Shelf;
+use crate::diag::Error;
+use crate::digest::Digest;
+use crate::disk::{self, About, Proposal, Proposals, Workspace, load_or_empty};
+use crate::plan::State;
+use crate::provider::{Limits, Providers, end_programs};
+use crate::run::{Landing, Planner, Reach, Survey, land, landing};
+use crate::show::{self, counted, plain};
+use crate::spec::{Provider, ProviderApi, split_heading};
+
+/// Write a plan with a model or read one from a file, look at it, and let it land
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  meu plan import TODO.md --into trip      tasks out of an outline or a checklist
+  meu plan propose \"A field guide\" --from notes.md
+  meu plan show todo                       what it would add, change and drop
+  meu plan approve todo                    moves it into tasks/, all or nothing
+  meu plan decompose report                the parts of one task")]
+pub(super) enum Command {
+    Propose(Propose),
+    Import(Import),
+    Decompose(Decompose),
+    Show(Show),
+    Diff(Named),
+    Edit(Edit),
+    Approve(Approve),
+    Drop(Named),
+    Export(Export),
+}
+
+/// Ask the project's model for a plan; the offline drafter reads one from the structure of --from
+#[derive(Debug, Args)]
+pub(super) struct Propose {
+    /// What the plan is for
+    goal: String,
+    /// Material, from the current folder
+    #[arg(long, value_name = "FILE")]
+    from: Vec<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Read a plan from Markdown, from claude-task-master's tasks.json, or from a list in JSON, YAML or TOML
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The file, from the current folder
+    file: PathBuf,
+    #[command(flatten)]
+    target: Target,
+    /// Only this tag of claude-task-master's
+    #[arg(long)]
+    tag: Option<String>,
+    /// Every item and section requires the one before it
+    #[arg(long)]
+    in_order: bool,
+    /// Let it land at once
+    #[arg(long)]
+    approve: bool,
+}
+
+/// Ask for the parts of a task; it becomes their assembly
+#[derive(Debug, Args)]
+pub(super) struct Decompose {
+    /// The task
+    #[arg(add = super::shell::task_ids())]
+    task: String,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Where a plan is to go.
+#[derive(Debug, Args)]
+struct Target {
+    /// The folder of its tasks below tasks/; the top if left out
+    #[arg(long, value_name = "FOLDER")]
+    into: Option<String>,
+    /// What the proposal is called
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// How a model is asked.
+#[derive(Debug, Args)]
+struct Asking {
+    /// Ask this provider instead of the configured one
+    #[arg(long, value_name = "P")]
+    provider: Option<String>,
+    /// How deep tasks are taken apart that are too large to be written at one go
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=6))]
+    depth: u16,
+    /// The most tasks side by side
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=100))]
+    breadth: u16,
+    /// The most that may be spent, in the currency of the prices
+    #[arg(long, value_name = "X", value_parser = amount)]
+    max_cost: Option<f64>,
+    /// The most tokens, sent and answered
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
+    /// Ask again, though an answer is kept
+    #[arg(long)]
+    force: bool,
+}
+
+/// Print what a proposal would change, or list all proposals
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The proposal; all of them if left out
+    name: Option<String>,
+    /// Print the graph of the tasks instead
+    #[arg(long, value_enum)]
+    graph: Option<Drawn>,
+}
+
+/// What one proposal would change, as a diff; or throw it away
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The proposal
+    name: String,
+}
+
+/// Open a proposal in the editor
+#[derive(Debug, Args)]
+pub(super) struct Edit {
+    /// The proposal
+    name: String,
+    /// One of its tasks; the folder of all if left out
+    task: Option<String>,
+}
+
+/// Move a proposal into tasks/, all or nothing
+#[derive(Debug, Args)]
+pub(super) struct Approve {
+    /// The proposal
+    name: String,
+    /// Only these of its tasks (ids, globs, tag:, plan:; +SEL, SEL+)
+    selectors: Vec<String>,
+}
+
+/// Print the project's plan for other tools
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Which tasks; all if left out
+    #[arg(add = super::shell::task_ids())]
+    selectors: Vec<String>,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "markdown")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Markdown,
+    Json,
+}
+
+pub(super) fn plan(env: &Env, command: Command) -> Done {
+    match command {
+        Command::Propose(arguments) => propose(env, arguments),
+        Command::Import(arguments) => import(env, &arguments),
+        Command::Decompose(arguments) => decompose(env, &arguments),
+        Command::Show(arguments) => show(env, &arguments),
+        Command::Diff(named) => {
+            let (workspace, proposal) = find(env, &named.name)?;
+            show::proposal_diff(&env.shell, &proposal, &landing(&workspace, &proposal, &|_| true)?);
+            Ok(None)
+        }
+        Command::Edit(arguments) => edit(env, &arguments),
+        Command::Approve(arguments) => approve(env, &arguments),
+        Command::Drop(named) => {
+            let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
+            let proposals = Proposals(&workspace.store);
+            proposals.get(&named.name)?;
+            proposals.drop(&named.name)?;
+            said(env, "dropped", &named.name);
+            Ok(None)
+        }
+        Command::Export(arguments) => export(env, &arguments),
+    }
+}
+
+fn said(env: &Env, done: &str, name: &str) {
+    if env.shell.json {
+        env.shell.json(&json!({"proposal": name, "done": done}));
+    } else if !env.shell.quiet {
+        env.shell.out(&format!("{done} {}", plain(name)));
+    }
+}
+
+fn find(env: &Env, name: &str) -> Result<(Workspace, Proposal), Error> {
+    let workspace = env.load_by(&load_or_empty)?;
+    let proposal = Proposals(&workspace.store).get(name)?;
+    Ok((workspace, proposal))
+}
+
+/// A file that is named on the command line.
+fn read(env: &Env, path: &Path) -> Result<(String, String), Error> {
+    let full = disk::current_folder()?.join(path);
+    let shown = path.to_string_lossy().replace('\\', "/");
+    let text = disk::read_optional(&full)
+        .and_then(|text| text.ok_or_else(|| "it is not there".into()))
+        .map_err(|message| Error::invalid(format!("`{}` cannot be read: {message}", plain(&shown))))?;
+    let _ = env;
+    Ok((shown, text))
+}
+
+/// The plan that the structure of a file has.
+fn sketch_of(file: &str, text: &str, tag: Option<&str>, in_order: bool) -> Result<Sketch, Error> {
+    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+    if tag.is_some() && extension != "json" {
+        return Err(Error::invalid("--tag is for claude-task-master's tasks.json"));
+    }
+    let sketch = match extension.as_str() {
+        "json" | "yaml" | "yml" | "toml" => read_list(file, text, tag)
+            .map_err(|message| Error::invalid(format!("`{}`: {message}", plain(file))))?,
+        "md" | "markdown" | "txt" | "" => read_markdown(file, text, in_order),
+        other => {
+            return Err(Error::invalid(format!("`{}`: nothing is known of `.{other}`", plain(file)))
+                .help("a plan is read from .md, .txt, .json, .yaml and .toml"));
+        }
+    };
+    match sketch.is_empty() {
+        true => Err(Error::invalid(format!("`{}` holds no task", plain(file)))
+            .help("a plan has headings, lists, boxes to tick, or a list of tasks")),
+        false => Ok(sketch),
+    }
+}
+
+/// Where a plan goes in a project as it is.
+fn place(workspace: &Workspace, into: &str, name: &str) -> Result<Place, Error> {
+    let graph = &workspace.graph;
+    let base = Proposals(&workspace.store).base(name)?;
+    let no_index = workspace.shelf.digest(&graph.config.index).ok().flatten().is_none();
+    Ok(Place {
+        into: into.to_owned(),
+        head: graph.find(into).is_none() || base.contains_key(into),
+        root: (graph.root().is_none() && no_index) || base.contains_key("root"),
+        known: graph.nodes().map(|(_, node)| node.id().to_owned()).collect::<BTreeSet<_>>(),
+    })
+}
+
+fn into_of(target: &Target) -> String {
+    target.into.as_deref().unwrap_or_default().trim_matches('/').to_owned()
+}
+
+/// Keeps a proposal and shows it.
+fn keep(env: &Env, workspace: &Workspace, mut proposal: Proposal) -> Result<(Proposal, Landing), Error> {
+    let proposals = Proposals(&workspace.store);
+    if let Some(edited) = proposals.find(&proposal.name)?.filter(|old| !old.edited().is_empty()) {
+        let which = edited.edited().join(", ");
+        let name = &proposal.name;
+        return Err(Error::failed(format!(
+            "the proposal `{name}` was edited ({which}), and another would replace it"
+        ))
+        .help(format!(
+            "`meu plan approve {name}` or `meu plan drop {name}` first, or choose another --name"
+        )));
+    }
+    proposal.about.written = proposal.tasks.iter().map(|(id, text)| (id.clone(), Digest::of(text))).collect();
+    workspace.store.make_meu()?;
+    proposals.put(&proposal)?;
+    let landing = landing(workspace, &proposal, &|_| true)?;
+    show::proposal(&env.shell, &proposal, &landing);
+    Ok((proposal, landing))
+}
+
+fn next(env: &Env, name: &str) {
+    env.shell.note(&format!(
+        "nothing in tasks/ changed; `meu plan approve {name}` lets it land, `meu plan edit {name}` changes it"
+    ));
+}
+
+/// A proposal out of a sketch.
+fn proposal_of(
+    sketch: &Sketch,
+    place: &Place,
+    name: String,
+    source: String,
+    workspace: &Workspace,
+) -> Result<Proposal, Error> {
+    let (files, left) = task_files(sketch, place);
+    let base = Proposals(&workspace.store).base(&name)?;
+    let mut proposal =
+        Proposal { about: About { source, left, ..About::default() }, base, name, ..Proposal::default() };
+    for file in files {
+        if let Some(output) = file.output {
+            proposal.outputs.insert(file.id.clone(), output);
+        }
+        proposal.tasks.insert(file.id, file.text);
+    }
+    Ok(proposal)
+}
+
+fn import(env: &Env, arguments: &Import) -> Done {
+    let (file, text) = read(env, &arguments.file)?;
+    let sketch = sketch_of(&file, &text, arguments.tag.as_deref(), arguments.in_order)?;
+    let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
+    let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = arguments.target.name.clone().unwrap_or_else(|| slug(&stem));
+    let place = place(&workspace, &into_of(&arguments.target), &name)?;
+    let source = format!("{}, read from {file}", counted(sketch.len(), "task"));
+    let (proposal, landing) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, &workspace)?)?;
+    if arguments.approve {
+        return finish(env, &workspace, &proposal, &landing);
+    }
+    next(env, &proposal.name);
+    Ok(None)
+}
+
+/// Who is asked for plans.
+fn provider<'a>(workspace: &'a Workspace, asking: &Asking) -> Result<&'a Provider, Error> {
+    let config = &workspace.graph.config;
+    let name = asking.provider.as_deref().unwrap_or(&config.model.provider);
+    config.providers.get(name).ok_or_else(|| {
+        let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
+        Error::invalid(format!("no provider `{name}`")).help(format!("known providers: {}", known.join(", ")))
+    })
+}
+
+/// Asks a model for a plan, and says what that took.
+fn ask(
+    env: &Env,
+    workspace: &Workspace,
+    provider: &Provider,
+    asking: &Asking,
+    question: &Question,
+    place: &Place,
+) -> Result<(Sketch, String), Error> {
+    disk::on_interrupt(end_programs);
+    let providers =
+        Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
+    let reach = Reach {
+        depth: usize::from(asking.depth),
+        breadth: usize::from(asking.breadth),
+        limits: Limits { cost: asking.max_cost, tokens: asking.max_tokens },
+        read: !asking.force,
+    };
+    workspace.store.make_meu()?;
+    let tell = |line: &str| env.shell.note(&plain(line));
+    let planner = Planner::new(workspace, &providers, provider, reach, &tell)?;
+    let sketch = planner.plan(question, place)?;
+    let sums = planner.sums();
+    let spent = match (sums.tokens_in + sums.tokens_out, sums.cost) {
+        (0, _) => String::new(),
+        (tokens, Some(cost)) => format!("; {} tokens, cost {cost:.4}", show::grouped(tokens)),
+        (tokens, None) => format!("; {} tokens", show::grouped(tokens)),
+    };
+    let source = format!("{} by {}{spent}", counted(sketch.len(), "task"), provider.name);
+    Ok((sketch, source))
+}
+
+fn propose(env: &Env, arguments: Propose) -> Done {
+    let documents: Vec<(String, String)> =
+        arguments.from.iter().map(|path| read(env, path)).collect::<Result<_, _>>()?;
+    let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
+    let provider = provider(&workspace, &arguments.asking)?;
+    let into = into_of(&arguments.target);
+    let by_place = (!into.is_empty()).then(|| into.replace('/', "-"));
+    let name = arguments.target.name.clone().or(by_place).unwrap_or_else(|| slug(&arguments.goal));
+    let place = place(&workspace, &into, &name)?;
+    let (sketch, source) = if provider.api == ProviderApi::Offline {
+        let mut sketches: Vec<Sketch> = documents
+            .iter()
+            .map(|(file, text)| sketch_of(file, text, None, false))
+            .collect::<Result<_, _>>()?;
+        let names: Vec<&str> = documents.iter().map(|(file, _)| file.as_str()).collect();
+        let sketch = match sketches.len() {
+            0 => {
+                return Err(Error::invalid("the offline drafter cannot think of a plan")
+                    .help("give it a text whose headings, lists or boxes are one with --from, or a model with --provider"));
+            }
+            1 => Sketch { title: arguments.goal.clone(), ..sketches.remove(0) },
+            _ => joined(&arguments.goal, sketches),
+        };
+        let tasks = counted(sketch.len(), "task");
+        (
+            sketch,
+            format!("{tasks}, read offline from the structure of {}; no model was asked", names.join(", ")),
+        )
+    } else {
+        let inside = |id: &str| into.is_empty() || id == into || id.starts_with(&format!("{into}/"));
+        let known = workspace.graph.nodes().filter(|(_, node)| inside(node.id()));
+        let known = known.map(|(_, node)| format!("`{}`: {}", node.id(), node.task.title)).collect();
+        let question = Question {
+            goal: arguments.goal.clone(),
+            documents,
+            known,
+            breadth: usize::from(arguments.asking.breadth),
+            ..Question::default()
+        };
+        ask(env, &workspace, provider, &arguments.asking, &question, &place)?
+    };
+    let (proposal, _) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, &workspace)?)?;
+    next(env, &proposal.name);
+    Ok(None)
+}
+
+/// Several sketches as the big tasks of one.
+fn joined(title: &str, sketches: Vec<Sketch>) -> Sketch {
+    let mut whole = Sketch { title: title.to_owned(), ..Sketch::default() };
+    for (at, sketch) in sketches.into_iter().enumerate() {
+        whole.left.extend(sketch.left);
+        let prompt = if sketch.intro.is_empty() { sketch.title.clone() } else { sketch.intro };
+        whole.parts.push(author::Part {
+            key: format!("file {at}"),
+            title: sketch.title,
+            prompt,
+            parts: author::apart_from(sketch.parts, &format!("{at}:")),
+            ..author::Part::default()
+        });
+    }
+    whole
+}
+
+fn decompose(env: &Env, arguments: &Decompose) -> Done {
+    let (_hold, workspace) = env.load_held()?;
+    let graph = &workspace.graph;
+    let ix = select::one(&workspace, &arguments.task)?;
+    check_apart(graph, ix)?;
+    let node = graph.node(ix);
+    let id = node.id().to_owned();
+    let name = id.replace('/', "-");
+    let provider = provider(&workspace, &arguments.asking)?;
+    let place = Place { head: false, root: false, ..place(&workspace, &id, &name)? };
+    let prompt = node.task.prompt.as_ref().map_or(node.task.title.clone(), |prompt| prompt.value.clone());
+    let (sketch, source) = if provider.api == ProviderApi::Offline {
+        let sketch = read_markdown(&node.task.id.source.path, &prompt, false);
+        if sketch.len() < 2 {
+            return Err(Error::failed(format!(
+                "the prompt of `{id}` has no list and no headings to read parts from"
+            ))
+            .help("the offline drafter reads structure; a model takes it apart with --provider"));
+        }
+        let tasks = counted(sketch.len(), "task");
+        (
+            sketch,
+            format!("{tasks}, read offline from the structure of the prompt of {id}; no model was asked"),
+        )
+    } else {
+        let mut documents = Vec::new();
+        for input in &node.task.inputs {
+            let path = split_heading(&input.value).0;
+            if let Ok(path) = crate::path::RelPath::parse(path)
+                && let Ok(Some(text)) = workspace.shelf.text(&path)
+            {
+                documents.push((path.to_string(), text.to_string()));
+            }
+        }
+        let parts = graph.nodes().filter(|(_, other)| other.id().starts_with(&format!("{id}/")));
+        let question = Question {
+            goal: prompt,
+            task: Some(node.task.title.clone()),
+            documents,
+            known: parts.map(|(_, node)| format!("`{}`: {}", node.id(), node.task.title)).collect(),
+            breadth: usize::from(arguments.asking.breadth),
+        };
+        ask(env, &workspace, provider, &arguments.asking, &question, &place)?
+    };
+    let apart = take_apart(graph, ix, sketch, &place)?;
+    let mut base = Proposals(&workspace.store).base(&name)?;
+    base.insert(id, apart.base);
+    let about = About { source, left: apart.left, ..About::default() };
+    let proposal = Proposal { name, about, tasks: apart.tasks, base, ..Proposal::default() };
+    let (proposal, _) = keep(env, &workspace, proposal)?;
+    next(env, &proposal.name);
+    Ok(None)
+}
+
+fn show(env: &Env, arguments: &Show) -> Done {
+    let Some(name) = &arguments.name else {
+        let workspace = env.load_by(&load_or_empty)?;
+        let proposals = Proposals(&workspace.store);
+        let all = proposals.names().iter().map(|name| proposals.get(name)).collect::<Result<Vec<_>, _>>()?;
+        if env.shell.json {
+            let rows: Vec<_> = all
+                .iter()
+                .map(
+                    |one| json!({"proposal": one.name, "source": one.about.source, "tasks": one.tasks.len()}),
+                )
+                .collect();
+            env.shell.json(&json!({"proposals": rows}));
+            return Ok(None);
+        }
+        for one in &all {
+            let tasks = if one.tasks.is_empty() { "landed".into() } else { counted(one.tasks.len(), "task") };
+            env.shell.out(&format!("{}  {tasks}  {}", plain(&one.name), plain(&one.about.source)));
+        }
+        if all.is_empty() {
+            env.shell.note("no proposal; `meu plan import FILE` or `meu plan propose GOAL` makes one");
+        }
+        return Ok(None);
+    };
+    let (workspace, proposal) = find(env, name)?;
+    let landing = landing(&workspace, &proposal, &|_| true)?;
+    match arguments.graph {
+        None => show::proposal(&env.shell, &proposal, &landing),
+        Some(format) => {
+            let graph = &landing.planned.graph;
+            let tasks: Vec<_> = landing.changes.iter().filter_map(|change| graph.find(&change.id)).collect();
+            super::graph::draw(env, graph, &tasks, &vec![None; graph.len()], format);
+        }
+    }
+    Ok(None)
+}
+
+fn edit(env: &Env, arguments: &Edit) -> Done {
+    let (workspace, proposal) = find(env, &arguments.name)?;
+    let path = match &arguments.task {
+        Some(task) => {
+            if !proposal.tasks.contains_key(task) {
+                let help = crate::diag::did_you_mean(task, proposal.tasks.keys().map(String::as_str));
+                let error = Error::failed(format!("the proposal `{}` has no task `{task}`", proposal.name));
+                return Err(error
+                    .help(help.unwrap_or_else(|| format!("`meu plan show {}` lists them", proposal.name))));
+            }
+            Proposals::shown(&proposal.name, task)
+        }
+        None => format!(".meu/proposals/{}/tasks", proposal.name),
+    };
+    disk::open_editor(&workspace.store, &workspace.store.root().join(path))?;
+    let (workspace, proposal) = find(env, &arguments.name)?;
+    show::proposal(&env.shell, &proposal, &landing(&workspace, &proposal, &|_| true)?);
+    Ok(None)
+}
+
+fn approve(env: &Env, arguments: &Approve) -> Done {
+    let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
+    let proposal = Proposals(&workspace.store).get(&arguments.name)?;
+    let mut all = landing(&workspace, &proposal, &|_| true)?;
+    if !arguments.selectors.is_empty() {
+        let chosen = select::select(&all.planned, &arguments.selectors, &[])?;
+        let chosen: BTreeSet<&str> = chosen.iter().map(|ix| all.planned.graph.node(*ix).id()).collect();
+        all = landing(&workspace, &proposal, &|id| chosen.contains(id))?;
+    }
+    finish(env, &workspace, &proposal, &all)
+}
+
+fn finish(env: &Env, workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Done {
+    let outputs = land(workspace, proposal, landing)?;
+    let changed: Vec<_> = landing.changes.iter().filter(|change| change.old != change.new).collect();
+    let notes = landing.changes.iter().flat_map(|change| &change.notes);
+    if env.shell.json {
+        env.shell.json(&json!({
+            "proposal": proposal.name,
+            "files": changed.iter().map(|change| &change.file).collect::<Vec<_>>(),
+            "outputs": outputs.iter().map(|path| path.as_str()).collect::<Vec<_>>(),
+            "notes": notes.collect::<Vec<_>>(),
+        }));
+        return Ok(None);
+    }
+    notes.for_each(|note| env.shell.note(&plain(note)));
+    let what = match (changed.len(), outputs.len()) {
+        (0, _) => "nothing to change".to_owned(),
+        (files, 0) => format!("{} written", counted(files, "task file")),
+        (files, outputs) => {
+            format!("{} and {} written", counted(files, "task file"), counted(outputs, "output"))
+        }
+    };
+    env.shell.out(&format!("{} landed: {what}; `meu run -n` says what it would take", plain(&proposal.name)));
+    Ok(None)
+}
+
+fn export(env: &Env, arguments: &Export) -> Done {
+    let workspace = env.load()?;
+    let chosen = select::select(&workspace, &arguments.selectors, &[])?;
+    let verdicts = Survey::all(&workspace, None);
+    let graph = &workspace.graph;
+    let text = |ix| workspace.shelf.text(&graph.node(ix).output).ok().flatten().map(|text| text.to_string());
+    let fresh =
+        |ix: crate::graph::Ix| verdicts[ix.0].as_ref().is_some_and(|verdict| verdict.state == State::Fresh);
+    let told = Told { text: &text, fresh: &fresh };
+    match arguments.format {
+        Format::Markdown if !env.shell.json => env.shell.raw(&author::as_markdown(graph, &chosen, &told)),
+        _ => env.shell.json(&author::as_list(graph, &chosen, &told)),
+    }
+    workspace.shelf.save();
+    Ok(None)
+}

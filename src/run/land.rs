@@ -1,0 +1,132 @@
+//! Carrying an approved proposal out: validated against the project as it stands, then moved in, all or nothing.
+
+use std::collections::BTreeMap;
+
+use crate::author::{Change, Merging, check_keys, patch};
+use crate::context::Shelf;
+use crate::diag::{Error, Sink};
+use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, load_over};
+use crate::path::RelPath;
+use crate::spec::{TASK_SCHEMA, schema_line};
+
+use super::person::failed;
+use super::rename::write;
+
+/// What approving a proposal would do.
+#[derive(Debug)]
+pub struct Landing {
+    /// What becomes of each task.
+    pub changes: Vec<Change>,
+    /// The project as it would be.
+    pub planned: Workspace,
+}
+
+/// Finds out what approving a proposal would do, or all that speaks against it. `chosen` says which tasks.
+pub fn landing(
+    workspace: &Workspace,
+    proposal: &Proposal,
+    chosen: &dyn Fn(&str) -> bool,
+) -> Result<Landing, Error> {
+    let wanted = |texts: &BTreeMap<String, String>| -> BTreeMap<String, String> {
+        texts.iter().filter(|(id, _)| chosen(id)).map(|(id, text)| (id.clone(), text.clone())).collect()
+    };
+    let (proposed, base) = (wanted(&proposal.tasks), wanted(&proposal.base));
+    let sink = Sink::default();
+    for (id, text) in &proposed {
+        check_keys(&Proposals::shown(&proposal.name, id), text, &sink);
+    }
+    let problems = sink.into_sorted();
+    if !problems.is_empty() {
+        return Err(in_proposal(Error::from(problems)));
+    }
+    let changes = patch(Merging { graph: &workspace.graph, proposed: &proposed, base: &base })?;
+    let overlay: Overlay = changes
+        .iter()
+        .filter(|change| change.old.is_some() || change.new.is_some())
+        .map(|change| (change.file.clone(), change.new.clone()))
+        .collect();
+    let tasks = &workspace.graph.config.tasks;
+    let planned = load_over(workspace.store.root(), &overlay).map_err(|mut error| {
+        // What is not in the project yet is in the proposal.
+        for place in error.diagnostics.iter_mut().filter_map(|problem| problem.place.as_mut()) {
+            let added = changes.iter().find(|change| change.file == place.file && change.old.is_none());
+            if let Some(change) = added {
+                place.file = Proposals::shown(&proposal.name, &change.id);
+            }
+        }
+        in_proposal(error)
+    })?;
+    debug_assert!(changes.iter().all(|change| change.file.starts_with(tasks.as_str())));
+    Ok(Landing { changes, planned })
+}
+
+fn in_proposal(error: Error) -> Error {
+    let message = error.message.replace("in this project", "in this project with the proposal");
+    Error { message, ..error }
+}
+
+/// Moves a proposal in. What landed is what the next one of its name is merged with. Returns the outputs that
+/// were written.
+pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Vec<RelPath>, Error> {
+    let Landing { changes, planned } = landing;
+    let has_schema = workspace.store.root().join(TASK_SCHEMA).is_file();
+    let mut done: Vec<(RelPath, Option<String>)> = Vec::new();
+    let mut outputs = Vec::new();
+    let mut carry_out = || -> Result<(), Error> {
+        for (id, text) in &proposal.outputs {
+            let added =
+                changes.iter().any(|change| change.id == *id && change.old.is_none() && change.new.is_some());
+            let Some(ix) = planned.graph.find(id).filter(|_| added) else { continue };
+            let output = &planned.graph.node(ix).output;
+            // What is there is a person's.
+            if workspace.shelf.digest(output).ok().flatten().is_none()
+                && workspace.store.in_the_way(output).is_none()
+            {
+                let text = crate::text::output_form(text);
+                workspace
+                    .shelf
+                    .write(output, &text, Durability::Now)
+                    .map_err(|error| failed(error, output.as_str()))?;
+                done.push((output.clone(), None));
+                outputs.push(output.clone());
+            }
+        }
+        for change in changes.iter().filter(|change| change.old != change.new) {
+            let path =
+                RelPath::parse_writable(&change.file).map_err(|problem| Error::failed(problem.message()))?;
+            match &change.new {
+                Some(new) => {
+                    let line = match change.old.is_none() && has_schema {
+                        true => schema_line(&change.file, TASK_SCHEMA),
+                        false => String::new(),
+                    };
+                    write(workspace, &change.file, &format!("{line}{new}"))?;
+                }
+                None => workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?,
+            }
+            done.push((path, change.old.clone()));
+        }
+        Ok(())
+    };
+    if let Err(error) = carry_out() {
+        // All or nothing: what was done is taken back.
+        for (path, old) in done.iter().rev() {
+            let _ = match old {
+                Some(old) => write(workspace, path.as_str(), old),
+                None => workspace.store.remove(path).map_err(|error| failed(error, path.as_str())),
+            };
+        }
+        return Err(error);
+    }
+    let mut rest = proposal.clone();
+    for change in changes {
+        match rest.tasks.remove(&change.id) {
+            Some(text) => drop(rest.base.insert(change.id.clone(), text)),
+            None => drop(rest.base.remove(&change.id)),
+        }
+        rest.outputs.remove(&change.id);
+        rest.about.written.remove(&change.id);
+    }
+    Proposals(&workspace.store).put(&rest)?;
+    Ok(outputs)
+}
