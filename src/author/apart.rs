@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use toml_edit::{Array, Value};
 
 use super::merge::KEYS;
@@ -19,6 +20,16 @@ pub struct Apart {
     pub base: String,
     /// What could not be carried over, a line each.
     pub left: Vec<String>,
+    /// What the task read, which its parts read now.
+    pub reads: Reads,
+}
+
+/// What a task reads: the ids of tasks, and documents.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reads {
+    requires: Vec<String>,
+    refers: Vec<String>,
+    inputs: Vec<String>,
 }
 
 /// Whether a task can be taken apart at all.
@@ -34,8 +45,15 @@ pub fn check_apart(graph: &Graph, ix: Ix) -> Result<(), Error> {
     Err(Error::failed(format!("`{}` cannot be taken apart: {why}", node.id())))
 }
 
-/// The task files that make a task the assembly of a sketch's parts.
-pub fn take_apart(graph: &Graph, ix: Ix, mut sketch: Sketch, place: &Place) -> Result<Apart, Error> {
+/// The task files that make a task the assembly of a sketch's parts. `earlier` is what it read when it was taken
+/// apart before.
+pub fn take_apart(
+    graph: &Graph,
+    ix: Ix,
+    mut sketch: Sketch,
+    place: &Place,
+    earlier: Reads,
+) -> Result<Apart, Error> {
     let node = graph.node(ix);
     let (id, source) = (node.id(), &node.task.id.source);
     let wrong = |message: String| Error::failed(format!("{} cannot be read: {message}", source.path));
@@ -45,20 +63,21 @@ pub fn take_apart(graph: &Graph, ix: Ix, mut sketch: Sketch, place: &Place) -> R
         own.set(key, now.value(key)).map_err(wrong)?;
     }
     let base = own.text();
-    // What joins its parts already has handed on what it read.
-    if node.task.run != Runner::Assemble {
-        let names = |links: &[crate::spec::At<String>]| {
-            links.iter().map(|link| link.value.clone()).collect::<Vec<_>>()
-        };
-        let requires: Vec<String> =
-            node.requires.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
-        let refers: Vec<String> =
-            node.refers.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
-        for part in sketch.parts.iter_mut().filter(|part| part.requires.is_empty()) {
-            part.requires.clone_from(&requires);
-        }
-        inherit(&mut sketch.parts, &refers, &names(&node.task.inputs));
+    let ids =
+        |deps: &[crate::graph::Dep]| deps.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
+    let reads = match node.task.run {
+        // What joins its parts already has handed on what it read.
+        Runner::Assemble => earlier,
+        _ => Reads {
+            requires: ids(&node.requires),
+            refers: ids(&node.refers),
+            inputs: node.task.inputs.iter().map(|input| input.value.clone()).collect(),
+        },
+    };
+    for part in sketch.parts.iter_mut().filter(|part| part.requires.is_empty()) {
+        part.requires.clone_from(&reads.requires);
     }
+    inherit(&mut sketch.parts, &reads.refers, &reads.inputs);
     let (files, left) = task_files(&sketch, place);
     let parts: Array = files
         .iter()
@@ -76,7 +95,7 @@ pub fn take_apart(graph: &Graph, ix: Ix, mut sketch: Sketch, place: &Place) -> R
     }
     let mut tasks: BTreeMap<String, String> = files.into_iter().map(|file| (file.id, file.text)).collect();
     tasks.insert(id.to_owned(), own.text());
-    Ok(Apart { tasks, base, left })
+    Ok(Apart { tasks, base, left, reads })
 }
 
 /// Every task that is done at one go reads what the whole read.

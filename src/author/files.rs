@@ -185,16 +185,15 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Priorities that keep the source's order, where names sort otherwise and the source has none of its own.
+/// Priorities that keep the source's order, where it has none of its own.
 fn places(flat: &[(String, &Part)]) -> HashMap<String, i64> {
     let mut folders: BTreeMap<Option<&str>, Vec<&(String, &Part)>> = BTreeMap::new();
     for entry in flat {
         folders.entry(parent(&entry.0)).or_default().push(entry);
     }
-    let unsorted = folders.into_values().filter(|siblings| {
-        siblings.iter().all(|(_, part)| part.priority.is_none()) && !siblings.is_sorted_by_key(|(id, _)| id)
-    });
-    let placed = unsorted.flat_map(|siblings| siblings.into_iter().zip(1..));
+    let bare =
+        folders.into_values().filter(|siblings| siblings.iter().all(|(_, part)| part.priority.is_none()));
+    let placed = bare.flat_map(|siblings| siblings.into_iter().zip(1..));
     placed.map(|((id, _), place)| (id.clone(), 10 * place)).collect()
 }
 
@@ -298,17 +297,17 @@ mod tests {
                 ),
                 (
                     "phase-1",
-                    "title = \"Phase 1\"\nprompt = \"Goal: x\"\nrequires = [\"phase-1/one\", \"phase-1/two\"]\nrun = \"assemble\"\n"
+                    "title = \"Phase 1\"\nprompt = \"Goal: x\"\nrequires = [\"phase-1/one\", \"phase-1/two\"]\npriority = 10\nrun = \"assemble\"\n"
                 ),
-                ("phase-1/one", "title = \"One\"\nprompt = \"One: do\"\n"),
-                ("phase-1/two", "title = \"Two\"\nprompt = \"Two\"\nrequires = [\"one\"]\n"),
+                ("phase-1/one", "title = \"One\"\nprompt = \"One: do\"\npriority = 10\n"),
+                ("phase-1/two", "title = \"Two\"\nprompt = \"Two\"\nrequires = [\"one\"]\npriority = 20\n"),
                 (
                     "phase-3",
-                    "title = \"Phase 3\"\nprompt = \"Phase 3\"\nrequires = [\"phase-3/three\"]\nrun = \"assemble\"\n"
+                    "title = \"Phase 3\"\nprompt = \"Phase 3\"\nrequires = [\"phase-3/three\"]\npriority = 20\nrun = \"assemble\"\n"
                 ),
                 (
                     "phase-3/three",
-                    "title = \"Three\"\nprompt = \"Three\"\nrequires = [\"phase-1/one\", \"phase-1\"]\n"
+                    "title = \"Three\"\nprompt = \"Three\"\nrequires = [\"phase-1/one\", \"phase-1\"]\npriority = 10\n"
                 ),
             ]
         );
@@ -327,8 +326,11 @@ mod tests {
         let (files, left) = task_files(&sketch, &place);
         assert_eq!(left, ["`plan/a` names `nobody`, and nothing here is called so"]);
         assert_eq!(files[0].text, "title = \"P\"\nrequires = [\"plan/a\", \"plan/b\"]\nrun = \"assemble\"\n");
-        assert_eq!(files[1].text, "title = \"A\"\nprompt = \"A\"\nrequires = [\"known/x\"]\n");
-        assert_eq!(files[2].text, "title = \"B\"\nprompt = \"B: was done\"\nrun = \"manual\"\n");
+        assert_eq!(files[1].text, "title = \"A\"\nprompt = \"A\"\nrequires = [\"known/x\"]\npriority = 10\n");
+        assert_eq!(
+            files[2].text,
+            "title = \"B\"\nprompt = \"B: was done\"\npriority = 20\nrun = \"manual\"\n"
+        );
         assert_eq!(files[2].output.as_deref(), Some("# B\n\nB: was done"));
     }
 

@@ -16,7 +16,7 @@ mod markdown;
 mod merge;
 mod name;
 
-pub use apart::{Apart, check_apart, take_apart};
+pub use apart::{Apart, Reads, check_apart, take_apart};
 pub use ask::{Question, SCHEMA, question, read_answer};
 pub use export::{Told, as_list, as_markdown};
 pub use files::{Place, Proposed, task_files};

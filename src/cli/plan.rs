@@ -472,10 +472,12 @@ fn decompose(env: &Env, arguments: &Decompose) -> Done {
         };
         ask(env, &workspace, provider, &arguments.asking, &question, &place)?
     };
-    let apart = take_apart(graph, ix, sketch, &place)?;
-    let mut base = Proposals(&workspace.store).base(&name)?;
-    base.insert(id, apart.base);
-    let about = About { source, left: apart.left, ..About::default() };
+    let proposals = Proposals(&workspace.store);
+    let earlier = proposals.find(&name)?.map(|old| old.about.reads).unwrap_or_default();
+    let apart = take_apart(graph, ix, sketch, &place, earlier)?;
+    let mut base = proposals.base(&name)?;
+    base.entry(id).or_insert(apart.base);
+    let about = About { source, left: apart.left, reads: apart.reads, ..About::default() };
     let proposal = Proposal { name, about, tasks: apart.tasks, base, ..Proposal::default() };
     let (proposal, _) = keep(env, &workspace, proposal)?;
     next(env, &proposal.name);

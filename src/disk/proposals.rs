@@ -7,7 +7,7 @@
 //! base/ID.toml    what landed of it before, or what it was made from: the base of a merge
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
+use crate::author::Reads;
 use crate::diag::Error;
 use crate::digest::Digest;
 use crate::path::RelPath;
@@ -45,6 +46,12 @@ pub struct About {
     pub left: Vec<String>,
     /// The digests of its task files as they were written.
     pub written: BTreeMap<String, Digest>,
+    /// The tasks of it that landed already.
+    #[serde(default)]
+    pub landed: BTreeSet<String>,
+    /// What a task read that was taken apart.
+    #[serde(default)]
+    pub reads: Reads,
 }
 
 impl Proposal {

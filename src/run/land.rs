@@ -1,6 +1,6 @@
 //! Carrying an approved proposal out: validated against the project as it stands, then moved in, all or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
@@ -30,7 +30,9 @@ pub fn landing(
     let wanted = |texts: &BTreeMap<String, String>| -> BTreeMap<String, String> {
         texts.iter().filter(|(id, _)| chosen(id)).map(|(id, text)| (id.clone(), text.clone())).collect()
     };
-    let (proposed, base) = (wanted(&proposal.tasks), wanted(&proposal.base));
+    let (proposed, mut base) = (wanted(&proposal.tasks), wanted(&proposal.base));
+    // What landed of it is still proposed.
+    base.retain(|id, _| proposed.contains_key(id) || !proposal.about.landed.contains(id));
     let sink = Sink::default();
     for (id, text) in &proposed {
         check_keys(&Proposals::shown(&proposal.name, id), text, &sink);
@@ -65,6 +67,20 @@ fn in_proposal(error: Error) -> Error {
     Error { message, ..error }
 }
 
+/// What is to be written, each task after all that it names, then what goes, in the other direction: cut off
+/// anywhere the project still holds together, and the next try goes on.
+fn in_order(landing: &Landing) -> Vec<&Change> {
+    let Landing { changes, planned } = landing;
+    let places: HashMap<&str, usize> =
+        planned.graph.order().iter().zip(1..).map(|(ix, at)| (planned.graph.node(*ix).id(), at)).collect();
+    let place = |change: &Change| places.get(change.id.as_str()).copied().unwrap_or_default();
+    let (mut stays, mut goes): (Vec<&Change>, Vec<&Change>) =
+        changes.iter().filter(|change| change.old != change.new).partition(|change| change.new.is_some());
+    stays.sort_by_key(|change| place(change));
+    goes.reverse();
+    stays.into_iter().chain(goes).collect()
+}
+
 /// Moves a proposal in. What landed is what the next one of its name is merged with. Returns the outputs that
 /// were written.
 pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Vec<RelPath>, Error> {
@@ -83,17 +99,18 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 && workspace.store.in_the_way(output).is_none()
             {
                 let text = crate::text::output_form(text);
+                done.push((output.clone(), None));
                 workspace
                     .shelf
                     .write(output, &text, Durability::Now)
                     .map_err(|error| failed(error, output.as_str()))?;
-                done.push((output.clone(), None));
                 outputs.push(output.clone());
             }
         }
-        for change in changes.iter().filter(|change| change.old != change.new) {
+        for change in in_order(landing) {
             let path =
                 RelPath::parse_writable(&change.file).map_err(|problem| Error::failed(problem.message()))?;
+            done.push((path.clone(), change.old.clone()));
             match &change.new {
                 Some(new) => {
                     let line = match change.old.is_none() && has_schema {
@@ -104,12 +121,11 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 }
                 None => workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?,
             }
-            done.push((path, change.old.clone()));
         }
         Ok(())
     };
     if let Err(error) = carry_out() {
-        // All or nothing: what was done is taken back.
+        // All or nothing: what was done, or half done, is taken back.
         for (path, old) in done.iter().rev() {
             let _ = match old {
                 Some(old) => write(workspace, path.as_str(), old),
@@ -121,7 +137,10 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
     let mut rest = proposal.clone();
     for change in changes {
         match rest.tasks.remove(&change.id) {
-            Some(text) => drop(rest.base.insert(change.id.clone(), text)),
+            Some(text) => {
+                rest.base.insert(change.id.clone(), text);
+                rest.about.landed.insert(change.id.clone());
+            }
             None => drop(rest.base.remove(&change.id)),
         }
         rest.outputs.remove(&change.id);

@@ -13,6 +13,7 @@ mod house;
 mod json;
 mod laws;
 mod network;
+mod plans;
 mod providers;
 mod records;
 mod refactor;

@@ -1,0 +1,412 @@
+//! Plans that a model writes or a file holds: proposed, reviewed, landed, proposed again.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::house::House;
+use crate::server::{Server, whole};
+
+const CHECKLIST: &str = "# Trip\n\nTwo days at the lake.\n\n## Before\n\n1. [ ] Book: find a boat\n2. [ ] Pay\n\n## There\n\n\
+                         - [x] Scout: the shore is flat\n- [ ] Look (after: Pay, Scout)\n";
+
+/// The texts of all task files.
+fn tasks(house: &House) -> BTreeMap<String, String> {
+    let files = house.files().into_iter().filter(|(path, _)| path.starts_with("tasks/"));
+    files.map(|(path, bytes)| (path, String::from_utf8(bytes).expect("text"))).collect()
+}
+
+#[test]
+fn a_checklist_becomes_tasks_once_it_is_approved() {
+    let house = House::new().file("trip.md", CHECKLIST);
+    let said = house.meu(&["plan", "import", "trip.md"]).ok();
+    assert_eq!(
+        said.out,
+        "trip: 6 tasks, read from trip.md\n\
+         + root     Trip  (the index)\n\
+         + before   Before  (joins 2 parts)\n\
+         +   book   Book\n\
+         +   pay    Pay  (after book)\n\
+         + there    There  (joins 2 parts)\n\
+         +   scout  Scout  (written by a person)\n\
+         +   look   Look  (after before/pay, scout)\n\
+         7 to add; 5 steps one after another, at most 2 at once\n"
+    );
+    assert_eq!(
+        said.err,
+        "nothing in tasks/ changed; `meu plan approve trip` lets it land, `meu plan edit trip` changes it\n"
+    );
+    assert_eq!(tasks(&house), BTreeMap::new());
+
+    let said = house.meu(&["plan", "approve", "trip"]).ok();
+    assert_eq!(
+        said.out,
+        "trip landed: 7 task files and 1 output written; `meu run -n` says what it would take\n"
+    );
+    assert_eq!(house.read("out/there/scout.md"), "# Scout\n\nScout: the shore is flat\n");
+    assert_eq!(
+        house.read("tasks/there/look.toml"),
+        "title = \"Look\"\nprompt = \"Look\"\nrequires = [\"before/pay\", \"scout\"]\npriority = 20\n"
+    );
+    house.run_asks(&["Book", "Pay", "Look"]);
+    assert_eq!(house.read("out/before.md"), "# Before\n\n## Book\n\nBook: find a boat\n\n## Pay\n\nPay\n");
+    assert!(house.read("INDEX.md").starts_with("# Trip\n\nTwo days at the lake.\n"));
+    assert_eq!(house.meu(&["plan", "show"]).ok().out, "trip  landed  6 tasks, read from trip.md\n");
+}
+
+#[test]
+fn a_second_import_is_a_patch_that_keeps_a_persons_words() {
+    let house = House::new().file("trip.md", CHECKLIST);
+    house.meu(&["plan", "import", "trip.md", "--approve"]).ok();
+    house.run_asks(&["Book", "Pay", "Look"]);
+    // A person changes one task, and the list changes around it.
+    house.put(
+        "tasks/before/pay.toml",
+        "# by card\ntitle = \"Pay\"\nprompt = \"Pay by card\"\nrequires = [\"book\"]\npriority = 20\n[vars]\nx = 1\n",
+    );
+    house.put(
+        "trip.md",
+        "# Trip\n\nTwo days at the lake.\n\n## Before\n\n1. [ ] Book: find a big boat\n2. [ ] Pay\n3. [ ] Pack\n\n## There\n\n\
+         - [x] Scout: the shore is flat\n",
+    );
+    let said = house.meu(&["plan", "import", "trip.md"]).ok();
+    assert_eq!(
+        said.out,
+        "trip: 6 tasks, read from trip.md\n\
+         \x20 root     Trip  (the index)\n\
+         ~ before   Before  (joins 3 parts)\n\
+         ~   book   Book\n\
+         \x20   pay    Pay  (after book)\n\
+         +   pack   Pack  (after pay)\n\
+         ~ there    There  (joins 1 part)\n\
+         \x20   scout  Scout  (written by a person)\n\
+         - there/look\n\
+         1 to add, 3 to change, 1 to drop, 3 as it is; 5 steps one after another, at most 2 at once\n"
+    );
+    let diff = house.meu(&["plan", "diff", "trip"]).ok().out;
+    assert!(
+        diff.contains("-prompt = \"Book: find a boat\"\n+prompt = \"Book: find a big boat\"\n"),
+        "{diff}"
+    );
+    house.meu(&["plan", "approve", "trip"]).ok();
+    assert!(house.read("tasks/before/pay.toml").starts_with("# by card\n"), "a person's file is as it was");
+    assert!(!house.exists("tasks/there/look.toml"));
+    assert!(house.exists("out/there/look.md"), "an output without a task stays, as an orphan");
+    house.run_asks(&["Book", "Pay", "Pack"]);
+
+    // Where both changed the same key the person's stays, and it is told.
+    house.put(
+        "tasks/before/book.toml",
+        house.read("tasks/before/book.toml").replace("a big boat", "a red boat"),
+    );
+    house.put("trip.md", house.read("trip.md").replace("a big boat", "a huge boat"));
+    let said = house.meu(&["plan", "import", "trip.md"]).ok();
+    assert!(
+        said.out.contains(
+            "where your edits stand against it:\n  `prompt` of `before/book` was changed here and is proposed otherwise: yours stays\n"
+        ),
+        "{}",
+        said.out
+    );
+    house.meu(&["plan", "approve", "trip"]).ok();
+    assert!(house.read("tasks/before/book.toml").contains("a red boat"));
+}
+
+#[test]
+fn what_a_person_deleted_or_changed_does_not_come_back_or_go() {
+    let house = House::new().file("p.md", "- [ ] A\n- [ ] B\n- [ ] C\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    house.remove("tasks/a.toml");
+    house.put("tasks/c.toml", "title = \"C\"\nprompt = \"mine\"\n");
+    house.put("p.md", "- [ ] A\n- [ ] B\n");
+    let said = house.meu(&["plan", "import", "p.md"]).ok();
+    assert!(said.out.contains("  `a` was taken out of the project since; it stays out\n"), "{}", said.out);
+    assert!(
+        said.out.contains("  `c` is proposed no more, but was changed here since; it stays\n"),
+        "{}",
+        said.out
+    );
+    house.meu(&["plan", "approve", "p"]).ok();
+    assert!(!house.exists("tasks/a.toml"));
+    assert_eq!(house.read("tasks/c.toml"), "title = \"C\"\nprompt = \"mine\"\n");
+}
+
+#[test]
+fn a_proposal_lands_as_a_whole_or_not_at_all() {
+    let house = House::new().task("there", "").file("p.md", "- [ ] A\n- [ ] B (after: A)\n");
+    house.meu(&["plan", "import", "p.md"]).ok();
+    let place = ".meu/proposals/p/tasks/b.toml";
+    let good = house.read(place);
+    let before = house.files();
+    for (bad, message, at) in [
+        ("run = [\"rm\", \"-rf\", \".\"]\n", "a proposal may not run a program", 5),
+        ("[model]\nprovider = \"offline\"\n", "a proposal may not hold `model`", 5),
+        ("inputs = [\"../secret\"]\n", "the path leaves the project with `..`", 5),
+        ("output = \"/etc/x\"\n", "the path is absolute", 5),
+        ("output = \"out/there.md\"\n", "two tasks", 5),
+        ("refers = [\"nobody\"]\n", "no task `nobody`", 5),
+    ] {
+        house.put(place, format!("{good}{bad}"));
+        let said = house.meu(&["plan", "approve", "p", "--json"]);
+        let problem = &said.json()["error"]["diagnostics"][0];
+        let told = problem["message"].as_str().expect("a message");
+        assert_eq!(said.code, 2, "{told}");
+        let is_it = told.contains(message) || message.split_whitespace().all(|word| told.contains(word));
+        assert!(is_it, "{told}");
+        assert_eq!((problem["file"].as_str(), problem["line"].as_u64()), (Some(place), Some(at)), "{told}");
+        assert_eq!(house.files(), before, "{told}");
+    }
+    // A circle with what is there.
+    house.put(place, good.replace("[\"a\"]", "[\"a\", \"c\"]"));
+    house.put(".meu/proposals/p/tasks/c.toml", "prompt = \"x\"\nrequires = [\"b\"]\n");
+    assert_eq!(house.meu(&["plan", "approve", "p"]).code, 2);
+    assert_eq!(house.files(), before);
+
+    // What a person edited is not replaced by another import.
+    let said = house.meu(&["plan", "import", "p.md"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("the proposal `p` was edited (b, c), and another would replace it"),
+        "{}",
+        said.err
+    );
+    house.meu(&["plan", "drop", "p"]).ok();
+    assert_eq!(house.meu(&["plan", "show", "p"]).code, 1);
+}
+
+#[test]
+fn some_tasks_can_land_and_the_others_later() {
+    let house = House::new().file("p.md", "- [ ] A\n- [ ] B (after: A)\n- [ ] C\n");
+    house.meu(&["plan", "import", "p.md", "--into", "x"]).ok();
+    let said = house.meu(&["plan", "approve", "p", "x/b"]);
+    assert_eq!(said.code, 2, "B without A does not stand: {}", said.out);
+    house.meu(&["plan", "approve", "p", "+x/b"]).ok();
+    assert_eq!(tasks(&house).keys().collect::<Vec<_>>(), ["tasks/x/a.toml", "tasks/x/b.toml"]);
+    assert_eq!(house.meu(&["plan", "show"]).ok().out, "p  2 tasks  3 tasks, read from p.md\n");
+    house.meu(&["plan", "approve", "p"]).ok();
+    assert_eq!(
+        house.read("tasks/x.toml"),
+        "title = \"P\"\nrequires = [\"x/a\", \"x/b\", \"x/c\"]\nrun = \"assemble\"\n"
+    );
+}
+
+#[test]
+fn a_landing_that_is_cut_off_anywhere_is_completed_by_the_next() {
+    let make = || House::new().file("p.md", CHECKLIST);
+    let whole = make();
+    whole.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let expected = whole.files();
+    let (mut cut, mut number) = (0, 0);
+    loop {
+        number += 1;
+        let house = make();
+        house.meu(&["plan", "import", "p.md"]).ok();
+        let died =
+            house.command(&["plan", "approve", "p"]).env("MEU_FAIL", format!("kill:{number}")).output();
+        if died.expect("meu starts").status.success() {
+            break;
+        }
+        cut += 1;
+        // The proposal counts until all of it landed; what died after that has nothing to do.
+        let again = house.meu(&["plan", "approve", "p"]);
+        let landed = again.code == 0 || again.err.contains("there is no proposal");
+        assert!(landed, "{number}: {}{}", again.out, again.err);
+        assert_eq!(house.files(), expected, "cut off at {number}");
+    }
+    assert!(cut > 20, "{cut}");
+    // A disk that is full takes back what was done.
+    let house = make();
+    house.meu(&["plan", "import", "p.md"]).ok();
+    let before = house.files();
+    let output =
+        house.command(&["plan", "approve", "p"]).env("MEU_FAIL", "full:12").output().expect("meu starts");
+    assert!(!output.status.success());
+    assert_eq!(house.files(), before);
+}
+
+fn with_server(server: &Server) -> House {
+    House::empty().file(
+        "meu.toml",
+        format!(
+            "[model]\nprovider = \"s\"\nname = \"m\"\n[providers.s]\napi = \"openai\"\nbase_url = \"http://{}/v1\"\n\
+             stream = false\nprice = {{ input = 1.0, output = 1.0 }}\n",
+            server.address
+        ),
+    )
+}
+
+fn plan() -> Value {
+    json!({"title": "Guide", "root": {"prompt": "Plain words."}, "tasks": [
+        {"id": "collect", "title": "Collect", "prompt": "List {{ all }} of it."},
+        {"id": "write", "title": "Write", "prompt": "Write it.", "requires": ["collect"], "executable": false}
+    ]})
+}
+
+#[test]
+fn a_model_is_asked_for_a_plan_and_its_answer_sent_back_until_it_fits() {
+    let inner = json!({"title": "Write", "tasks": [
+        {"id": "draft", "title": "Draft", "prompt": "Draft it."},
+        {"id": "polish", "title": "Polish", "prompt": "Polish it.", "requires": ["draft"]}
+    ]});
+    let mut lost = plan();
+    lost["tasks"][1]["requires"] = json!(["colect"]);
+    let answers = vec![
+        whole("Here is the plan you want."),
+        whole(&lost.to_string()),
+        whole(&format!("```json\n{}\n```", plan())),
+        whole(&inner.to_string()),
+    ];
+    let server = Server::of(answers);
+    let house = with_server(&server).file("notes.md", "Birds are shy.\n");
+    let said = house.meu(&["plan", "propose", "A guide to birds", "--from", "notes.md"]).ok();
+    assert_eq!(
+        said.out,
+        "a-guide-to-birds: 4 tasks by s; 72 tokens, cost 0.0001\n\
+         + root      Guide\n\
+         + collect   Collect\n\
+         + write     Write  (joins 2 parts)\n\
+         +   draft   Draft  (after collect)\n\
+         +   polish  Polish  (after draft)\n\
+         5 to add; 5 steps one after another, at most 1 at once\n"
+    );
+    assert!(said.err.contains("the answer is sent back: it is no JSON: "), "{}", said.err);
+    assert!(
+        said.err.contains("the answer is sent back: `write` names `colect`, and nothing here is called so"),
+        "{}",
+        said.err
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 4);
+    let first = seen[0].body["messages"][0]["content"].as_str().expect("a text");
+    assert!(
+        first
+            .contains("<item source=\"doc:notes.md\" type=\"input\" form=\"full\">\nBirds are shy.\n</item>"),
+        "{first}"
+    );
+    assert_eq!(seen[1].body["messages"].as_array().map(Vec::len), Some(3));
+    // The same question is not paid for again, and the money is in the log.
+    house.meu(&["plan", "propose", "A guide to birds", "--from", "notes.md"]).ok();
+    assert_eq!(server.seen().len(), 4);
+    house.meu(&["plan", "approve", "a-guide-to-birds"]).ok();
+    let log = house.meu(&["log", "--json"]).ok().json();
+    assert_eq!((&log["runs"][0]["tokens_in"], &log["runs"][0]["tokens_out"]), (&json!(44), &json!(28)));
+    assert_eq!(house.read("tasks/root.toml"), "title = \"Guide\"\nprompt = \"Plain words.\"\nroot = true\n");
+    assert_eq!(
+        house.read("tasks/collect.toml"),
+        "title = \"Collect\"\nprompt = \"List {{ '{{' }} all }} of it.\"\npriority = 10\n"
+    );
+}
+
+#[test]
+fn a_plan_costs_no_more_than_is_allowed_and_a_bad_one_lands_nowhere() {
+    let server = Server::new(|_, _| whole("no plan"));
+    let house = with_server(&server);
+    let said = house.meu(&["plan", "propose", "x", "--max-cost", "0.000001"]);
+    assert_eq!((said.code, server.seen().len()), (1, 0), "{}", said.err);
+    let said = house.meu(&["plan", "propose", "x"]);
+    assert_eq!((said.code, server.seen().len()), (1, 3), "{}", said.err);
+    assert!(said.err.contains("the answer is no plan that fits: it is no JSON: "), "{}", said.err);
+    assert!(house.meu(&["plan", "show"]).ok().err.contains("no proposal"));
+    let said = house.meu(&["plan", "propose", "x", "--provider", "offline"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("the offline drafter cannot think of a plan"), "{}", said.err);
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[test]
+fn a_task_becomes_the_assembly_of_its_parts_and_hands_on_what_it_read() {
+    let house = House::new()
+        .task("facts", "")
+        .task("base", "")
+        .file("n.md", "notes\n")
+        .file(
+            "tasks/guide.toml",
+            "# keep me\ntitle = \"Guide\"\nprompt = \"\"\"\nWrite the guide:\n\n1. Boats\n2. Birds: shy ones\n\"\"\"\n\
+             requires = [\"facts\"]\nrefers = [\"base\"]\ninputs = [\"n.md\"]\ntags = [\"book\"]\n[context]\nabove = 2\n",
+        )
+        .task("report", "requires = [\"guide\"]");
+    house.run_asks(&["base", "facts", "Guide", "report"]);
+    let said = house.meu(&["plan", "decompose", "guide", "--provider", "offline"]).ok();
+    assert!(
+        said.out.starts_with(
+            "guide: 2 tasks, read offline from the structure of the prompt of guide; no model was asked\n"
+        ),
+        "{}",
+        said.out
+    );
+    house.meu(&["plan", "approve", "guide"]).ok();
+    assert_eq!(
+        house.read("tasks/guide.toml"),
+        "# keep me\ntitle = \"Guide\"\nprompt = \"\"\"\nWrite the guide:\n\n1. Boats\n2. Birds: shy ones\n\"\"\"\n\
+         requires = [\"guide/boats\", \"guide/birds\"]\ntags = [\"book\"]\nrun = \"assemble\"\n[context]\nabove = 2\n"
+    );
+    assert_eq!(
+        house.read("tasks/guide/boats.toml"),
+        "title = \"Boats\"\nprompt = \"Boats\"\nrequires = [\"facts\"]\nrefers = [\"base\"]\ninputs = [\"n.md\"]\npriority = 10\n"
+    );
+    house.run_asks(&["Boats", "Birds", "report"]);
+    assert_eq!(house.read("out/guide.md"), "# Guide\n\n## Boats\n\nBoats\n\n## Birds\n\nBirds: shy ones\n");
+    // The second time it is a patch: nothing changed, so nothing changes.
+    let said = house.meu(&["plan", "decompose", "guide", "--provider", "offline"]).ok();
+    assert!(said.out.contains("3 as it is;"), "{}", said.out);
+    for (task, why) in [("facts", "no list and no headings"), ("facts/x", "no task")] {
+        let said = house.meu(&["plan", "decompose", task, "--provider", "offline"]);
+        assert!(said.code != 0 && said.err.contains(why), "{}", said.err);
+    }
+}
+
+#[test]
+fn an_exported_plan_comes_back_as_it_was() {
+    let house = House::new().file("p.md", CHECKLIST);
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    house.run_asks(&["Book", "Pay", "Look"]);
+    let list = house.meu(&["plan", "export", "--format", "json"]).ok();
+    let other = House::new().file("plan.json", &list.out);
+    other.meu(&["plan", "import", "plan.json", "--approve"]).ok();
+    let links = |house: &House| house.meu(&["graph", "--format", "json"]).ok().json()["links"].clone();
+    assert_eq!(links(&other), links(&house));
+    let texts = |house: &House| -> BTreeMap<String, String> {
+        tasks(house).into_iter().filter(|(path, _)| path != "tasks/root.toml").collect()
+    };
+    assert_eq!(texts(&other), texts(&house));
+    assert_eq!(other.read("out/there/scout.md"), house.read("out/there/scout.md"));
+
+    let markdown = house.meu(&["plan", "export"]).ok().out;
+    assert_eq!(
+        markdown,
+        "# Trip\n\nTwo days at the lake.\n\n## Before <!-- meu: before -->\n\n\
+         - [x] **Book**: Book: find a boat <!-- meu: before/book -->\n\
+         - [x] **Pay** (requires: before/book) <!-- meu: before/pay -->\n\n\
+         ## There <!-- meu: there -->\n\n\
+         - [x] **Scout**: Scout: the shore is flat <!-- meu: there/scout -->\n\
+         - [x] **Look** (requires: before/pay, there/scout) <!-- meu: there/look -->\n"
+    );
+    let third = House::new().file("plan.md", markdown.replace("[x]", "[ ]"));
+    third.meu(&["plan", "import", "plan.md", "--approve"]).ok();
+    assert_eq!(links(&third), links(&house));
+}
+
+#[test]
+fn bad_files_and_names_are_told_with_a_way_out() {
+    let house = House::new()
+        .file("empty.md", "")
+        .file("a.csv", "a,b\n")
+        .file("bad.json", "{\"tasks\": [{}]}")
+        .file("ok.md", "- [ ] a\n");
+    for (arguments, code, message) in [
+        (&["import", "no.md"][..], 2, "`no.md` cannot be read: it is not there"),
+        (&["import", "empty.md"], 2, "`empty.md` holds no task"),
+        (&["import", "a.csv"], 2, "`a.csv`: nothing is known of `.csv`"),
+        (&["import", "bad.json"], 2, "`bad.json`: tasks[0]: it has neither title nor prompt"),
+        (&["import", "ok.md", "--tag", "x"], 2, "--tag is for claude-task-master's tasks.json"),
+        (&["import", "ok.md", "--name", "../x"], 2, "`../x` cannot be the name of a proposal"),
+        (&["import", "ok.md", "--into", "../x"], 2, "the id `../x"),
+        (&["approve", "none"], 1, "there is no proposal `none`"),
+        (&["propose", "x", "--provider", "nobody"], 2, "no provider `nobody`"),
+    ] {
+        let said = house.meu(&[&["plan"], arguments].concat());
+        assert_eq!(said.code, code, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(message), "{arguments:?}: {}", said.err);
+    }
+    assert_eq!(house.meu(&["plan", "show", "--json"]).ok().json(), json!({"proposals": []}));
+}
