@@ -9,6 +9,7 @@ use crate::diag::Error;
 use crate::disk::{self, Cache, SentItem, Workspace};
 use crate::graph::Ix;
 use crate::request::{Assembled, Scene, build};
+use crate::run::item_changes;
 use crate::show::{self, Depth, counted, plain};
 use crate::spec::{ItemRef, Subject, TaskText, Tier};
 
@@ -234,6 +235,6 @@ fn diff(env: &Env, arguments: Diff) -> Done {
         }
     };
     workspace.shelf.save();
-    show::context_diff(&env.shell, id, &old, &new);
+    show::context_diff(&env.shell, id, old.0, new.0, &item_changes(&old.1, &new.1));
     Ok(None)
 }

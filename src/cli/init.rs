@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Done, Env};
 use crate::diag::Error;
-use crate::disk::{Durability, Store, make_folder, read_optional};
+use crate::disk::{self, Durability, Store, make_folder, read_optional};
 use crate::path::RelPath;
 use crate::spec::{CONFIG_SCHEMA, TASK_SCHEMA, config_schema, schema_line, task_schema};
 
@@ -16,7 +16,22 @@ pub(super) struct Arguments {
     /// Where; the current folder if left out
     #[arg(value_name = "DIR")]
     place: Option<PathBuf>,
+    /// Make it a git repository with a pre-commit hook, or add that to a project that is there
+    #[arg(long)]
+    git: bool,
 }
+
+const PRE_COMMIT: &str = "# `pre-commit install` turns it on (https://pre-commit.com).
+repos:
+  - repo: local
+    hooks:
+      - id: meu
+        name: meu status --check
+        entry: meu status --check
+        language: system
+        pass_filenames: false
+        always_run: true
+";
 
 const FILES: [(&str, &str); 5] = [
     (
@@ -85,9 +100,10 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
     let store =
         Store::new(&folder).map_err(|error| Error::invalid(format!("{}: {error}", folder.display())))?;
     let path = |name: &str| RelPath::parse(name).map_err(|problem| Error::invalid(problem.message()));
-    if store.full(&path("meu.toml")?).exists() {
+    let there = store.full(&path("meu.toml")?).exists();
+    if there && !arguments.git {
         return Err(Error::invalid(format!("there is a project in {} already", folder.display()))
-            .help("`meu status` shows it; `meu new ID` adds a task"));
+            .help("`meu status` shows it; `meu new ID` adds a task; `meu init --git` adds what git needs"));
     }
     let name = store
         .root()
@@ -103,20 +119,23 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         wrote.push(name.to_owned());
         Ok(())
     };
-    for (file, schema) in [(TASK_SCHEMA, task_schema()), (CONFIG_SCHEMA, config_schema())] {
-        let text = serde_json::to_string_pretty(&schema).map_err(|error| Error::failed(error.to_string()))?;
-        if !store.full(&path(file)?).exists() {
-            write(file, &format!("{text}\n"))?;
+    if !there {
+        for (file, schema) in [(TASK_SCHEMA, task_schema()), (CONFIG_SCHEMA, config_schema())] {
+            let text =
+                serde_json::to_string_pretty(&schema).map_err(|error| Error::failed(error.to_string()))?;
+            if !store.full(&path(file)?).exists() {
+                write(file, &format!("{text}\n"))?;
+            }
         }
-    }
-    for (file, text) in FILES {
-        let line = match file {
-            "meu.toml" => schema_line(file, CONFIG_SCHEMA),
-            _ if file.ends_with(".toml") => schema_line(file, TASK_SCHEMA),
-            _ => String::new(),
-        };
-        if !store.full(&path(file)?).exists() {
-            write(file, &format!("{line}{}", text.replace("NAME", &name)))?;
+        for (file, text) in FILES {
+            let line = match file {
+                "meu.toml" => schema_line(file, CONFIG_SCHEMA),
+                _ if file.ends_with(".toml") => schema_line(file, TASK_SCHEMA),
+                _ => String::new(),
+            };
+            if !store.full(&path(file)?).exists() {
+                write(file, &format!("{line}{}", text.replace("NAME", &name)))?;
+            }
         }
     }
     for (file, lines) in [
@@ -134,13 +153,27 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
             write(file, &format!("{text}{gap}{}\n", missing.join("\n")))?;
         }
     }
+    if arguments.git {
+        disk::make_repository(&store)?;
+        let file = ".pre-commit-config.yaml";
+        let known = read_optional(&store.full(&path(file)?));
+        match known.map_err(|error| Error::failed(format!("`{file}`: {error}")))? {
+            None => write(file, PRE_COMMIT)?,
+            Some(known) if known.contains("meu status --check") => {}
+            Some(_) => env.shell.note(&format!("`{file}` is there; the hook to add to it:\n{PRE_COMMIT}")),
+        }
+    }
     if env.shell.json {
         env.shell.json(&serde_json::json!({"wrote": wrote}));
     } else if !env.shell.quiet {
         for name in &wrote {
             env.shell.out(&format!("wrote {name}"));
         }
-        env.shell.out("next: `meu run` builds it, `meu status` shows it");
+        if !there {
+            env.shell.out("next: `meu run` builds it, `meu status` shows it");
+        } else if wrote.is_empty() {
+            env.shell.out("git has all that it needs");
+        }
     }
     Ok(None)
 }

@@ -14,6 +14,7 @@ mod mv;
 mod new;
 mod person;
 mod plan;
+mod report;
 mod run;
 mod search;
 mod select;
@@ -46,6 +47,7 @@ use crate::show::{ColorChoice, Shell};
 #[command(
     name = "meu",
     version,
+    long_version = build(),
     max_term_width = 100,
     after_help = "Examples:
   meu init plan && cd plan     a project that runs as it is
@@ -62,6 +64,32 @@ struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
+}
+
+/// The version, and how this binary was built. A build of one commit says so by `MEU_COMMIT`.
+fn build() -> &'static str {
+    use std::env::consts::{ARCH, OS};
+    let features = [
+        ("http", cfg!(feature = "http")),
+        ("schema", cfg!(feature = "schema")),
+        ("watch", cfg!(feature = "watch")),
+    ];
+    let features: Vec<&str> = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+    let linked = if cfg!(target_env = "musl") { ", static" } else { "" };
+    let mut lines = vec![env!("CARGO_PKG_VERSION").to_owned()];
+    lines.extend(
+        option_env!("MEU_COMMIT")
+            .filter(|commit| !commit.is_empty())
+            .map(|commit| format!("commit {commit}")),
+    );
+    lines.push(format!("for {ARCH} {OS}{linked}"));
+    lines.push(if features.is_empty() {
+        "no features".into()
+    } else {
+        format!("with {}", features.join(", "))
+    });
+    // clap keeps it as long as the process lives.
+    lines.join("\n").leak()
 }
 
 /// Options of every command.
@@ -103,6 +131,7 @@ enum Command {
     #[command(subcommand)]
     Plan(plan::Command),
     Search(search::Arguments),
+    Report(report::Arguments),
     Log(log::Log),
     Show(log::Show),
     Trace(trace::Arguments),
@@ -232,6 +261,7 @@ pub fn main() -> ExitCode {
         Command::Graph(arguments) => graph::graph(&env, arguments),
         Command::Plan(command) => plan::plan(&env, command),
         Command::Search(arguments) => search::search(&env, arguments),
+        Command::Report(arguments) => report::make(&env, arguments),
         Command::Log(arguments) => log::log(&env, arguments),
         Command::Show(arguments) => log::show(&env, arguments),
         Command::Trace(arguments) => trace::trace(&env, arguments),

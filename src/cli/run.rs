@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Trust, Workspace};
+use crate::graph::shard as shard_of;
 use crate::plan::State;
 use crate::provider::{Limits, Parcel, Providers, Trace, end_programs};
 use crate::run::{Options, Ran, prepare, rows, would_run};
@@ -63,6 +64,10 @@ pub(super) struct Arguments {
     /// Ask this provider instead of the configured ones
     #[arg(long, value_name = "P")]
     pub(super) provider: Option<String>,
+    /// Only the I-th of N parts of each level, and what those require; N machines with one MEU_CACHE_DIR make
+    /// all of it
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(super) shard: Option<(usize, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,17 +85,34 @@ pub(super) fn amount(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "write an amount like 0.50".to_owned())
 }
 
+/// A part of several, from 1.
+fn shard(text: &str) -> Result<(usize, usize), String> {
+    let parts = text.split_once('/').and_then(|(nth, of)| Some((nth.parse().ok()?, of.parse().ok()?)));
+    parts
+        .filter(|(nth, of)| (1..=*of).contains(nth))
+        .ok_or_else(|| "write a part like 1/4, from 1 to 4 of 4".to_owned())
+}
+
 impl Arguments {
     /// Whether they ask for nothing but that everything be brought up to date.
     fn is_plain(&self) -> bool {
         let Arguments {
-            selectors, exclude, force, assume_fresh, dry_run, frozen, max_cost, provider, ..
+            selectors,
+            exclude,
+            force,
+            assume_fresh,
+            dry_run,
+            frozen,
+            max_cost,
+            provider,
+            shard,
+            ..
         } = self;
         // Those that change nothing of a run that has nothing to do.
         let Arguments { jobs: _, keep_going: _, order: _, no_cache: _, max_tokens: _, .. } = self;
         let lists = [selectors, exclude, force, assume_fresh];
         let any = lists.iter().any(|list| !list.is_empty());
-        !any && !dry_run && !frozen && max_cost.is_none() && provider.is_none()
+        !any && !dry_run && !frozen && max_cost.is_none() && provider.is_none() && shard.is_none()
     }
 }
 
@@ -110,6 +132,7 @@ impl Default for Arguments {
             max_cost: None,
             max_tokens: None,
             provider: None,
+            shard: None,
         }
     }
 }
@@ -157,7 +180,10 @@ pub(super) fn bring_up_to_date(
     }
     let workspace = workspace;
     let graph = &workspace.graph;
-    let targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
+    let mut targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
+    if let Some((nth, of)) = arguments.shard {
+        targets = shard_of(graph, &targets, nth, of);
+    }
     let some = |selectors: &[String]| match selectors.is_empty() {
         true => Ok(Vec::new()),
         false => select::select(&workspace, selectors, &[]),

@@ -2,10 +2,15 @@
 //!
 //! An entry is believed only if its bytes have the digest that it is filed under; a damaged one counts
 //! as absent. Entries are written in place, without sync: a torn one is a damaged one.
+//!
+//! Beside the project's own there may be a folder that several copies of it share ([`Store::shared`]): what is
+//! put into the one goes into the other, what is not in the one is looked for in the other, and of several
+//! that want one answer at once one asks ([`Cache::claim`]).
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
@@ -53,23 +58,60 @@ pub fn sent_items(assembled: &Assembled) -> Vec<SentItem> {
     assembled.parts.items.iter().map(|part| SentItem { tokens: tokens(part), part: part.clone() }).collect()
 }
 
+/// How often it is looked whether somebody else has asked to the end.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The right to ask for an answer, held. Who opened its file before it went looks for the answer first.
+#[derive(Debug)]
+pub struct Claim {
+    place: PathBuf,
+    _file: fs::File,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.place);
+    }
+}
+
+fn name(kind: &str, digest: Digest) -> PathBuf {
+    let hex = digest.to_string();
+    Path::new(kind).join(&hex[..2]).join(&hex[2..])
+}
+
+fn write_unless_there(place: &Path, bytes: &[u8]) -> io::Result<()> {
+    // What is there may be damaged; only the same bytes need no writing.
+    if fs::read(place).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    place.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fail_point("cache")?;
+    fs::write(place, bytes)
+}
+
 /// The cache of a project.
 #[derive(Debug)]
 pub struct Cache<'a>(pub &'a Store);
 
 impl Cache<'_> {
     fn place(&self, kind: &str, digest: Digest) -> PathBuf {
-        let hex = digest.to_string();
-        self.0.meu().join("cache").join(kind).join(&hex[..2]).join(&hex[2..])
+        self.0.meu().join("cache").join(name(kind, digest))
+    }
+
+    /// The bytes of an entry as often as it is there: the first may be damaged.
+    fn read(&self, kind: &str, digest: Digest) -> impl Iterator<Item = Vec<u8>> {
+        let shared = self.0.shared().map(|shared| shared.join(name(kind, digest)));
+        std::iter::once(self.place(kind, digest)).chain(shared).filter_map(|place| fs::read(place).ok())
     }
 
     /// The vector that a model made of a text.
     pub fn vector(&self, key: Digest) -> Option<Vec<f32>> {
-        let bytes = fs::read(self.place("vectors", key)).ok()?;
-        let (sum, body) = bytes.split_first_chunk::<32>()?;
-        let (numbers, rest) = body.as_chunks::<4>();
-        let whole = Digest::of(body).as_bytes() == sum && rest.is_empty() && !numbers.is_empty();
-        whole.then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        self.read("vectors", key).find_map(|bytes| {
+            let (sum, body) = bytes.split_first_chunk::<32>()?;
+            let (numbers, rest) = body.as_chunks::<4>();
+            let whole = Digest::of(body).as_bytes() == sum && rest.is_empty() && !numbers.is_empty();
+            whole.then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        })
     }
 
     /// Keeps the vector that a model made of a text.
@@ -81,14 +123,11 @@ impl Cache<'_> {
     }
 
     fn put(&self, kind: &str, digest: Digest, bytes: &[u8]) -> io::Result<()> {
-        let place = self.place(kind, digest);
-        // What is there may be damaged; only the same bytes need no writing.
-        if fs::read(&place).is_ok_and(|there| there == bytes) {
-            return Ok(());
+        if let Some(shared) = self.0.shared() {
+            // Others are served by it; this project has its own.
+            let _ = write_unless_there(&shared.join(name(kind, digest)), bytes);
         }
-        place.parent().map_or(Ok(()), fs::create_dir_all)?;
-        fail_point("cache")?;
-        fs::write(&place, bytes)
+        write_unless_there(&self.place(kind, digest), bytes)
     }
 
     /// Keeps a text that can be made again. The cache serves; it stops no run.
@@ -113,11 +152,8 @@ impl Cache<'_> {
 
     /// A text, if it is there whole.
     pub fn text(&self, digest: Digest) -> Option<String> {
-        let bytes = fs::read(self.place("texts", digest)).ok()?;
-        if Digest::of(&bytes) != digest {
-            return None;
-        }
-        String::from_utf8(bytes).ok()
+        let whole = self.read("texts", digest).find(|bytes| Digest::of(bytes) == digest)?;
+        String::from_utf8(whole).ok()
     }
 
     /// A text from the cache, else from git's objects.
@@ -133,10 +169,28 @@ impl Cache<'_> {
 
     /// An answer with its text, if both are there whole.
     pub fn answer(&self, request: Digest) -> Option<(Stored, String)> {
-        let bytes = fs::read(self.place("answers", request)).ok()?;
-        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
-        let text = self.text(stored.text)?;
-        Some((stored, text))
+        self.read("answers", request).find_map(|bytes| {
+            let stored: Stored = serde_json::from_slice(&bytes).ok()?;
+            let text = self.text(stored.text)?;
+            Some((stored, text))
+        })
+    }
+
+    /// The right to ask for an answer that others may want at once, in a cache that is shared; waits while
+    /// somebody else has it. It ends when it is dropped, or with its process. There is none to have where
+    /// nothing is shared, or a person ends the run.
+    pub fn claim(&self, request: Digest) -> Option<Claim> {
+        let place = self.0.shared()?.join(name("claims", request));
+        fs::create_dir_all(place.parent()?).ok()?;
+        // Who cannot write there shares nothing.
+        let file = fs::File::options().write(true).create(true).truncate(false).open(&place).ok()?;
+        while let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+            if super::interrupted() {
+                return None;
+            }
+            std::thread::sleep(POLL);
+        }
+        Some(Claim { place, _file: file })
     }
 
     /// Keeps a request as it is sent, with its items; but for what is never stored.
@@ -186,12 +240,12 @@ impl Cache<'_> {
 const LARGEST_REQUEST: usize = 256 * 1024 * 1024;
 
 /// Removes a file that a program has read.
-pub fn remove_scratch(path: &std::path::Path) {
+pub fn remove_scratch(path: &Path) {
     let _ = fs::remove_file(path);
 }
 
 /// Writes a file for a program to read; what a crash leaves of it is swept away with the next run.
-pub fn write_scratch(path: &std::path::Path, text: &str) -> io::Result<()> {
+pub fn write_scratch(path: &Path, text: &str) -> io::Result<()> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut options = fs::File::options();
     options.write(true).create(true).truncate(true);

@@ -32,12 +32,27 @@ pub fn blob(root: &Path, id: &TextId) -> Option<String> {
     (Digest::of(&bytes) == id.blake3).then(|| String::from_utf8(bytes).ok())?
 }
 
+fn unknown_revision(revision: &str) -> Error {
+    Error::invalid(format!("git knows no revision `{revision}` here"))
+        .help("use a branch, a tag, a commit, or HEAD, inside a git repository")
+}
+
+/// The text that a file of the project had at a revision; none if it was not there.
+pub fn file_at(root: &Path, revision: &str, path: &str) -> Result<Option<String>, Error> {
+    let commit = format!("{revision}^{{commit}}");
+    if revision.is_empty()
+        || revision.starts_with('-')
+        || git(root, &["rev-parse", "--verify", "--quiet", &commit]).is_none()
+    {
+        return Err(unknown_revision(revision));
+    }
+    let bytes = git(root, &["show", &format!("{revision}:./{path}")]);
+    Ok(bytes.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()))
+}
+
 /// The paths, from the project's folder, that differ from a revision, new ones included.
 pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Error> {
-    let wrong = || {
-        Error::invalid(format!("git knows no revision `{revision}` here"))
-            .help("use a branch, a tag, a commit, or HEAD, inside a git repository")
-    };
+    let wrong = || unknown_revision(revision);
     if revision.is_empty() || revision.starts_with('-') {
         return Err(wrong());
     }
@@ -88,6 +103,15 @@ pub fn tracks_meu(store: &Store) -> bool {
 /// Whether git tracks something below a folder of the project.
 fn is_tracked(root: &Path, folder: &str) -> bool {
     git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
+}
+
+/// Makes the project's folder a repository, unless it lies in one.
+pub fn make_repository(store: &Store) -> Result<(), Error> {
+    if store.root().ancestors().any(|above| above.join(".git").exists()) {
+        return Ok(());
+    }
+    let made = git(store.root(), &["init", "--quiet"]);
+    made.map(drop).ok_or_else(|| Error::failed("`git init` did not work").help("is git installed?"))
 }
 
 /// Which git there is, if any.

@@ -24,11 +24,16 @@ pub enum Durability {
     Scratch,
 }
 
+/// The variable that names a folder in which several copies of a project share what was answered; a relative
+/// one is looked for from the project's folder.
+const SHARED_CACHE: &str = "MEU_CACHE_DIR";
+
 /// A project's folder and the writing in it.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
     meu: PathBuf,
+    shared: Option<PathBuf>,
     folders: std::sync::Mutex<BTreeSet<PathBuf>>,
     names: AtomicU64,
 }
@@ -37,8 +42,10 @@ impl Store {
     /// The store of a project's folder.
     pub fn new(root: &Path) -> io::Result<Self> {
         let root = root.canonicalize()?;
+        let shared = super::variable(SHARED_CACHE).filter(|folder| !folder.is_empty());
         Ok(Store {
             meu: root.join(".meu"),
+            shared: shared.map(|folder| root.join(folder)),
             root,
             folders: std::sync::Mutex::default(),
             names: AtomicU64::new(0),
@@ -53,6 +60,11 @@ impl Store {
     /// `.meu/`.
     pub fn meu(&self) -> &Path {
         &self.meu
+    }
+
+    /// A cache that several copies of a project share, if there is one.
+    pub fn shared(&self) -> Option<&Path> {
+        self.shared.as_deref()
     }
 
     /// Where a path is on disk. A name that the disk has decomposed is found too.

@@ -18,7 +18,7 @@ pub use build::{build, documents};
 pub use outline::{Entry, outline};
 pub use rename::{Renamed, rename};
 pub use resolve::{base_of, glob_bases, glob_bases_of, outermost};
-pub use select::{Facts, select};
+pub use select::{Facts, select, shard};
 
 use crate::path::RelPath;
 use crate::spec::{

@@ -40,6 +40,22 @@ pub fn select(
     Ok((0..graph.len()).filter(|at| chosen[*at]).map(Ix).collect())
 }
 
+/// The `nth` of `of` parts of some tasks, from 1: each level is dealt out in turn, by id, so that all parts have
+/// about as much to do at once. The same on every machine that has the same plan.
+pub fn shard(graph: &Graph, tasks: &[Ix], nth: usize, of: usize) -> Vec<Ix> {
+    let mut dealt: Vec<Ix> = tasks.to_vec();
+    dealt.sort_by_key(|ix| (graph.node(*ix).level, graph.node(*ix).id()));
+    let mut at: (usize, usize) = (0, 0);
+    dealt.retain(|ix| {
+        let level = graph.node(*ix).level;
+        at = if at.0 == level { at } else { (level, 0) };
+        at.1 += 1;
+        at.1 % of == nth % of
+    });
+    dealt.sort_unstable();
+    dealt
+}
+
 fn intersection(graph: &Graph, facts: &dyn Facts, selector: &str) -> Result<Vec<Ix>, Error> {
     let mut chosen = vec![true; graph.len()];
     for part in selector.split(',') {

@@ -151,7 +151,14 @@ impl Ask<'_> {
         let faults_of = |text: &str| self.faults(job.ix, job.schema.as_deref(), text);
         for _ in 0..=repairs {
             let (mut raw, mut redacted) = (None, false);
-            match self.stored(digest, built.take(), job.read, cache) {
+            let mut stored = self.stored(digest, built.take(), job.read, cache);
+            // Of several copies of the project that want one answer at once one asks.
+            let mut claim = None;
+            if stored.is_none() && job.read && job.refused.is_none() {
+                claim = cache.claim(digest);
+                stored = self.stored(digest, None, claim.is_some(), cache);
+            }
+            match stored {
                 Some((text, was)) => {
                     got.text = self.redactor.clean(&text).into_owned();
                     redacted = was;
@@ -181,6 +188,7 @@ impl Ask<'_> {
                     raw = kept.raw;
                 }
             }
+            drop(claim);
             let faults = faults_of(&got.text)?;
             if faults.is_empty() {
                 return Ok(got);

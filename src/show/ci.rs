@@ -53,7 +53,7 @@ fn property(text: &str) -> String {
 }
 
 /// A cell of a table: no words of a project may end it, or be read as HTML.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let text =
         plain(text).replace('\\', "\\\\").replace('|', "\\|").replace('&', "&amp;").replace('<', "&lt;");
     text.split_whitespace().collect::<Vec<_>>().join(" ")

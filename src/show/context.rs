@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{Paint, Shell, columns, grouped, in_column, plain};
 use crate::context::Hit;
 use crate::digest::Digest;
-use crate::disk::SentItem;
 use crate::graph::{Graph, Ix};
-use crate::request::Assembled;
+use crate::request::{Assembled, Change};
+use crate::run::ItemChange;
 
 /// How much of a bundle is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,42 +240,34 @@ pub fn history(shell: &Shell, id: &str, sent: &[serde_json::Value]) {
 }
 
 /// Items in, out and changed between two contexts, with their tokens.
-pub fn context_diff(shell: &Shell, id: &str, old: &(Digest, Vec<SentItem>), new: &(Digest, Vec<SentItem>)) {
-    let mut rows: Vec<(&str, &str, usize, usize)> = Vec::new();
-    for item in &new.1 {
-        let name = item.part.item.as_str();
-        match old.1.iter().find(|known| known.part.item == item.part.item) {
-            None => rows.push(("added", name, 0, item.tokens)),
-            Some(known) if known.part == item.part => {}
-            Some(known) => rows.push(("modified", name, known.tokens, item.tokens)),
-        }
-    }
-    let gone = old.1.iter().filter(|item| !new.1.iter().any(|known| known.part.item == item.part.item));
-    rows.extend(gone.map(|item| ("removed", item.part.item.as_str(), item.tokens, 0)));
+pub fn context_diff(shell: &Shell, id: &str, old: Digest, new: Digest, changes: &[ItemChange]) {
     if shell.json {
-        let items: Vec<_> = rows
+        let items: Vec<_> = changes
             .iter()
-            .map(|(change, item, old, new)| json!({"ref": item, "change": change, "tokens_old": old, "tokens_new": new}))
+            .map(|change| {
+                let (old, new) = change.tokens;
+                json!({"ref": change.item, "change": change.change, "tokens_old": old, "tokens_new": new})
+            })
             .collect();
-        shell.json(&json!({"task": id, "old": old.0, "new": new.0, "items": items}));
+        shell.json(&json!({"task": id, "old": old, "new": new, "items": items}));
         return;
     }
-    shell.out(&format!("{}: {} -> {}", plain(id), old.0.short(), new.0.short()));
-    for (change, item, before, after) in &rows {
-        let (sign, paint) = match *change {
-            "added" => ("+", Paint::Good),
-            "removed" => ("-", Paint::Bad),
-            _ => ("~", Paint::Warn),
+    shell.out(&format!("{}: {} -> {}", plain(id), old.short(), new.short()));
+    for ItemChange { item, change, tokens } in changes {
+        let (sign, paint) = match change {
+            Change::Added => ("+", Paint::Good),
+            Change::Removed => ("-", Paint::Bad),
+            Change::Modified => ("~", Paint::Warn),
         };
-        let tokens = match (before, after) {
+        let tokens = match tokens {
             (0, 0) => String::new(),
             (before, after) => format!("  {} -> {} tokens", grouped(*before as u64), grouped(*after as u64)),
         };
         shell.out(&format!("  {} {}{tokens}", shell.paint(paint, sign), plain(item)));
     }
-    if rows.is_empty() {
+    if changes.is_empty() {
         let same =
-            if old.0 == new.0 { "the same request" } else { "the same items; the words around them differ" };
+            if old == new { "the same request" } else { "the same items; the words around them differ" };
         shell.out(&format!("  {same}"));
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod ci;
 mod commands;
 mod crash;
 mod edits;
