@@ -385,3 +385,154 @@ fn the_workflows_use_the_action_as_it_is() {
     run(script("whole")).ok();
     assert!(files(&house.root()).contains_key("out/b.md"));
 }
+
+/// Ends the process at its first attempt to start another one or to open a connection. Threads may be started.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn forbid_processes_and_connections() {
+    use seccompiler::{
+        SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+        apply_filter,
+    };
+    let thread = u64::try_from(libc::CLONE_THREAD).expect("a flag");
+    let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0);
+    let no_thread = SeccompRule::new(vec![no_thread.expect("a condition")]).expect("a rule");
+    let forbidden = [libc::SYS_socket, libc::SYS_connect, libc::SYS_fork, libc::SYS_vfork, libc::SYS_ptrace];
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        forbidden.into_iter().map(|number| (number, Vec::new())).collect();
+    rules.insert(libc::SYS_clone, vec![no_thread]);
+    // Its flags cannot be looked at; who is told that there is no such call takes the older one.
+    let newer = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let missing = u32::try_from(libc::ENOSYS).expect("a number");
+    for (rules, action) in [(newer, SeccompAction::Errno(missing)), (rules, SeccompAction::KillProcess)] {
+        let arch = std::env::consts::ARCH.try_into().expect("an architecture");
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).expect("a filter");
+        let program: seccompiler::BpfProgram = filter.try_into().expect("a program");
+        apply_filter(&program).expect("a sandbox");
+    }
+}
+
+/// What a fork sends may name programs, servers and keys: a check looks at none of them.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn a_check_starts_no_program_and_opens_no_connection() {
+    use std::os::unix::process::CommandExt;
+    // In the sandbox this very test is what becomes meu.
+    if let Some(arguments) = std::env::var_os("IN_SANDBOX") {
+        forbid_processes_and_connections();
+        let arguments = arguments.into_string().expect("words");
+        let error = Command::new(env!("CARGO_BIN_EXE_meu")).args(arguments.split(' ')).exec();
+        panic!("{error}");
+    }
+    let house = plan()
+        .file("tasks/p.toml", "prompt = \"x\"\nrun = [\"sh\", \"-c\", \"touch ran; cat\"]\n")
+        .file(
+            "tasks/e.toml",
+            "title = \"e\"\nprompt = \"x\"\n[expect]\ncommand = [\"sh\", \"-c\", \"touch judged\"]\n",
+        )
+        .file("tasks/w.toml", "prompt = \"x\"\nrun = \"manual\"\n")
+        .file("tasks/o.toml", "prompt = \"x\"\napproval = true\n");
+    let config = house.read("meu.toml");
+    house.meu(&["run", "-k"]);
+    let _ = house.root().join("ran").exists().then(|| house.remove("ran"));
+    let _ = house.root().join("judged").exists().then(|| house.remove("judged"));
+    house.put(
+        "meu.toml",
+        format!(
+            "{config}[providers.far]\napi = \"openai\"\nbase_url = \"https://example.org/v1\"\nmodel = \"m\"\n\
+             key_command = [\"sh\", \"-c\", \"touch keyed\"]\n[telemetry]\notlp = \"https://example.org\"\n"
+        ),
+    );
+    house.task_put("far", "[model]\nprovider = \"far\"");
+    house.put("out/a2.md", "edited by a person\n");
+    house.remove("out/b1.md");
+    committed(&house);
+    let clone = house.home().join("clone");
+    house.git(&["clone", "-q", ".", clone.to_str().expect("a path")]);
+    let in_sandbox = |arguments: &str| {
+        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        let name = "ci::a_check_starts_no_program_and_opens_no_connection";
+        command.args(["--exact", name, "--nocapture", "--quiet"]).current_dir(&clone).env_clear();
+        command.env("IN_SANDBOX", arguments).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", house.home()).env("MEU_TRUST", "1").env("GITHUB_ACTIONS", "true");
+        said(command.output().expect("a test starts"))
+    };
+    let check = in_sandbox("status --check");
+    assert_eq!(check.code, 3, "{}{}", check.out, check.err);
+    for line in
+        ["::error file=out/b1.md,title=b1 is missing::", "::error file=out/far.md,title=far is missing::"]
+    {
+        assert!(check.out.contains(line), "{}", check.out);
+    }
+    assert!(!check.out.contains("title=a1 "), "what is fresh is not told: {}", check.out);
+    let text = files(&clone);
+    assert!(!["ran", "judged", "keyed"].iter().any(|name| text.contains_key(*name)));
+    // The sandbox is one: git is a program, and so is a task's.
+    for arguments in ["report --since HEAD", "run p --force p"] {
+        let died = in_sandbox(arguments);
+        assert_eq!(died.code, -1, "{arguments}: {}{}", died.out, died.err);
+    }
+}
+
+/// The licences that meu's own allows beside it.
+const LICENCES: [&str; 14] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Whether a licence expression can be kept to: `OR` leaves a choice, `AND` and `/` as older ones write it.
+fn allowed(expression: &str) -> bool {
+    let expression = expression.replace('/', " OR ");
+    let all =
+        |part: &str| part.split(" AND ").all(|one| LICENCES.contains(&one.trim().trim_matches(['(', ')'])));
+    match expression.split_once(") AND (") {
+        Some((one, other)) => allowed(one) && allowed(other),
+        None if expression.contains(") AND ") => expression.split(" AND ").all(allowed),
+        None => expression.split(" OR ").any(all),
+    }
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_can_be_kept_to() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // Of this platform alone: those of others are not here.
+    let rustc = Command::new("rustc").arg("-vV").output().expect("rustc starts");
+    let rustc = String::from_utf8(rustc.stdout).expect("text");
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).expect("a platform");
+    let output = Command::new(cargo)
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--offline",
+            "--locked",
+            "--all-features",
+            "--filter-platform",
+            host,
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 100, "{}", packages.len());
+    let bad: Vec<String> = packages
+        .iter()
+        .filter(|package| !package["license"].as_str().is_some_and(allowed))
+        .map(|package| format!("{} {}: {}", package["name"], package["version"], package["license"]))
+        .collect();
+    assert_eq!(bad, [""; 0]);
+    assert!(!allowed("GPL-3.0-only") && !allowed("MIT AND GPL-3.0-only") && allowed("GPL-3.0-only OR MIT"));
+    assert!(allowed("(MIT OR Apache-2.0) AND Unicode-3.0") && !allowed("(MIT OR X) AND Y"));
+}
