@@ -5,6 +5,7 @@
 //! cargo bench --bench quality -- retrieval FOLDER > run.tsv
 //! cargo bench --bench quality -- summaries FILE.jsonl WORDS > summaries.jsonl
 //! cargo bench --bench quality -- turns FOLDER > turns.jsonl
+//! cargo bench --bench quality -- links tasks.json...  # nDCG@10 of suggested links, beside BM25 fused with order
 //! cargo bench --bench quality -- tokens FILE... > tokens.tsv   # beside: node benches/tokens.mjs FILE...
 //! ```
 
@@ -12,6 +13,7 @@
 
 use std::collections::HashMap;
 
+use meu::author::Words;
 use meu::context::{Corpus, Query, ranked, search};
 use meu::digest::Digest;
 use meu::spec::{Ranking, TokenizerName};
@@ -119,6 +121,94 @@ fn tokens(files: &[&str]) {
     }
 }
 
+/// nDCG at 10 of a ranking, where all that is relevant counts alike. (Järvelin and Kekäläinen, TOIS 2002.)
+fn ndcg(ranking: &[usize], relevant: &[usize]) -> f64 {
+    let gain = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
+    let got: f64 = ranking
+        .iter()
+        .take(10)
+        .enumerate()
+        .filter(|(_, one)| relevant.contains(one))
+        .map(|(at, _)| gain(at))
+        .sum();
+    got / (0..relevant.len().min(10)).map(gain).sum::<f64>()
+}
+
+/// For each task with dependencies in claude-task-master's plans: how well they are ranked by what `meu link suggest`
+/// ranks by, and by a sum of reciprocal ranks of search and of nearness in the file. All tasks of the list are
+/// candidates for both.
+fn links(files: &[String]) {
+    let (mut ours, mut peers, mut plans) = (Vec::new(), Vec::new(), 0);
+    for file in files {
+        let Ok(json) = std::fs::read_to_string(file)
+            .map_err(drop)
+            .and_then(|text| serde_json::from_str::<Value>(&text).map_err(drop))
+        else {
+            continue;
+        };
+        let lists: Vec<&Value> = match json["tasks"].as_array() {
+            Some(_) => vec![&json["tasks"]],
+            None => json.as_object().into_iter().flatten().map(|(_, tag)| &tag["tasks"]).collect(),
+        };
+        for tasks in lists.into_iter().filter_map(Value::as_array).filter(|tasks| tasks.len() >= 8) {
+            let id = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let ids: Vec<String> = tasks.iter().map(|task| id(&task["id"])).collect();
+            let relevant: Vec<Vec<usize>> = tasks
+                .iter()
+                .enumerate()
+                .map(|(at, task)| {
+                    let names = task["dependencies"].as_array().into_iter().flatten().map(id);
+                    let known = names.filter_map(|name| ids.iter().position(|id| *id == name));
+                    known.filter(|other| *other != at).collect()
+                })
+                .collect();
+            if relevant.iter().filter(|relevant| !relevant.is_empty()).count() < 5 {
+                continue;
+            }
+            plans += 1;
+            let body = |task: &Value| format!("{}\n\n{}", text(task, "description"), text(task, "details"));
+            let texts: Vec<(String, String)> =
+                tasks.iter().map(|task| (text(task, "title").to_owned(), body(task))).collect();
+            let words = Words::new(texts.iter().map(|(title, body)| (title.as_str(), body.as_str())));
+            let mut corpus = Corpus::default();
+            let pages: Vec<_> = texts
+                .iter()
+                .enumerate()
+                .map(|(at, (title, body))| {
+                    let page = format!("{title}. {}", body.replace(['#', '\n'], " "));
+                    corpus.add(Digest::of(format!("{at} {page}")), "page.txt", &page)
+                })
+                .collect();
+            for (at, relevant) in relevant.iter().enumerate().filter(|(_, relevant)| !relevant.is_empty()) {
+                let ranking: Vec<usize> = words.suggest(at).iter().map(|found| found.task).collect();
+                ours.push(ndcg(&ranking, relevant));
+                let mut by_words: Vec<usize> = Vec::new();
+                let query = format!("{} {}", texts[at].0, texts[at].1);
+                for hit in search(&corpus, &pages, &query, Ranking::Bm25) {
+                    if hit.text != at && !by_words.contains(&hit.text) {
+                        by_words.push(hit.text);
+                    }
+                }
+                let mut by_order: Vec<usize> = (0..texts.len()).filter(|other| *other != at).collect();
+                by_order.sort_by_key(|other| (*other > at, at.abs_diff(*other)));
+                let rank = |list: &[usize], one: usize| {
+                    list.iter().position(|other| *other == one).unwrap_or(list.len())
+                };
+                let mut fused = by_order.clone();
+                let score = |one: usize| {
+                    1.0 / (60 + rank(&by_words, one)) as f64 + 1.0 / (60 + rank(&by_order, one)) as f64
+                };
+                fused.sort_by(|one, other| score(*other).total_cmp(&score(*one)));
+                peers.push(ndcg(&fused, relevant));
+            }
+        }
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    println!("{plans} plans, {} tasks with dependencies", ours.len());
+    println!("meu link suggest      nDCG@10 {:.3}", mean(&ours));
+    println!("BM25 and order, fused nDCG@10 {:.3}", mean(&peers));
+}
+
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -127,6 +217,9 @@ fn main() {
         ["summaries", file, words] => summaries(file, words.parse().unwrap()),
         ["turns", folder] => turns(folder),
         ["tokens", files @ ..] => tokens(files),
-        _ => eprintln!("say `retrieval FOLDER`, `summaries FILE WORDS`, `turns FOLDER` or `tokens FILE...`"),
+        ["links", ..] => links(&words[1..]),
+        _ => eprintln!(
+            "say `retrieval FOLDER`, `summaries FILE WORDS`, `turns FOLDER`, `links FILE...` or `tokens FILE...`"
+        ),
     }
 }

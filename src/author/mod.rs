@@ -15,6 +15,7 @@ mod list;
 mod markdown;
 mod merge;
 mod name;
+mod suggest;
 
 pub use apart::{Apart, Reads, check_apart, take_apart};
 pub use ask::{Question, SCHEMA, question, read_answer};
@@ -24,6 +25,7 @@ pub use list::read_list;
 pub use markdown::read_markdown;
 pub use merge::{Change, KEYS, Merging, check_keys, patch};
 pub use name::slug;
+pub use suggest::{Suggestion, Words, suggest_links};
 
 /// A plan as its source has it: no task files yet, and its own names for things.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,9 +4,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{Done, Env, edit, select};
+use crate::author::Words;
 use crate::diag::Error;
-use crate::graph::{Graph, Ix};
-use crate::show::{columns, in_column, plain};
+use crate::graph::{Graph, Ix, outline};
+use crate::show::{Paint, columns, in_column, plain};
 use crate::spec::{LinkKind, split_heading};
 
 /// Look at the links between tasks, and edit them
@@ -15,6 +16,7 @@ pub(super) enum Command {
     List(List),
     Add(Add),
     Rm(Rm),
+    Suggest(Suggest),
 }
 
 /// All links, or those from and to one task
@@ -45,6 +47,27 @@ pub(super) struct Rm {
     /// Only a link of this kind
     #[arg(long)]
     kind: Option<Kind>,
+}
+
+/// Rank the tasks that a task most likely depends on, by its words and the plan's order
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  meu link suggest report             the likeliest, numbered
+  meu link suggest report --pick 1,3  adds the first and the third
+  meu link suggest                    the likeliest of each task that is linked to nothing")]
+pub(super) struct Suggest {
+    /// The task; all that are linked to nothing if left out
+    #[arg(add = super::shell::task_ids())]
+    task: Option<String>,
+    /// How many
+    #[arg(short, value_name = "N", default_value_t = 5)]
+    k: usize,
+    /// Add these of them, by their numbers
+    #[arg(long, value_name = "N,…", value_delimiter = ',', requires = "task")]
+    pick: Vec<usize>,
+    /// The kind of what is added
+    #[arg(long, default_value = "requires")]
+    kind: Kind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -85,6 +108,7 @@ pub(super) fn link(env: &Env, command: Command) -> Done {
         Command::List(arguments) => list(env, arguments),
         Command::Add(arguments) => add(env, arguments),
         Command::Rm(arguments) => rm(env, arguments),
+        Command::Suggest(arguments) => suggest(env, &arguments),
     }
 }
 
@@ -181,4 +205,107 @@ fn say(env: &Env, from: &str, kind: &str, to: &str, what: &str) -> Done {
         env.shell.out(&format!("{what}: {} {kind} {}", plain(from), plain(to)));
     }
     Ok(None)
+}
+
+/// The tasks that one most likely depends on: none that it is linked to, that depends on it, or that it is a part of.
+fn candidates(graph: &Graph, order: &[Ix], words: &Words, ix: Ix) -> Vec<(Ix, f64)> {
+    let dependants = graph.dependants();
+    let below = graph.closure(std::iter::once(ix), |ix| dependants[ix.0].iter().copied());
+    let linked = graph.closure(std::iter::once(ix), |ix| graph.ordering(ix));
+    let around = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    let id = graph.node(ix).id();
+    let at = order.iter().position(|other| *other == ix);
+    let found = at.map(|at| words.suggest(at)).unwrap_or_default().into_iter();
+    found
+        .map(|found| (order[found.task], found.score))
+        .filter(|(other, _)| {
+            let other_id = graph.node(*other).id();
+            !below[other.0] && !linked[other.0] && !around(id, other_id) && !around(other_id, id)
+        })
+        .collect()
+}
+
+fn suggest(env: &Env, arguments: &Suggest) -> Done {
+    let (_hold, workspace) = match arguments.pick.is_empty() {
+        true => (None, env.load()?),
+        false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
+    };
+    let graph = &workspace.graph;
+    let order: Vec<Ix> = outline(graph).into_iter().filter_map(|entry| entry.task).collect();
+    let prompt = |ix: Ix| graph.node(ix).task.prompt.as_ref().map_or("", |prompt| prompt.value.as_str());
+    let words = Words::new(order.iter().map(|ix| (graph.node(*ix).task.title.as_str(), prompt(*ix))));
+    let about: Vec<Ix> = match &arguments.task {
+        Some(name) => vec![select::one(&workspace, name)?],
+        None => {
+            let unlinked = |ix: &Ix| graph.node(*ix).requires.is_empty() && graph.node(*ix).refers.is_empty();
+            order.iter().copied().filter(unlinked).collect()
+        }
+    };
+    let all: Vec<(Ix, Vec<(Ix, f64)>)> = about
+        .into_iter()
+        .map(|ix| (ix, candidates(graph, &order, &words, ix).into_iter().take(arguments.k).collect()))
+        .collect();
+    if let ([(ix, found)], false) = (all.as_slice(), arguments.pick.is_empty()) {
+        let picked: Vec<Ix> = arguments
+            .pick
+            .iter()
+            .map(|number| {
+                let found = number.checked_sub(1).and_then(|at| found.get(at)).map(|(other, _)| *other);
+                found.ok_or_else(|| {
+                    Error::invalid(format!("there is no suggestion {number}, only 1 to {}", found_len(&all)))
+                        .help("`-k N` shows more")
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        for other in picked {
+            let name = graph.name_from(*ix, other);
+            // A file may hold several tasks: each edit starts from what the last one left.
+            let workspace = env.load()?;
+            edit::edit(&workspace, *ix, |text| text.add(arguments.kind.word(), &name))?;
+            let (from, to) = (graph.node(*ix).id(), graph.node(other).id());
+            if env.shell.json {
+                env.shell
+                    .json(&json!({"from": from, "kind": arguments.kind.word(), "to": to, "done": "added"}));
+            } else if !env.shell.quiet {
+                env.shell.out(&format!("added: {} {} {}", plain(from), arguments.kind.word(), plain(to)));
+            }
+        }
+        return Ok(None);
+    }
+    if env.shell.json {
+        let rows: Vec<_> = all
+            .iter()
+            .flat_map(|(ix, found)| found.iter().map(|(other, score)| (*ix, *other, *score)))
+            .map(|(ix, other, score)| json!({"from": graph.node(ix).id(), "to": graph.node(other).id(), "score": score}))
+            .collect();
+        env.shell.json(&json!({"suggestions": rows}));
+        return Ok(None);
+    }
+    for (ix, found) in &all {
+        env.shell.out(&env.shell.paint(Paint::Name, &plain(graph.node(*ix).id())));
+        let width = columns(found.iter().map(|(other, _)| graph.node(*other).id()), 48);
+        for (number, (other, _)) in found.iter().enumerate() {
+            let node = graph.node(*other);
+            env.shell.out(&format!(
+                "  {}. {}  {}",
+                number + 1,
+                in_column(node.id(), width),
+                plain(&node.task.title)
+            ));
+        }
+    }
+    match all.as_slice() {
+        [] => env.shell.note("every task is linked to another"),
+        [(_, found)] if found.is_empty() => env.shell.note("no task is left that it could depend on"),
+        [(ix, _)] if arguments.task.is_some() => {
+            env.shell
+                .note(&format!("`meu link suggest {} --pick 1` adds the first", plain(graph.node(*ix).id())));
+        }
+        _ => {}
+    }
+    Ok(None)
+}
+
+fn found_len(all: &[(Ix, Vec<(Ix, f64)>)]) -> usize {
+    all.iter().map(|(_, found)| found.len()).sum()
 }

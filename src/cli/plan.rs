@@ -69,6 +69,9 @@ pub(super) struct Import {
     /// Every item and section requires the one before it
     #[arg(long)]
     in_order: bool,
+    /// Let tasks that are linked to nothing refer to an earlier one whose title they name
+    #[arg(long)]
+    suggest_links: bool,
     /// Let it land at once
     #[arg(long)]
     approve: bool,
@@ -309,7 +312,11 @@ fn proposal_of(
 
 fn import(env: &Env, arguments: &Import) -> Done {
     let (file, text) = read(env, &arguments.file)?;
-    let sketch = sketch_of(&file, &text, arguments.tag.as_deref(), arguments.in_order)?;
+    let mut sketch = sketch_of(&file, &text, arguments.tag.as_deref(), arguments.in_order)?;
+    if arguments.suggest_links {
+        let links = author::suggest_links(&mut sketch);
+        env.shell.note(&format!("{} suggested", counted(links, "link")));
+    }
     let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
     let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name = arguments.target.name.clone().unwrap_or_else(|| slug(&stem));
