@@ -65,11 +65,13 @@ pub fn take_apart(
     let base = own.text();
     let ids =
         |deps: &[crate::graph::Dep]| deps.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
+    let own_part = |other: &str| other.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
+    let outside = |ids: Vec<String>| ids.into_iter().filter(|other| !own_part(other)).collect();
     let reads = match node.task.run {
-        // What joins its parts already has handed on what it read.
-        Runner::Assemble => earlier,
+        // What joins its parts already has handed on what it read, if it was taken apart and not written so.
+        Runner::Assemble if earlier != Reads::default() => earlier,
         _ => Reads {
-            requires: ids(&node.requires),
+            requires: outside(ids(&node.requires)),
             refers: ids(&node.refers),
             inputs: node.task.inputs.iter().map(|input| input.value.clone()).collect(),
         },
@@ -88,6 +90,13 @@ pub fn take_apart(
                 .is_some_and(|name| !name.contains('/'))
         })
         .collect();
+    // Parts that a person wrote are joined still.
+    let mut parts: Array = parts;
+    for dep in node.requires.iter().map(|dep| graph.node(dep.task).id()).filter(|other| own_part(other)) {
+        if !place.known_before.contains(dep) && !parts.iter().any(|part| part.as_str() == Some(dep)) {
+            parts.push(dep);
+        }
+    }
     own.set("requires", Some(Value::Array(parts))).map_err(wrong)?;
     own.set("run", Some(Runner::Assemble.word().into())).map_err(wrong)?;
     for key in ["refers", "inputs"] {

@@ -65,7 +65,8 @@ pub fn question(question: &Question, model: &ModelSettings, provider: &Provider)
 }
 
 /// The plan that a model answered with, or all that is wrong with it, a line each.
-pub fn read_answer(answer: &str, breadth: usize) -> Result<Sketch, Vec<String>> {
+/// `breadth` is the most tasks side by side, `depth` how deep they may stand in each other.
+pub fn read_answer(answer: &str, breadth: usize, depth: usize) -> Result<Sketch, Vec<String>> {
     let answer = unfenced(answer);
     let value: serde_json::Value =
         serde_json::from_str(answer).map_err(|error| vec![format!("it is no JSON: {error}")])?;
@@ -79,6 +80,12 @@ pub fn read_answer(answer: &str, breadth: usize) -> Result<Sketch, Vec<String>> 
     let sketch = read_list("answer.json", answer, None).map_err(|error| vec![error])?;
     let mut faults = Vec::new();
     too_broad("the plan", &sketch.parts, breadth, &mut faults);
+    let deep = depth_of(&sketch.parts);
+    if deep > depth {
+        faults.push(format!(
+            "tasks stand in tasks {deep} deep, and {depth} is the most; set \"executable\" to false instead"
+        ));
+    }
     if faults.is_empty() { Ok(sketch) } else { Err(faults) }
 }
 
@@ -87,6 +94,10 @@ fn too_broad(whose: &str, parts: &[Part], breadth: usize, faults: &mut Vec<Strin
         faults.push(format!("{whose} has {} tasks side by side, and {breadth} are the most", parts.len()));
     }
     parts.iter().for_each(|part| too_broad(&format!("`{}`", part.title), &part.parts, breadth, faults));
+}
+
+fn depth_of(parts: &[Part]) -> usize {
+    parts.iter().map(|part| 1 + depth_of(&part.parts)).max().unwrap_or(0)
 }
 
 /// An answer without the fence that many models put around data.
@@ -107,24 +118,24 @@ mod tests {
               {"id": "collect", "title": "Collect", "prompt": "All of it."},
               {"id": "write", "title": "Write", "prompt": "Well.", "requires": ["collect"], "executable": false}]}
             ```"#;
-        let sketch = read_answer(answer, 5).expect("a plan");
+        let sketch = read_answer(answer, 5, 3).expect("a plan");
         assert_eq!((sketch.title.as_str(), sketch.root.as_deref()), ("Guide", Some("Plain words.")));
         assert_eq!(
             (sketch.parts[1].requires.as_slice(), sketch.parts[1].further),
             (&["collect".to_owned()][..], true)
         );
         assert_eq!(
-            read_answer(answer, 1).expect_err("too many"),
+            read_answer(answer, 1, 3).expect_err("too many"),
             ["the plan has 2 tasks side by side, and 1 are the most"]
         );
-        assert!(read_answer("Here it is: {}", 5).expect_err("words")[0].starts_with("it is no JSON: "));
+        assert!(read_answer("Here it is: {}", 5, 3).expect_err("words")[0].starts_with("it is no JSON: "));
     }
 
     #[cfg(feature = "schema")]
     #[test]
     fn an_answer_with_a_program_does_not_fit() {
         let answer = r#"{"title": "G", "tasks": [{"id": "a", "title": "A", "prompt": "x", "run": ["rm"]}]}"#;
-        let faults = read_answer(answer, 5).expect_err("a program");
+        let faults = read_answer(answer, 5, 3).expect_err("a program");
         assert!(faults[0].contains("'run' was unexpected"), "{faults:?}");
     }
 }

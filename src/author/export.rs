@@ -53,10 +53,13 @@ fn links(graph: &Graph, ix: Ix, kind: LinkKind) -> Vec<&str> {
 
 fn title_and_intro(graph: &Graph) -> (String, String) {
     match graph.root().map(|root| &graph.node(root).task) {
-        Some(root) => (
-            root.title.clone(),
-            root.prompt.as_ref().map(|prompt| prompt.value.trim().to_owned()).unwrap_or_default(),
-        ),
+        Some(root) => {
+            let prompt = root.prompt.as_ref().map_or("", |prompt| prompt.value.trim());
+            // An import writes the title above it.
+            let own = prompt.strip_prefix(&format!("# {}\n", root.title)).unwrap_or(prompt);
+            let own = if own == format!("# {}", root.title) { "" } else { own };
+            (root.title.clone(), own.trim().to_owned())
+        }
         None => (crate::spec::words_of_id(&graph.config.name), String::new()),
     }
 }
@@ -88,8 +91,13 @@ fn entry(graph: &Graph, branch: &Branch, told: &Told<'_>) -> Value {
         put("inputs", json!(task.inputs.iter().map(|input| &input.value).collect::<Vec<_>>()));
         put("priority", json!((task.priority != 100).then_some(task.priority)));
         put("tags", json!(task.tags));
-        if task.run == Runner::Manual {
-            put("text", json!((told.text)(ix)));
+        match task.run {
+            Runner::Manual => {
+                put("run", json!(task.run.word()));
+                put("text", json!((told.text)(ix)));
+            }
+            Runner::Template => put("run", json!(task.run.word())),
+            _ => {}
         }
     } else {
         put("title", json!(branch.title));

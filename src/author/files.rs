@@ -18,6 +18,10 @@ pub struct Place {
     pub root: bool,
     /// The ids of the tasks that the project has.
     pub known: BTreeSet<String>,
+    /// Those of them that a person writes.
+    pub manual: BTreeSet<String>,
+    /// Those that an earlier proposal of the same plan brought.
+    pub known_before: BTreeSet<String>,
 }
 
 /// A task file that is proposed.
@@ -34,10 +38,12 @@ pub struct Proposed {
 /// What is told of each part on the walk.
 struct Walk<'a> {
     place: &'a Place,
-    /// Ids by what links may call a part: its key, its id, the name that its title gives.
-    names: HashMap<String, String>,
-    /// The parts in order, each with its id and that of the big task that it is in.
-    flat: Vec<(String, &'a Part)>,
+    /// Ids by the keys of the source.
+    keys: HashMap<String, String>,
+    /// Ids by the name that a title gives.
+    titles: HashMap<String, Vec<String>>,
+    /// The parts in order: the id, the part, and whether it is done.
+    flat: Vec<(String, &'a Part, bool)>,
     /// What each dropped part requires: whoever requires it requires that.
     dropped: HashMap<String, Vec<String>>,
     left: Vec<String>,
@@ -47,7 +53,8 @@ struct Walk<'a> {
 pub fn task_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String>) {
     let mut walk = Walk {
         place,
-        names: HashMap::new(),
+        keys: HashMap::new(),
+        titles: HashMap::new(),
         flat: Vec::new(),
         dropped: HashMap::new(),
         left: sketch.left.clone(),
@@ -89,96 +96,145 @@ impl<'a> Walk<'a> {
         for part in parts {
             let name = part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
             let name = unused(name, taken);
-            taken.insert(name.clone());
-            let id = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            for alias in [&part.key, &id, &slug(&part.title)] {
-                self.names.entry(alias.clone()).or_insert_with(|| id.clone());
+            taken.insert(name.to_lowercase());
+            let id = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            if let Some(other) = self.keys.insert(part.key.clone(), id.clone()) {
+                self.left.push(format!("`{other}` and `{id}` are both called {:?} in the source", part.key));
             }
-            if part.done.as_deref() == Some("") {
+            self.titles.entry(slug(&part.title)).or_default().push(id.clone());
+            // What is a task already stays one, with its output and its record, when it is ticked.
+            let known = self.place.known.contains(&id) && !self.place.manual.contains(&id);
+            let done = part.done.is_some() && all_done(&part.parts) && !known;
+            if part.done.is_some() && !done && !known {
+                self.left.push(format!("\"{}\" is done, but not all of its parts are", part.title));
+            }
+            if done && part.done.as_deref() == Some("") && !self.place.known.contains(&id) {
                 self.left.push(format!("\"{}\" is done, and has no text", part.title));
                 self.dropped.insert(id, part.requires.clone());
                 continue;
             }
-            self.flat.push((id.clone(), part));
-            self.name(&part.parts, &id, &mut BTreeSet::new());
+            self.flat.push((id.clone(), part, done));
+            if done {
+                // Its parts are told by its own text.
+                self.forget(&part.parts, &id);
+            } else {
+                self.name(&part.parts, &id, &mut BTreeSet::new());
+            }
             ids.push(id);
         }
         ids
     }
 
-    /// The ids that some names mean, each once; what nothing is called by is told.
+    /// Lets the names of parts mean the task that they went into.
+    fn forget(&mut self, parts: &[Part], into: &str) {
+        for part in parts {
+            self.keys.insert(part.key.clone(), into.to_owned());
+            self.forget(&part.parts, into);
+        }
+    }
+
+    /// The id that a name means: a key of the source, an id, or a title, a sibling's first.
+    fn find(&mut self, from: &str, name: &str) -> Option<String> {
+        if let Some(id) = self.keys.get(name) {
+            return Some(id.clone());
+        }
+        // A task of the project, perhaps one section of its output.
+        let bare = crate::spec::split_heading(name).0;
+        if self.place.known.contains(bare) || self.flat.iter().any(|(id, ..)| id == bare) {
+            return Some(name.to_owned());
+        }
+        let called = self.titles.get(&slug(name))?;
+        let own: Vec<&String> = called.iter().filter(|id| parent(id) == parent(from)).collect();
+        match (own.as_slice(), called.as_slice()) {
+            ([id], _) => Some((*id).clone()),
+            (_, [id]) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    /// The ids that some names mean, each once; what no task, or more than one, is called by is told.
     fn resolve(&mut self, from: &str, names: &[String], depth: usize) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
         for name in names {
-            let found = self.names.get(name).or_else(|| self.names.get(&slug(name))).cloned();
-            // A task of the project, perhaps one section of its output.
-            let known = || self.place.known.contains(crate::spec::split_heading(name).0);
-            let found = found.or_else(|| known().then(|| name.clone()));
-            let more = match found {
-                // Its parts are in it already, and it cannot wait for what it is a part of.
-                Some(id) if id == from || from.starts_with(&format!("{id}/")) => Vec::new(),
+            match self.find(from, name) {
+                Some(id) if id == from => self.left.push(format!("`{from}` names itself")),
+                Some(id) if from.starts_with(&format!("{id}/")) => {
+                    self.left.push(format!("`{from}` names `{id}`, which it is a part of"));
+                }
                 Some(id) => match self.dropped.get(&id).cloned() {
-                    Some(instead) if depth < 100 => self.resolve(from, &instead, depth + 1),
-                    Some(_) => Vec::new(),
-                    None => vec![id],
+                    Some(instead) if depth < 100 => ids.extend(self.resolve(from, &instead, depth + 1)),
+                    Some(_) => {}
+                    None => ids.push(id),
                 },
                 None => {
-                    self.left.push(format!("`{from}` names `{name}`, and nothing here is called so"));
-                    Vec::new()
+                    let several = self.titles.get(&slug(name)).map_or(0, Vec::len);
+                    let called =
+                        if several > 1 { "several tasks are called so" } else { "nothing here is called so" };
+                    self.left.push(format!("`{from}` names `{name}`, and {called}"));
                 }
-            };
-            ids.extend(more.into_iter().filter(|id| *id != from));
+            }
         }
         let mut seen = BTreeSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
+        ids.retain(|id| id != from && seen.insert(id.clone()));
         ids
     }
 
     fn files(&mut self) -> Vec<Proposed> {
         let flat = self.flat.clone();
-        let is_big: BTreeSet<&str> =
-            flat.iter().filter_map(|(id, _)| id.rsplit_once('/').map(|(folder, _)| folder)).collect();
+        let is_big: BTreeSet<&str> = flat.iter().filter_map(|(id, ..)| parent(id)).collect();
+        let own: Vec<(String, Vec<String>)> =
+            flat.iter().map(|(id, part, _)| (id.clone(), self.resolve(id, &part.requires, 0))).collect();
         let mut requires: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (id, part) in &flat {
-            let mut own = self.resolve(id, &part.requires, 0);
+        for (id, mut links) in own.clone() {
             // What a big task waits for its first parts wait for: it only joins their outputs.
-            if let Some((folder, _)) = id.rsplit_once('/')
-                && let Some(above) = requires.get(folder)
-                && !own.iter().any(|other| other.rsplit_once('/').is_some_and(|(other, _)| other == folder))
+            if let Some(above) = parent(&id).and_then(|folder| requires.get(folder))
+                && !links.iter().any(|other| parent(other) == parent(&id))
             {
-                own.extend(above.iter().filter(|above| !own.contains(above)).cloned().collect::<Vec<_>>());
+                // Not what waits for this very part.
+                let waits = |other: &str| {
+                    let below = format!("{other}/");
+                    own.iter()
+                        .any(|(one, links)| (one == other || one.starts_with(&below)) && links.contains(&id))
+                };
+                let more: Vec<String> =
+                    above.iter().filter(|above| !links.contains(above) && !waits(above)).cloned().collect();
+                links.extend(more);
             }
-            requires.insert(id.clone(), own);
+            requires.insert(id, links);
         }
         let places = places(&flat);
         let mut files = Vec::new();
-        for (id, part) in &flat {
+        for (id, part, done) in &flat {
             let mut table = Table::new(&part.title);
             table.text("prompt", &untemplated(&part.prompt));
-            let children = || {
-                flat.iter().filter(|(other, _)| parent(other) == Some(id)).map(|(other, _)| near(id, other))
-            };
             let big = is_big.contains(id.as_str());
             if big {
-                table.list("requires", children());
-            } else if part.done.is_none() {
+                let own = flat.iter().map(|(other, ..)| other).filter(|other| parent(other) == Some(id));
+                table.list("requires", own.map(|other| near(id, other)));
+                for (word, what) in [("refers", &part.refers), ("inputs", &part.inputs)] {
+                    if !what.is_empty() {
+                        let what = what.join(", ");
+                        self.left.push(format!("`{id}` joins its parts, so its `{word}` go nowhere: {what}"));
+                    }
+                }
+            } else {
                 table.list("requires", requires.get(id).into_iter().flatten().map(|other| near(id, other)));
                 let refers = self.resolve(id, &part.refers, 0);
                 table.list("refers", refers.iter().map(|other| near(id, other)));
                 table.list("inputs", part.inputs.iter().cloned());
             }
-            if let Some(priority) =
-                part.priority.or(places.get(id).copied()).filter(|priority| *priority != 100)
-            {
+            let priority = part.priority.or(places.get(id).copied());
+            if let Some(priority) = priority.filter(|priority| *priority != 100) {
                 table.set("priority", priority.into());
             }
             table.list("tags", part.tags.iter().cloned());
-            match (big, &part.done) {
-                (true, _) => table.text("run", "assemble"),
-                (false, Some(_)) => table.text("run", "manual"),
-                (false, None) => {}
+            match (big, done, part.run) {
+                (true, ..) => table.text("run", "assemble"),
+                (false, true, _) => table.text("run", "manual"),
+                (false, false, Some(run)) => table.text("run", run),
+                (false, false, None) => {}
             }
-            let output = part.done.clone().filter(|_| !big);
+            let output = part.done.clone().filter(|text| *done && !text.is_empty());
             files.push(Proposed { id: id.clone(), text: table.into_text(), output });
         }
         files
@@ -186,15 +242,20 @@ impl<'a> Walk<'a> {
 }
 
 /// Priorities that keep the source's order, where it has none of its own.
-fn places(flat: &[(String, &Part)]) -> HashMap<String, i64> {
-    let mut folders: BTreeMap<Option<&str>, Vec<&(String, &Part)>> = BTreeMap::new();
+fn places(flat: &[(String, &Part, bool)]) -> HashMap<String, i64> {
+    let mut folders: BTreeMap<Option<&str>, Vec<&(String, &Part, bool)>> = BTreeMap::new();
     for entry in flat {
         folders.entry(parent(&entry.0)).or_default().push(entry);
     }
     let bare =
-        folders.into_values().filter(|siblings| siblings.iter().all(|(_, part)| part.priority.is_none()));
+        folders.into_values().filter(|siblings| siblings.iter().all(|(_, part, _)| part.priority.is_none()));
     let placed = bare.flat_map(|siblings| siblings.into_iter().zip(1..));
-    placed.map(|((id, _), place)| (id.clone(), 10 * place)).collect()
+    placed.map(|((id, ..), place)| (id.clone(), 10 * place)).collect()
+}
+
+/// Whether all of some parts, and theirs, are done.
+fn all_done(parts: &[Part]) -> bool {
+    parts.iter().all(|part| part.done.is_some() && all_done(&part.parts))
 }
 
 fn parent(id: &str) -> Option<&str> {

@@ -20,13 +20,17 @@ const PARTS: [&str; 4] = ["tasks", "subtasks", "parts", "children"];
 pub fn read_list(file: &str, text: &str, tag: Option<&str>) -> Result<Sketch, String> {
     let name = file.rsplit('/').next().unwrap_or(file);
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    let value: Value = match extension {
+    let value: Value = match extension.to_lowercase().as_str() {
         "yaml" | "yml" => serde_yaml::from_str(text).map_err(|error| format!("it is no YAML: {error}"))?,
         "toml" => toml_data(text).map_err(|error| format!("it is no TOML: {error}"))?,
         _ => serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?,
     };
     let mut sketch = Sketch { title: crate::spec::words_of_id(stem), ..Sketch::default() };
     let mut reader = Reader::default();
+    let is_flat = !value.is_object() || PARTS.iter().any(|key| value.get(*key).is_some());
+    if let Some(tag) = tag.filter(|_| is_flat) {
+        return Err(format!("it has no tags, so none is `{tag}`"));
+    }
     match &value {
         Value::Array(_) => sketch.parts = reader.tasks(&value, &Above::default())?,
         Value::Object(top) if PARTS.iter().any(|key| top.contains_key(*key)) => {
@@ -190,6 +194,7 @@ impl Reader {
             "tags",
             "status",
             "done",
+            "run",
             "text",
             "output_text",
             "executable",
@@ -199,9 +204,9 @@ impl Reader {
         {
             *self.unknown.entry(key.clone()).or_default() += 1;
         }
-        let text = |key: &str| {
-            object.get(key).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
-        };
+        let plain: BTreeMap<&str, String> =
+            object.iter().map(|(key, value)| (key.as_str(), lines_of(value))).collect();
+        let text = |key: &str| plain.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
         let first = |keys: &[&str]| keys.iter().find_map(|key| text(key));
         let path = &above.path;
         let said: Vec<&str> =
@@ -216,10 +221,11 @@ impl Reader {
             self.left.push(format!("{path}: \"{title}\" is {status}"));
             return Ok(None);
         }
-        let key_of = |id: &str| match is_number(id) {
-            true => format!("{}{}{id}", above.tag, above.number),
-            false => format!("{}{id}", above.tag),
-        };
+        let key_of =
+            |id: &str| match is_number(id) && (above.number.is_empty() || !id.starts_with(&above.number)) {
+                true => format!("{}{}{id}", above.tag, above.number),
+                false => format!("{}{id}", above.tag),
+            };
         let key = key_of(&id.clone().unwrap_or_else(|| format!("#{at}")));
         let number = format!("{}.", &key[above.tag.len()..]);
         let inner = Above { number, ..above.clone() };
@@ -230,7 +236,11 @@ impl Reader {
                 .filter(|id| !is_number(id))
                 .map(|id| id.rsplit('/').next().unwrap_or(id).to_owned()),
             further: object.get("executable") == Some(&Value::Bool(false)),
-            inputs: texts(object.get("inputs")),
+            inputs: match object.get("inputs") {
+                Some(Value::String(one)) => vec![one.clone()],
+                several => texts(several),
+            },
+            run: ["template", "manual"].into_iter().find(|run| text("run") == Some(*run)),
             tags: texts(object.get("tags")),
             priority: self.priority(object.get("priority"), path),
             ..Part::default()
@@ -249,7 +259,7 @@ impl Reader {
         let done = ["done", "completed", "complete", "finished"].contains(&status.as_str())
             || object.get("done") == Some(&Value::Bool(true));
         let output = first(&["text", "output_text"]);
-        if part.parts.is_empty() && (done || output.is_some()) {
+        if done || output.is_some() {
             let body = output
                 .map(str::to_owned)
                 .or_else(|| (!said.is_empty()).then(|| format!("# {title}\n\n{}", said.join("\n\n"))));
@@ -295,14 +305,31 @@ fn id_of(name: Option<&str>, value: &Value) -> Option<String> {
     own.or_else(|| name.map(str::to_owned)).filter(|id| !id.is_empty())
 }
 
+/// A text, or the lines of a list of them.
+fn lines_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => {
+            let lines: Vec<String> =
+                list.iter().filter_map(|line| line.as_str().map(|line| format!("- {line}"))).collect();
+            lines.join("\n")
+        }
+        _ => String::new(),
+    }
+}
+
 /// A text, a number, or a list of such, as texts.
 fn texts(value: Option<&Value>) -> Vec<String> {
     let one = |value: &Value| match value {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
+        Value::Object(_) => id_of(None, value),
         _ => None,
     };
     match value {
+        Some(Value::String(several)) if several.contains(',') => {
+            several.split(',').map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).collect()
+        }
         Some(Value::Array(list)) => list.iter().filter_map(one).filter(|text| !text.is_empty()).collect(),
         Some(value) => one(value).into_iter().filter(|text| !text.is_empty()).collect(),
         None => Vec::new(),

@@ -194,6 +194,10 @@ pub fn read_markdown(file: &str, text: &str, in_order: bool) -> Sketch {
         && !only.parts.is_empty()
         && !is_phase(&only.title)
     {
+        if only.prompt != only.title {
+            let both = [sketch.intro.as_str(), only.prompt.as_str()];
+            sketch.intro = both.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+        }
         sketch.parts = std::mem::take(&mut only.parts);
     }
     sketch.left = reader.left;
@@ -242,15 +246,17 @@ impl Reader<'_> {
         let mut part = Part {
             key: section.id.clone().unwrap_or_else(|| format!("L{}", section.line)),
             name: section.id.as_deref().map(last_part),
-            title: without_number(&section.title).to_owned(),
+            title: match without_number(&section.title) {
+                "" => "Part".to_owned(),
+                title => title.to_owned(),
+            },
             ..Part::default()
         };
         let in_phase = self.told == Told::Phases && !top && is_phase(&section.title);
-        if !top && is_done(&section.title) {
+        let done = !top && is_done(&section.title);
+        if done {
             part.title = without_brackets(&part.title).trim_matches(['✅', '☑', '✔', ' ']).to_owned();
             part.done = Some(self.whole(section));
-            part.prompt = part.title.clone();
-            return part;
         }
         let mut said: Vec<String> = Vec::new();
         // With phases elsewhere the lists of other sections are no tasks.
@@ -290,6 +296,9 @@ impl Reader<'_> {
             said if said.is_empty() => part.title.clone(),
             said => said,
         };
+        if done {
+            finish(&mut part.parts);
+        }
         part
     }
 
@@ -327,6 +336,9 @@ impl Reader<'_> {
             if label.is_some() {
                 // Its title says only what its parts are.
                 part.parts.append(&mut new.parts);
+                if new.prompt != new.title {
+                    said.push(new.prompt);
+                }
                 continue;
             }
             let follows = (self.told == Told::Phases && is_phase(&below.title)) || is_numbered(&below.title);
@@ -349,6 +361,10 @@ impl Reader<'_> {
     fn list(&mut self, list: &List, has_small: bool, part: &mut Part, said: &mut Vec<String>) {
         let mut last: Option<String> = None;
         for item in &list.items {
+            if item.text.is_empty() && item.blocks.is_empty() {
+                self.left.push(format!("{}:{}: an empty item", self.file, item.line));
+                continue;
+            }
             match self.label_of(item) {
                 Some(Label::Notes) => said.push(dedent(self.text, item.range.clone())),
                 Some(Label::BigTasks) if has_small => said.push(dedent(self.text, item.range.clone())),
@@ -380,7 +396,10 @@ impl Reader<'_> {
     /// An item as a task.
     fn item(&mut self, item: &Item) -> Part {
         let (text, requires) = split_links(&item.text);
-        let title = title_of(item.lead.as_deref(), &text);
+        let title = match title_of(item.lead.as_deref(), &text) {
+            title if title.is_empty() => "Task".to_owned(),
+            title => title,
+        };
         let (raw, _) = split_links(&dedent(self.text, item.first.clone()));
         let mut part = Part {
             key: item.id.clone().unwrap_or_else(|| format!("L{}", item.line)),
@@ -403,7 +422,7 @@ impl Reader<'_> {
             }
         }
         part.prompt = said.join("\n\n");
-        if item.ticked == Some(true) && part.parts.is_empty() {
+        if item.ticked == Some(true) {
             let more = plain_of(&part.prompt) != part.title;
             part.done =
                 Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
@@ -420,6 +439,14 @@ impl Reader<'_> {
             (text, "") => text.to_owned(),
             (text, title) => format!("# {title}\n\n{text}"),
         }
+    }
+}
+
+/// What is done is done with all its parts.
+fn finish(parts: &mut [Part]) {
+    for part in parts {
+        part.done.get_or_insert_default();
+        finish(&mut part.parts);
     }
 }
 
@@ -524,6 +551,7 @@ mod tests {
             [
                 "Plan",
                 "  L6 Phase 0 (done)",
+                "    L7 was done (done)",
                 "  L9 Phase 1 — Base < L6",
                 "    L15 DB",
                 "    L16 API (see x)",

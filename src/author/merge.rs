@@ -83,7 +83,12 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
     let tasks = graph.config.tasks.as_str();
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
     let mut changes: Vec<Change> = Vec::new();
+    // What a person took out since stays out, and nothing waits for it.
+    let gone: Vec<&String> =
+        proposed.keys().filter(|id| base.contains_key(*id) && graph.find(id).is_none()).collect();
+    let (proposed, mut unlinked) = without_links(proposed, &gone)?;
     let dropped = base.keys().filter(|id| !proposed.contains_key(*id));
+    let dropped: Vec<&String> = dropped.collect();
     for id in proposed.keys().chain(dropped) {
         let (new, old) = (proposed.get(id), base.get(id));
         let Some(ix) = graph.find(id) else {
@@ -121,7 +126,9 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
             }
             (None, Some(base)) if is_as(&mut text, base) && text.is_alone() => (None, Vec::new()),
             (None, _) => {
-                let note = format!("`{id}` is proposed no more, but was changed here since; it stays");
+                let why =
+                    if text.is_alone() { "was changed here since" } else { "shares its file with others" };
+                let note = format!("`{id}` is proposed no more, but {why}; it stays");
                 (Some(before.clone()), vec![note])
             }
         };
@@ -130,7 +137,43 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
         }
         changes.push(Change { id: id.clone(), file, old: Some(before), new: after, notes });
     }
+    for change in &mut changes {
+        change.notes.extend(unlinked.remove(&change.id).unwrap_or_default());
+    }
     Ok(changes)
+}
+
+/// Task texts by id, and notes on them.
+type Noted = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
+
+/// Task texts without their links to tasks that are gone, and a note on each that went.
+fn without_links(proposed: &BTreeMap<String, String>, gone: &[&String]) -> Result<Noted, Error> {
+    let (mut texts, mut notes) = (proposed.clone(), BTreeMap::new());
+    for (id, text) in texts.iter_mut().filter(|_| !gone.is_empty()) {
+        let wrong = |message: String| Error::failed(format!("`{id}` cannot be edited: {message}"));
+        let mut task = TaskText::new(text, None).map_err(wrong)?;
+        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        let mut went: Vec<String> = Vec::new();
+        for other in gone {
+            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
+            for (key, name) in
+                ["requires", "refers"].into_iter().flat_map(|key| names.map(|name| (key, name)))
+            {
+                if let Some(name) = name
+                    && task.remove(key, name).map_err(wrong)?
+                {
+                    went.push(format!(
+                        "`{id}` no longer names `{other}`, which was taken out of the project"
+                    ));
+                }
+            }
+        }
+        if !went.is_empty() {
+            *text = task.text();
+            notes.insert(id.clone(), went);
+        }
+    }
+    Ok((texts, notes))
 }
 
 /// Whether a task is as it was proposed, and nothing else.
@@ -170,8 +213,13 @@ fn merge(id: &str, base: Option<&String>, text: &mut TaskText, new: &str) -> Res
             continue;
         }
         match was {
-            // Nobody wrote here since.
-            Some(was) if same(ours.as_ref(), was.as_ref()) => text.set(key, theirs)?,
+            // Nobody wrote here since; but a comment in a list is a person's, too.
+            Some(was) if same(ours.as_ref(), was.as_ref()) => {
+                let commented = matches!(&ours, Some(Value::Array(list)) if list.to_string().contains('#'));
+                let merged =
+                    if commented { both(was.as_ref(), ours.as_ref(), theirs.as_ref()) } else { None };
+                text.set(key, merged.or(theirs))?;
+            }
             Some(was) => match both(was.as_ref(), ours.as_ref(), theirs.as_ref()) {
                 Some(merged) => text.set(key, Some(merged))?,
                 None => notes.push(format!(
@@ -180,7 +228,7 @@ fn merge(id: &str, base: Option<&String>, text: &mut TaskText, new: &str) -> Res
             },
             None => {
                 notes.push(format!(
-                    "`{key}` of `{id}` is another one here, and no earlier proposal is known: yours stays"
+                    "`{id}` is there already with another `{key}`, and no earlier proposal of it is known: it stays as it is"
                 ));
             }
         }

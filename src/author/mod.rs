@@ -63,8 +63,10 @@ pub struct Part {
     pub priority: Option<i64>,
     /// Free words.
     pub tags: Vec<String>,
-    /// The text of an output that is there already.
+    /// Whether it is done: the text of its output, empty where there is none.
     pub done: Option<String>,
+    /// What makes its output, if not a model: `template` or `manual`.
+    pub run: Option<&'static str>,
     /// Whether it should be taken apart further before anybody does it.
     pub further: bool,
     /// Its own parts, in order.

@@ -31,7 +31,7 @@ pub(super) struct Log {
 }
 
 pub(super) fn log(env: &Env, arguments: Log) -> Done {
-    let workspace = env.load()?;
+    let workspace = env.load_by(&disk::load_or_empty)?;
     let since = arguments.since.as_deref().map(moment).transpose()?;
     let wanted: Option<Vec<String>> = match arguments.task.is_empty() {
         true => None,

@@ -13,14 +13,14 @@ use crate::author::{
     self, Place, Question, Sketch, Told, check_apart, read_list, read_markdown, slug, take_apart, task_files,
 };
 use crate::context::Shelf;
-use crate::diag::Error;
-use crate::digest::Digest;
+use crate::diag::{Error, Sink, Source};
 use crate::disk::{self, About, Proposal, Proposals, Workspace, load_or_empty};
+use crate::path::RelPath;
 use crate::plan::State;
 use crate::provider::{Limits, Providers, end_programs};
-use crate::run::{Landing, Planner, Reach, Survey, land, landing};
+use crate::run::{Landing, Planner, Reach, Survey, land, landing, told};
 use crate::show::{self, counted, plain};
-use crate::spec::{Provider, ProviderApi, split_heading};
+use crate::spec::{Provider, ProviderApi, Runner, parse_tasks, split_heading};
 
 /// Write a plan with a model or read one from a file, look at it, and let it land
 #[derive(Debug, Subcommand)]
@@ -225,7 +225,8 @@ fn read(env: &Env, path: &Path) -> Result<(String, String), Error> {
 
 /// The plan that the structure of a file has.
 fn sketch_of(file: &str, text: &str, tag: Option<&str>, in_order: bool) -> Result<Sketch, Error> {
-    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
     if tag.is_some() && extension != "json" {
         return Err(Error::invalid("--tag is for claude-task-master's tasks.json"));
     }
@@ -245,6 +246,10 @@ fn sketch_of(file: &str, text: &str, tag: Option<&str>, in_order: bool) -> Resul
     }
 }
 
+fn inside(into: &str) -> String {
+    if into.is_empty() { String::new() } else { format!(" into {into}") }
+}
+
 /// Where a plan goes in a project as it is.
 fn place(workspace: &Workspace, into: &str, name: &str) -> Result<Place, Error> {
     let graph = &workspace.graph;
@@ -252,22 +257,53 @@ fn place(workspace: &Workspace, into: &str, name: &str) -> Result<Place, Error> 
     let no_index = workspace.shelf.digest(&graph.config.index).ok().flatten().is_none();
     Ok(Place {
         into: into.to_owned(),
+        known_before: base.keys().cloned().collect(),
         head: graph.find(into).is_none() || base.contains_key(into),
         root: (graph.root().is_none() && no_index) || base.contains_key("root"),
         known: graph.nodes().map(|(_, node)| node.id().to_owned()).collect::<BTreeSet<_>>(),
+        manual: graph
+            .nodes()
+            .filter(|(_, node)| node.task.run == Runner::Manual)
+            .map(|(_, node)| node.id().to_owned())
+            .collect(),
     })
 }
 
-fn into_of(target: &Target) -> String {
-    target.into.as_deref().unwrap_or_default().trim_matches('/').to_owned()
+/// The folder that a plan goes into: an id, or nothing.
+fn into_of(target: &Target) -> Result<String, Error> {
+    let into = target.into.as_deref().unwrap_or_default().trim_matches('/').to_owned();
+    if into.is_empty() {
+        return Ok(into);
+    }
+    RelPath::parse_writable(&into)
+        .map_err(|problem| Error::invalid(format!("--into {into}: {}", problem.message())))?;
+    let sink = Sink::default();
+    let source = Source { path: format!("--into {into}"), text: "prompt = \"x\"\n".into() };
+    parse_tasks(&std::sync::Arc::new(source), &into, &sink);
+    let problems = sink.into_sorted();
+    if problems.is_empty() { Ok(into) } else { Err(Error::from(problems)) }
+}
+
+/// How a file is called in the name of a plan: from the project's folder, wherever the command is given.
+fn called(workspace: &Workspace, path: &Path) -> String {
+    let full = disk::current_folder().map(|folder| folder.join(path)).unwrap_or_else(|_| path.to_owned());
+    let full = full.canonicalize().unwrap_or(full);
+    full.strip_prefix(workspace.store.root()).unwrap_or(&full).to_string_lossy().replace('\\', "/")
 }
 
 /// Keeps a proposal and shows it.
 fn keep(env: &Env, workspace: &Workspace, mut proposal: Proposal) -> Result<(Proposal, Landing), Error> {
     let proposals = Proposals(&workspace.store);
-    if let Some(edited) = proposals.find(&proposal.name)?.filter(|old| !old.edited().is_empty()) {
+    let (name, earlier) = (&proposal.name, proposals.find(&proposal.name)?);
+    if let Some(other) = earlier.as_ref().filter(|old| old.about.of != proposal.about.of) {
+        return Err(Error::invalid(format!(
+            "the proposal `{name}` is another plan: {}, and this is {}",
+            other.about.of, proposal.about.of
+        ))
+        .help(format!("choose another --name, or `meu plan drop {name}` first")));
+    }
+    if let Some(edited) = earlier.filter(|old| !old.edited().is_empty()) {
         let which = edited.edited().join(", ");
-        let name = &proposal.name;
         return Err(Error::failed(format!(
             "the proposal `{name}` was edited ({which}), and another would replace it"
         ))
@@ -275,10 +311,11 @@ fn keep(env: &Env, workspace: &Workspace, mut proposal: Proposal) -> Result<(Pro
             "`meu plan approve {name}` or `meu plan drop {name}` first, or choose another --name"
         )));
     }
-    proposal.about.written = proposal.tasks.iter().map(|(id, text)| (id.clone(), Digest::of(text))).collect();
+    proposal.about.written = proposal.digests();
+    // What does not stand in the project is not kept.
+    let landing = landing(workspace, &proposal, &|_| true)?;
     workspace.store.make_meu()?;
     proposals.put(&proposal)?;
-    let landing = landing(workspace, &proposal, &|_| true)?;
     show::proposal(&env.shell, &proposal, &landing);
     Ok((proposal, landing))
 }
@@ -295,12 +332,13 @@ fn proposal_of(
     place: &Place,
     name: String,
     source: String,
+    of: String,
     workspace: &Workspace,
 ) -> Result<Proposal, Error> {
     let (files, left) = task_files(sketch, place);
     let base = Proposals(&workspace.store).base(&name)?;
     let mut proposal =
-        Proposal { about: About { source, left, ..About::default() }, base, name, ..Proposal::default() };
+        Proposal { about: About { source, of, left, ..About::default() }, base, name, ..Proposal::default() };
     for file in files {
         if let Some(output) = file.output {
             proposal.outputs.insert(file.id.clone(), output);
@@ -320,9 +358,13 @@ fn import(env: &Env, arguments: &Import) -> Done {
     let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
     let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name = arguments.target.name.clone().unwrap_or_else(|| slug(&stem));
-    let place = place(&workspace, &into_of(&arguments.target), &name)?;
+    let into = into_of(&arguments.target)?;
+    let place = place(&workspace, &into, &name)?;
     let source = format!("{}, read from {file}", counted(sketch.len(), "task"));
-    let (proposal, landing) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, &workspace)?)?;
+    let tag = arguments.tag.as_ref().map_or(String::new(), |tag| format!(", tag {tag}"));
+    let of = format!("{}{tag}{}", called(&workspace, &arguments.file), inside(&into));
+    let (proposal, landing) =
+        keep(env, &workspace, proposal_of(&sketch, &place, name, source, of, &workspace)?)?;
     if arguments.approve {
         return finish(env, &workspace, &proposal, &landing);
     }
@@ -347,7 +389,7 @@ fn ask(
     provider: &Provider,
     asking: &Asking,
     question: &Question,
-    place: &Place,
+    misfits: &dyn Fn(&Planner<'_>, &Sketch) -> Vec<String>,
 ) -> Result<(Sketch, String), Error> {
     disk::on_interrupt(end_programs);
     let providers =
@@ -361,7 +403,7 @@ fn ask(
     workspace.store.make_meu()?;
     let tell = |line: &str| env.shell.note(&plain(line));
     let planner = Planner::new(workspace, &providers, provider, reach, &tell)?;
-    let sketch = planner.plan(question, place)?;
+    let sketch = planner.plan(question, &|sketch| misfits(&planner, sketch))?;
     let sums = planner.sums();
     let spent = match (sums.tokens_in + sums.tokens_out, sums.cost) {
         (0, _) => String::new(),
@@ -377,7 +419,7 @@ fn propose(env: &Env, arguments: Propose) -> Done {
         arguments.from.iter().map(|path| read(env, path)).collect::<Result<_, _>>()?;
     let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
     let provider = provider(&workspace, &arguments.asking)?;
-    let into = into_of(&arguments.target);
+    let into = into_of(&arguments.target)?;
     let by_place = (!into.is_empty()).then(|| into.replace('/', "-"));
     let name = arguments.target.name.clone().or(by_place).unwrap_or_else(|| slug(&arguments.goal));
     let place = place(&workspace, &into, &name)?;
@@ -401,8 +443,8 @@ fn propose(env: &Env, arguments: Propose) -> Done {
             format!("{tasks}, read offline from the structure of {}; no model was asked", names.join(", ")),
         )
     } else {
-        let inside = |id: &str| into.is_empty() || id == into || id.starts_with(&format!("{into}/"));
-        let known = workspace.graph.nodes().filter(|(_, node)| inside(node.id()));
+        let is_inside = |id: &str| into.is_empty() || id == into || id.starts_with(&format!("{into}/"));
+        let known = workspace.graph.nodes().filter(|(_, node)| is_inside(node.id()));
         let known = known.map(|(_, node)| format!("`{}`: {}", node.id(), node.task.title)).collect();
         let question = Question {
             goal: arguments.goal.clone(),
@@ -411,9 +453,15 @@ fn propose(env: &Env, arguments: Propose) -> Done {
             breadth: usize::from(arguments.asking.breadth),
             ..Question::default()
         };
-        ask(env, &workspace, provider, &arguments.asking, &question, &place)?
+        let misfits = |planner: &Planner<'_>, sketch: &Sketch| planner.misfits(sketch, &place);
+        ask(env, &workspace, provider, &arguments.asking, &question, &misfits)?
     };
-    let (proposal, _) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, &workspace)?)?;
+    let of = if into.is_empty() {
+        format!("the goal {:?}", arguments.goal)
+    } else {
+        format!("a goal{}", inside(&into))
+    };
+    let (proposal, _) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, of, &workspace)?)?;
     next(env, &proposal.name);
     Ok(None)
 }
@@ -442,9 +490,21 @@ fn decompose(env: &Env, arguments: &Decompose) -> Done {
     check_apart(graph, ix)?;
     let node = graph.node(ix);
     let id = node.id().to_owned();
-    let name = id.replace('/', "-");
+    let name = format!("decompose-{}", id.replace('/', "."));
     let provider = provider(&workspace, &arguments.asking)?;
     let place = Place { head: false, root: false, ..place(&workspace, &id, &name)? };
+    // What the parts would land as, and what could not be carried over.
+    let parts = |sketch: Sketch| -> Result<(Proposal, Vec<String>), Error> {
+        let proposals = Proposals(&workspace.store);
+        let earlier = proposals.find(&name)?.map(|old| old.about.reads).unwrap_or_default();
+        let apart = take_apart(graph, ix, sketch, &place, earlier)?;
+        let mut base = proposals.base(&name)?;
+        base.entry(id.clone()).or_insert(apart.base);
+        let about = About { of: format!("the parts of {id}"), reads: apart.reads, ..About::default() };
+        let proposal =
+            Proposal { name: name.clone(), about, tasks: apart.tasks, base, ..Proposal::default() };
+        Ok((proposal, apart.left))
+    };
     let prompt = node.task.prompt.as_ref().map_or(node.task.title.clone(), |prompt| prompt.value.clone());
     let (sketch, source) = if provider.api == ProviderApi::Offline {
         let sketch = read_markdown(&node.task.id.source.path, &prompt, false);
@@ -463,29 +523,31 @@ fn decompose(env: &Env, arguments: &Decompose) -> Done {
         let mut documents = Vec::new();
         for input in &node.task.inputs {
             let path = split_heading(&input.value).0;
-            if let Ok(path) = crate::path::RelPath::parse(path)
+            if let Ok(path) = RelPath::parse(path)
                 && let Ok(Some(text)) = workspace.shelf.text(&path)
             {
                 documents.push((path.to_string(), text.to_string()));
             }
         }
-        let parts = graph.nodes().filter(|(_, other)| other.id().starts_with(&format!("{id}/")));
+        let there = graph.nodes().filter(|(_, other)| other.id().starts_with(&format!("{id}/")));
         let question = Question {
             goal: prompt,
             task: Some(node.task.title.clone()),
             documents,
-            known: parts.map(|(_, node)| format!("`{}`: {}", node.id(), node.task.title)).collect(),
+            known: there.map(|(_, node)| format!("`{}`: {}", node.id(), node.task.title)).collect(),
             breadth: usize::from(arguments.asking.breadth),
         };
-        ask(env, &workspace, provider, &arguments.asking, &question, &place)?
+        let misfits = |_: &Planner<'_>, sketch: &Sketch| match parts(sketch.clone()) {
+            Err(error) => told(&error),
+            Ok((proposal, left)) if left.is_empty() => {
+                landing(&workspace, &proposal, &|_| true).map_or_else(|error| told(&error), |_| Vec::new())
+            }
+            Ok((_, left)) => left,
+        };
+        ask(env, &workspace, provider, &arguments.asking, &question, &misfits)?
     };
-    let proposals = Proposals(&workspace.store);
-    let earlier = proposals.find(&name)?.map(|old| old.about.reads).unwrap_or_default();
-    let apart = take_apart(graph, ix, sketch, &place, earlier)?;
-    let mut base = proposals.base(&name)?;
-    base.entry(id).or_insert(apart.base);
-    let about = About { source, left: apart.left, reads: apart.reads, ..About::default() };
-    let proposal = Proposal { name, about, tasks: apart.tasks, base, ..Proposal::default() };
+    let (mut proposal, left) = parts(sketch)?;
+    (proposal.about.source, proposal.about.left) = (source, left);
     let (proposal, _) = keep(env, &workspace, proposal)?;
     next(env, &proposal.name);
     Ok(None)
@@ -561,19 +623,22 @@ fn approve(env: &Env, arguments: &Approve) -> Done {
 }
 
 fn finish(env: &Env, workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Done {
-    let outputs = land(workspace, proposal, landing)?;
+    let landed = land(workspace, proposal, landing)?;
+    let outputs = landed.outputs;
+    let kept = landed.kept.iter().map(|path| format!("{path} is there already and stays as it is"));
     let changed: Vec<_> = landing.changes.iter().filter(|change| change.old != change.new).collect();
-    let notes = landing.changes.iter().flat_map(|change| &change.notes);
+    let notes: Vec<String> =
+        landing.changes.iter().flat_map(|change| change.notes.clone()).chain(kept).collect();
     if env.shell.json {
         env.shell.json(&json!({
             "proposal": proposal.name,
             "files": changed.iter().map(|change| &change.file).collect::<Vec<_>>(),
             "outputs": outputs.iter().map(|path| path.as_str()).collect::<Vec<_>>(),
-            "notes": notes.collect::<Vec<_>>(),
+            "notes": notes,
         }));
         return Ok(None);
     }
-    notes.for_each(|note| env.shell.note(&plain(note)));
+    notes.iter().for_each(|note| env.shell.note(&plain(note)));
     let what = match (changed.len(), outputs.len()) {
         (0, _) => "nothing to change".to_owned(),
         (files, 0) => format!("{} written", counted(files, "task file")),

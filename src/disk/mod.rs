@@ -41,7 +41,7 @@ pub use load::{
     Listed, Overlay, Workspace, find_project, load, load_config, load_or_empty, load_over, read_optional,
     task_ids,
 };
-pub use proposals::{About, Proposal, Proposals};
+pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::reload;
 pub use shelf::DiskShelf;

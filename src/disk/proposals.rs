@@ -42,6 +42,9 @@ pub struct Proposal {
 pub struct About {
     /// Where it comes from, in words.
     pub source: String,
+    /// What it is a plan of: another one of the same place and source is a patch of it.
+    #[serde(default)]
+    pub of: String,
     /// What could not be carried over, a line each.
     pub left: Vec<String>,
     /// The digests of its task files as they were written.
@@ -55,13 +58,19 @@ pub struct About {
 }
 
 impl Proposal {
-    /// The tasks that a person edited, or added, since it was written.
-    pub fn edited(&self) -> Vec<&str> {
-        let is_edited = |id: &str, text: &str| self.about.written.get(id) != Some(&Digest::of(text));
-        let edited = self.tasks.iter().filter(|(id, text)| is_edited(id, text)).map(|(id, _)| id.as_str());
-        edited
-            .chain(self.about.written.keys().map(String::as_str).filter(|id| !self.tasks.contains_key(*id)))
+    /// The digests of its files by name: a task's id, and `outputs/ID`.
+    pub fn digests(&self) -> BTreeMap<String, Digest> {
+        let tasks = self.tasks.iter().map(|(id, text)| (id.clone(), Digest::of(text)));
+        tasks
+            .chain(self.outputs.iter().map(|(id, text)| (format!("outputs/{id}"), Digest::of(text))))
             .collect()
+    }
+
+    /// What a person edited, added or took out since it was written.
+    pub fn edited(&self) -> Vec<String> {
+        let (now, written) = (self.digests(), &self.about.written);
+        let names = now.keys().chain(written.keys().filter(|name| !now.contains_key(*name)));
+        names.filter(|name| now.get(*name) != written.get(*name)).cloned().collect()
     }
 }
 
@@ -86,7 +95,14 @@ impl Proposals<'_> {
     /// The names of all.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.meu().join("proposals")).into_iter().flatten().flatten();
-        let whole = entries.filter(|entry| entry.path().join("proposal.json").is_file());
+        for cut_off in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if let Some(name) = cut_off.strip_prefix('.').and_then(|name| name.strip_suffix(".old")) {
+                self.recover(name);
+            }
+        }
+        let entries = fs::read_dir(self.0.meu().join("proposals")).into_iter().flatten().flatten();
+        let visible = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+        let whole = visible.filter(|entry| entry.path().join("proposal.json").is_file());
         let mut names: Vec<String> = whole.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         names
@@ -107,6 +123,7 @@ impl Proposals<'_> {
     /// A proposal, if there is one of that name. What landed of it earlier is known even when it is gone.
     pub fn find(&self, name: &str) -> Result<Option<Proposal>, Error> {
         check_name(name)?;
+        self.recover(name);
         let folder = self.folder(name);
         let file = folder.join("proposal.json");
         let about = match fs::read(&file) {
@@ -129,38 +146,58 @@ impl Proposals<'_> {
     /// What landed of a proposal earlier.
     pub fn base(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
         check_name(name)?;
+        self.recover(name);
         texts(&self.folder(name).join("base"), ".toml")
     }
 
-    /// Keeps a proposal, in the place of an earlier one of its name. It counts once all of it is there.
+    /// Keeps a proposal, in the place of an earlier one of its name.
     pub fn put(&self, proposal: &Proposal) -> Result<(), Error> {
+        self.stage(proposal)?.commit()
+    }
+
+    /// Writes a proposal beside the one that is there; it counts once it is committed.
+    pub fn stage(&self, proposal: &Proposal) -> Result<Staged, Error> {
         let Proposal { name, about, tasks, outputs, base } = proposal;
         check_name(name)?;
-        let folder = self.folder(name);
-        let file = folder.join("proposal.json");
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(&file)(error)),
-            _ => {}
+        let staged =
+            Staged { new: self.beside(name, "new"), old: self.beside(name, "old"), place: self.folder(name) };
+        for left in [&staged.new, &staged.old].into_iter().filter(|left| left.exists()) {
+            fs::remove_dir_all(left).map_err(wrong(left))?;
         }
         for (kind, extension, texts) in
             [("tasks", "toml", tasks), ("outputs", "md", outputs), ("base", "toml", base)]
         {
-            let inside = folder.join(kind);
-            for old in files(&inside)? {
-                fs::remove_file(&old).map_err(wrong(&old))?;
-            }
             for (id, text) in texts {
                 RelPath::parse_writable(&format!("{id}.{extension}"))
                     .map_err(|problem| Error::invalid(format!("the id `{id}`: {}", problem.message())))?;
-                self.write(&format!("proposals/{name}/{kind}/{id}.{extension}"), text.as_bytes())?;
+                self.write(&staged.new.join(kind).join(format!("{id}.{extension}")), text.as_bytes())?;
             }
         }
+        // Last: with it the folder is whole.
         let bytes = serde_json::to_vec_pretty(about).map_err(|error| Error::failed(error.to_string()))?;
-        self.write(&format!("proposals/{name}/proposal.json"), &bytes)
+        self.write(&staged.new.join("proposal.json"), &bytes)?;
+        Ok(staged)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.0.write_meu(name, bytes, Durability::Grouped).map_err(wrong(&self.0.meu().join(name)))
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        let name = path.strip_prefix(self.0.meu()).map(|name| name.to_string_lossy().into_owned());
+        self.0.write_meu(&name.unwrap_or_default(), bytes, Durability::Grouped).map_err(wrong(path))
+    }
+
+    /// Beside a proposal's folder, where no proposal is looked for.
+    fn beside(&self, name: &str, word: &str) -> PathBuf {
+        self.0.meu().join("proposals").join(format!(".{name}.{word}"))
+    }
+
+    /// Completes an exchange of folders that was cut off.
+    fn recover(&self, name: &str) {
+        let folder = self.folder(name);
+        let (new, old) = (self.beside(name, "new"), self.beside(name, "old"));
+        if !folder.exists() {
+            let whole = if new.join("proposal.json").is_file() { new } else { old };
+            // What cannot be moved is told when it is read.
+            let _ = fs::rename(whole, folder);
+        }
     }
 
     /// Throws a proposal away, and what is known of what landed of it.
@@ -168,6 +205,29 @@ impl Proposals<'_> {
         check_name(name)?;
         let folder = self.folder(name);
         fs::remove_dir_all(&folder).map_err(wrong(&folder))
+    }
+}
+
+/// A proposal that is written, and does not count yet.
+#[derive(Debug)]
+pub struct Staged {
+    new: PathBuf,
+    old: PathBuf,
+    place: PathBuf,
+}
+
+impl Staged {
+    /// Lets it count: two renames, which [`Proposals::find`] completes if they are cut off.
+    pub fn commit(self) -> Result<(), Error> {
+        if self.place.exists() {
+            fs::rename(&self.place, &self.old).map_err(wrong(&self.place))?;
+        }
+        super::write::fail_point("proposal").map_err(wrong(&self.place))?;
+        fs::rename(&self.new, &self.place).map_err(wrong(&self.place))?;
+        if self.old.exists() {
+            fs::remove_dir_all(&self.old).map_err(wrong(&self.old))?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink};
+use crate::digest::Digest;
 use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, load_over};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, schema_line};
@@ -32,7 +33,11 @@ pub fn landing(
     };
     let (proposed, mut base) = (wanted(&proposal.tasks), wanted(&proposal.base));
     // What landed of it is still proposed.
-    base.retain(|id, _| proposed.contains_key(id) || !proposal.about.landed.contains(id));
+    // So is what a person took out of it: that is left alone.
+    let about = &proposal.about;
+    base.retain(|id, _| {
+        proposed.contains_key(id) || !(about.landed.contains(id) || about.written.contains_key(id))
+    });
     let sink = Sink::default();
     for (id, text) in &proposed {
         check_keys(&Proposals::shown(&proposal.name, id), text, &sink);
@@ -67,25 +72,53 @@ fn in_proposal(error: Error) -> Error {
     Error { message, ..error }
 }
 
-/// What is to be written, each task after all that it names, then what goes, in the other direction: cut off
-/// anywhere the project still holds together, and the next try goes on.
-fn in_order(landing: &Landing) -> Vec<&Change> {
+/// The files that are to be written, each after all that its tasks name, then those that go, in the other
+/// direction: cut off anywhere the project still holds together, and the next try goes on. Of each file what it
+/// holds, and what it will hold.
+fn in_order(landing: &Landing) -> Vec<(&str, Option<&String>, Option<&String>)> {
     let Landing { changes, planned } = landing;
     let places: HashMap<&str, usize> =
         planned.graph.order().iter().zip(1..).map(|(ix, at)| (planned.graph.node(*ix).id(), at)).collect();
-    let place = |change: &Change| places.get(change.id.as_str()).copied().unwrap_or_default();
-    let (mut stays, mut goes): (Vec<&Change>, Vec<&Change>) =
-        changes.iter().filter(|change| change.old != change.new).partition(|change| change.new.is_some());
-    stays.sort_by_key(|change| place(change));
-    goes.reverse();
-    stays.into_iter().chain(goes).collect()
+    // Of several tasks in one file the last change has them all.
+    let mut files: BTreeMap<&str, (usize, Option<&String>, Option<&String>)> = BTreeMap::new();
+    for change in changes {
+        let place = places.get(change.id.as_str()).copied().unwrap_or_default();
+        let file = files.entry(&change.file).or_insert((place, change.old.as_ref(), None));
+        (file.0, file.2) = (file.0.max(place), change.new.as_ref());
+    }
+    let mut files: Vec<_> = files.into_iter().filter(|(_, (_, old, new))| old != new).collect();
+    files.sort_by_key(|(_, (place, _, new))| (new.is_none(), *place));
+    files.into_iter().map(|(file, (_, old, new))| (file, old, new)).collect()
 }
 
-/// Moves a proposal in. What landed is what the next one of its name is merged with. Returns the outputs that
-/// were written.
-pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Vec<RelPath>, Error> {
+/// What landed.
+#[derive(Clone, Debug, Default)]
+pub struct Landed {
+    /// Outputs that were written.
+    pub outputs: Vec<RelPath>,
+    /// Outputs that were there, and stay as they are.
+    pub kept: Vec<RelPath>,
+}
+
+/// Moves a proposal in. What landed is what the next one of its name is merged with.
+pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Landed, Error> {
     let Landing { changes, planned } = landing;
     let has_schema = workspace.store.root().join(TASK_SCHEMA).is_file();
+    let mut rest = proposal.clone();
+    for change in changes {
+        match rest.tasks.remove(&change.id) {
+            Some(text) => {
+                rest.base.insert(change.id.clone(), text);
+                rest.about.landed.insert(change.id.clone());
+            }
+            None => drop(rest.base.remove(&change.id)),
+        }
+        rest.outputs.remove(&change.id);
+        rest.about.written.retain(|name, _| *name != change.id && *name != format!("outputs/{}", change.id));
+    }
+    // Before anything else: then only what lands can fail, and that is taken back.
+    let staged = Proposals(&workspace.store).stage(&rest)?;
+    let mut kept = Vec::new();
     let mut done: Vec<(RelPath, Option<String>)> = Vec::new();
     let mut outputs = Vec::new();
     let mut carry_out = || -> Result<(), Error> {
@@ -94,11 +127,12 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 changes.iter().any(|change| change.id == *id && change.old.is_none() && change.new.is_some());
             let Some(ix) = planned.graph.find(id).filter(|_| added) else { continue };
             let output = &planned.graph.node(ix).output;
+            let text = crate::text::output_form(text);
+            let there = workspace.shelf.digest(output).ok().flatten();
             // What is there is a person's.
-            if workspace.shelf.digest(output).ok().flatten().is_none()
-                && workspace.store.in_the_way(output).is_none()
-            {
-                let text = crate::text::output_form(text);
+            if there.is_some_and(|there| there != Digest::of(&text)) {
+                kept.push(output.clone());
+            } else if there.is_none() && workspace.store.in_the_way(output).is_none() {
                 done.push((output.clone(), None));
                 workspace
                     .shelf
@@ -107,17 +141,16 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 outputs.push(output.clone());
             }
         }
-        for change in in_order(landing) {
-            let path =
-                RelPath::parse_writable(&change.file).map_err(|problem| Error::failed(problem.message()))?;
-            done.push((path.clone(), change.old.clone()));
-            match &change.new {
+        for (file, old, new) in in_order(landing) {
+            let path = RelPath::parse_writable(file).map_err(|problem| Error::failed(problem.message()))?;
+            done.push((path.clone(), old.cloned()));
+            match new {
                 Some(new) => {
-                    let line = match change.old.is_none() && has_schema {
-                        true => schema_line(&change.file, TASK_SCHEMA),
+                    let line = match old.is_none() && has_schema {
+                        true => schema_line(file, TASK_SCHEMA),
                         false => String::new(),
                     };
-                    write(workspace, &change.file, &format!("{line}{new}"))?;
+                    write(workspace, file, &format!("{line}{new}"))?;
                 }
                 None => workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?,
             }
@@ -134,18 +167,6 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         }
         return Err(error);
     }
-    let mut rest = proposal.clone();
-    for change in changes {
-        match rest.tasks.remove(&change.id) {
-            Some(text) => {
-                rest.base.insert(change.id.clone(), text);
-                rest.about.landed.insert(change.id.clone());
-            }
-            None => drop(rest.base.remove(&change.id)),
-        }
-        rest.outputs.remove(&change.id);
-        rest.about.written.remove(&change.id);
-    }
-    Proposals(&workspace.store).put(&rest)?;
-    Ok(outputs)
+    staged.commit()?;
+    Ok(Landed { outputs, kept })
 }

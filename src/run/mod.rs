@@ -29,12 +29,12 @@ mod trace;
 
 pub use execute::{Options, Ran, run};
 pub use foresee::{Would, WouldRun, would_run};
-pub use land::{Landing, land, landing};
+pub use land::{Landed, Landing, land, landing};
 pub use merge::{Merged, merge};
 pub use orphans::{Fate, Orphan, remove_orphans};
 pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use prepare::prepare;
-pub use propose::{Planner, Reach};
+pub use propose::{Planner, Reach, told};
 pub use rename::{carry_out, edit_tasks};
 pub use report::{Happened, ItemChange, Line, item_changes, report};
 pub use rows::{Counts, Row, rows};

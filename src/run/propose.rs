@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::author::{Part, Place, Question, Sketch, apart_from, question, read_answer, task_files};
-use crate::diag::Error;
+use crate::diag::{Diagnostic, Error};
 use crate::digest::Digest;
 use crate::disk::{Cache, Entry, Journal, Overlay, RunLog, Stored, Trust, Workspace, load_over, run_name};
 use crate::event::{Event, Sums};
@@ -93,10 +93,10 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// A plan that answers a question and fits the project at a place, with what should be taken apart further
-    /// taken apart.
-    pub fn plan(&self, asked: &Question, place: &Place) -> Result<Sketch, Error> {
-        let planned = self.answer(asked, &|sketch| self.misfits(sketch, place)).and_then(|mut sketch| {
+    /// A plan that answers a question and fits the project, with what should be taken apart further taken apart.
+    /// `misfits` says what keeps it from standing there.
+    pub fn plan(&self, asked: &Question, misfits: &dyn Fn(&Sketch) -> Vec<String>) -> Result<Sketch, Error> {
+        let planned = self.answer(asked, misfits, self.reach.depth).and_then(|mut sketch| {
             let depth = self.reach.depth;
             self.go_on(&mut sketch.parts, asked, depth.saturating_sub(1))?;
             Ok(sketch)
@@ -120,7 +120,9 @@ impl<'a> Planner<'a> {
                     known: Vec::new(),
                     ..asked.clone()
                 };
-                let inner = self.answer(&asked, &|_| Vec::new())?;
+                // Where it will go is not there yet; it must hold together by itself.
+                let alone = Place { into: "parts".into(), head: true, ..Place::default() };
+                let inner = self.answer(&asked, &|inner| self.misfits(inner, &alone), depth)?;
                 part.parts = apart_from(inner.parts, &format!("{}/", part.key));
                 self.go_on(&mut part.parts, &asked, depth - 1)?;
             } else {
@@ -131,8 +133,8 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// What keeps a sketch from standing in the project, a line each.
-    fn misfits(&self, sketch: &Sketch, place: &Place) -> Vec<String> {
+    /// What keeps a sketch from standing in the project at a place where nothing of it is yet, a line each.
+    pub fn misfits(&self, sketch: &Sketch, place: &Place) -> Vec<String> {
         let (files, left) = task_files(sketch, place);
         if !left.is_empty() {
             return left;
@@ -143,23 +145,22 @@ impl<'a> Planner<'a> {
             new.map(|file| (format!("{}/{}.toml", graph.config.tasks, file.id), Some(file.text))).collect();
         match load_over(self.workspace.store.root(), &overlay) {
             Ok(_) => Vec::new(),
-            Err(error) => {
-                let line = |problem: &crate::diag::Diagnostic| match &problem.place {
-                    Some(place) => format!("{}: {}", place.file, problem.message),
-                    None => problem.message.clone(),
-                };
-                error.diagnostics.iter().map(line).collect()
-            }
+            Err(error) => told(&error),
         }
     }
 
     /// An answer that is a plan without faults.
-    fn answer(&self, asked: &Question, faults: &dyn Fn(&Sketch) -> Vec<String>) -> Result<Sketch, Error> {
+    fn answer(
+        &self,
+        asked: &Question,
+        faults: &dyn Fn(&Sketch) -> Vec<String>,
+        depth: usize,
+    ) -> Result<Sketch, Error> {
         let config = &self.workspace.graph.config;
         let mut request = question(asked, &config.model, self.provider).map_err(Error::failed)?;
         for nth in 0..=REPAIRS {
             let text = self.text_for(&request, asked)?;
-            let wrong = match read_answer(&text, self.reach.breadth) {
+            let wrong = match read_answer(&text, self.reach.breadth, depth) {
                 Ok(sketch) => match faults(&sketch) {
                     none if none.is_empty() => return Ok(sketch),
                     some => some,
@@ -179,8 +180,8 @@ impl<'a> Planner<'a> {
     /// The answer to a request: one that is kept, or one that is asked for now.
     fn text_for(&self, request: &Request, asked: &Question) -> Result<String, Error> {
         let (digest, cache) = (request.digest(), Cache(&self.workspace.store));
-        let journaled = self.workspace.replay.answers.get(&digest).cloned();
-        let kept = journaled.or_else(|| self.reach.read.then(|| cache.answer(digest)).flatten());
+        let journaled = || self.workspace.replay.answers.get(&digest).cloned();
+        let kept = self.reach.read.then(|| journaled().or_else(|| cache.answer(digest))).flatten();
         if let Some((_, text)) = kept {
             (self.tell)("this was asked before; the answer is kept, and nobody is asked");
             return Ok(text);
@@ -268,5 +269,17 @@ impl<'a> Planner<'a> {
     /// What was spent so far.
     pub fn sums(&self) -> Sums {
         self.log.borrow().1.clone()
+    }
+}
+
+/// An error's problems, a line each, as a model is told them.
+pub fn told(error: &Error) -> Vec<String> {
+    let line = |problem: &Diagnostic| match &problem.place {
+        Some(place) => format!("{}: {}", place.file, problem.message),
+        None => problem.message.clone(),
+    };
+    match error.diagnostics.as_slice() {
+        [] => vec![error.message.clone()],
+        problems => problems.iter().map(line).collect(),
     }
 }

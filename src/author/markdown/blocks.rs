@@ -87,11 +87,12 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
         Options::ENABLE_TASKLISTS | Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
     let mut events = Parser::new_ext(text, options).into_offset_iter();
     let mut flat = vec![Section { line: 1, ..Section::default() }];
+    let lines = Lines::of(text);
     while let Some((event, range)) = events.next() {
         match event {
             Event::Start(Tag::Heading { level, .. }) => {
                 let said = inline(&mut events, |end| matches!(end, TagEnd::Heading(_)));
-                let line = line_of(text, range.start);
+                let line = lines.line(range.start);
                 let body = range.end..range.end;
                 flat.push(Section {
                     level: level as u8,
@@ -104,7 +105,7 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
                 });
             }
             Event::Start(Tag::List(number)) => {
-                let list = list(&mut events, text, range, number.is_some());
+                let list = list(&mut events, &lines, range, number.is_some(), 0);
                 flat.last_mut().map(|section| section.blocks.push(Block::List(list))).unwrap_or_default();
             }
             Event::Start(Tag::MetadataBlock(_)) => skip(&mut events),
@@ -147,9 +148,22 @@ fn nest(flat: Vec<Section>, length: usize) -> Vec<Section> {
     nested
 }
 
-fn line_of(text: &str, at: usize) -> usize {
-    1 + text[..at].matches('\n').count()
+/// Where lines begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Lines(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, at: usize) -> usize {
+        self.0.partition_point(|start| *start <= at)
+    }
 }
+
+/// How deep lists may stand in lists; what is deeper is text.
+const DEEPEST: usize = 40;
 
 /// Words in a line, without markup.
 #[derive(Default)]
@@ -214,11 +228,17 @@ fn skip(events: &mut OffsetIter<'_>) {
     }
 }
 
-fn list(events: &mut OffsetIter<'_>, text: &str, range: Range<usize>, ordered: bool) -> List {
+fn list(
+    events: &mut OffsetIter<'_>,
+    lines: &Lines,
+    range: Range<usize>,
+    ordered: bool,
+    depth: usize,
+) -> List {
     let mut items = Vec::new();
     while let Some((event, range)) = events.next() {
         match event {
-            Event::Start(Tag::Item) => items.push(item(events, text, range)),
+            Event::Start(Tag::Item) => items.push(item(events, lines, range, depth)),
             Event::End(TagEnd::List(_)) => break,
             _ => {}
         }
@@ -226,8 +246,8 @@ fn list(events: &mut OffsetIter<'_>, text: &str, range: Range<usize>, ordered: b
     List { ordered, range, items }
 }
 
-fn item(events: &mut OffsetIter<'_>, text: &str, whole: Range<usize>) -> Item {
-    let mut item = Item { line: line_of(text, whole.start), ..Item::default() };
+fn item(events: &mut OffsetIter<'_>, lines: &Lines, whole: Range<usize>, depth: usize) -> Item {
+    let mut item = Item { line: lines.line(whole.start), ..Item::default() };
     let mut first: Option<Range<usize>> = None;
     let mut below = whole.end;
     let (mut said, mut bold) = (Inline::default(), false);
@@ -239,13 +259,14 @@ fn item(events: &mut OffsetIter<'_>, text: &str, whole: Range<usize>) -> Item {
             Event::TaskListMarker(ticked) => item.ticked = Some(ticked),
             Event::Start(Tag::Paragraph) if in_first => {}
             Event::End(TagEnd::Paragraph) => (in_first, first_over) = (false, true),
-            Event::Start(Tag::List(number)) => {
+            Event::Start(Tag::List(number)) if depth < DEEPEST => {
                 in_first = false;
                 below = below.min(range.start);
-                item.blocks.push(Block::List(list(events, text, range, number.is_some())));
+                item.blocks.push(Block::List(list(events, lines, range, number.is_some(), depth + 1)));
             }
             Event::Start(
                 Tag::Paragraph
+                | Tag::List(_)
                 | Tag::CodeBlock(_)
                 | Tag::BlockQuote(_)
                 | Tag::HtmlBlock
