@@ -21,17 +21,36 @@ pub(super) struct Arguments {
     git: bool,
 }
 
-const PRE_COMMIT: &str = "# `pre-commit install` turns it on (https://pre-commit.com).
+/// A hook for the folder of a project in its repository.
+fn hooks(folder: &str) -> String {
+    let entry = if folder.is_empty() {
+        "meu status --check".to_owned()
+    } else {
+        format!("meu -C '{folder}' status --check")
+    };
+    format!(
+        "# `pre-commit install` turns it on (https://pre-commit.com).
 repos:
   - repo: local
     hooks:
       - id: meu
         name: meu status --check
-        entry: meu status --check
+        entry: {entry}
         language: system
         pass_filenames: false
         always_run: true
-";
+"
+    )
+}
+
+/// Whether hooks that are written have meu's.
+fn has_hook(text: &str) -> bool {
+    let hooks: serde_yaml::Value = serde_yaml::from_str(text).unwrap_or_default();
+    let repositories = hooks.get("repos").and_then(|repos| repos.as_sequence()).into_iter().flatten();
+    let all = repositories.filter_map(|repository| repository.get("hooks")?.as_sequence()).flatten();
+    let mut ids = all.filter_map(|hook| hook.get("id")?.as_str());
+    ids.any(|id| id == "meu" || id.starts_with("meu-"))
+}
 
 const FILES: [(&str, &str); 5] = [
     (
@@ -110,7 +129,7 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         .file_name()
         .map(|name| name.to_string_lossy().replace(|c: char| c.is_control() || c == '"' || c == '\\', ""))
         .unwrap_or_default();
-    let mut wrote = Vec::new();
+    let (mut wrote, mut complete) = (Vec::new(), true);
     let mut write = |name: &str, text: &str| -> Result<(), Error> {
         let path = path(name)?;
         store
@@ -154,13 +173,23 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         }
     }
     if arguments.git {
-        disk::make_repository(&store)?;
-        let file = ".pre-commit-config.yaml";
-        let known = read_optional(&store.full(&path(file)?));
-        match known.map_err(|error| Error::failed(format!("`{file}`: {error}")))? {
-            None => write(file, PRE_COMMIT)?,
-            Some(known) if known.contains("meu status --check") => {}
-            Some(_) => env.shell.note(&format!("`{file}` is there; the hook to add to it:\n{PRE_COMMIT}")),
+        let top = disk::make_repository(&store)?;
+        let folder = store.root().strip_prefix(&top).unwrap_or(std::path::Path::new(""));
+        let text = hooks(&folder.to_string_lossy().replace('\\', "/"));
+        // pre-commit reads it at the repository's top alone.
+        let file = top.join(".pre-commit-config.yaml");
+        let known =
+            read_optional(&file).map_err(|error| Error::failed(format!("{}: {error}", file.display())))?;
+        match known {
+            None => {
+                disk::append(&file, &text)?;
+                wrote.push(file.strip_prefix(store.root()).unwrap_or(&file).to_string_lossy().into_owned());
+            }
+            Some(known) if has_hook(&known) => {}
+            Some(_) => {
+                complete = false;
+                env.shell.note(&format!("{} is there; the hook to add to it:\n{text}", file.display()));
+            }
         }
     }
     if env.shell.json {
@@ -171,7 +200,7 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         }
         if !there {
             env.shell.out("next: `meu run` builds it, `meu status` shows it");
-        } else if wrote.is_empty() {
+        } else if wrote.is_empty() && complete {
             env.shell.out("git has all that it needs");
         }
     }

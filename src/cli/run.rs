@@ -183,6 +183,9 @@ pub(super) fn bring_up_to_date(
     let mut targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
     if let Some((nth, of)) = arguments.shard {
         targets = shard_of(graph, &targets, nth, of);
+        if targets.is_empty() {
+            env.shell.note(&format!("part {nth} of {of} holds no task"));
+        }
     }
     let some = |selectors: &[String]| match selectors.is_empty() {
         true => Ok(Vec::new()),
@@ -204,6 +207,11 @@ pub(super) fn bring_up_to_date(
         limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
         refused: Default::default(),
     };
+    if let Some(shared) = workspace.store.shared()
+        && let Err(error) = disk::make_folder(shared)
+    {
+        env.shell.note(&plain(&format!("warning: MEU_CACHE_DIR is not used: {}", error.message)));
+    }
     let providers =
         Arc::new(Providers::new(&graph.config, workspace.redactor.clone(), workspace.store.root()));
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));

@@ -61,18 +61,9 @@ pub fn sent_items(assembled: &Assembled) -> Vec<SentItem> {
 /// How often it is looked whether somebody else has asked to the end.
 const POLL: Duration = Duration::from_millis(50);
 
-/// The right to ask for an answer, held. Who opened its file before it went looks for the answer first.
+/// The right to ask for an answer, held. Its file stays: one that went could be locked by two under one name.
 #[derive(Debug)]
-pub struct Claim {
-    place: PathBuf,
-    _file: fs::File,
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.place);
-    }
-}
+pub struct Claim(#[allow(dead_code)] fs::File);
 
 fn name(kind: &str, digest: Digest) -> PathBuf {
     let hex = digest.to_string();
@@ -124,7 +115,11 @@ impl Cache<'_> {
 
     fn put(&self, kind: &str, digest: Digest, bytes: &[u8]) -> io::Result<()> {
         if let Some(shared) = self.0.shared() {
-            // Others are served by it; this project has its own.
+            // Others are served by it; this project has its own. No glob and no git looks into it.
+            let ignore = shared.join(".gitignore");
+            if !ignore.exists() {
+                let _ = fs::create_dir_all(shared).and_then(|()| fs::write(ignore, "*\n"));
+            }
             let _ = write_unless_there(&shared.join(name(kind, digest)), bytes);
         }
         write_unless_there(&self.place(kind, digest), bytes)
@@ -190,7 +185,7 @@ impl Cache<'_> {
             }
             std::thread::sleep(POLL);
         }
-        Some(Claim { place, _file: file })
+        Some(Claim(file))
     }
 
     /// Keeps a request as it is sent, with its items; but for what is never stored.
@@ -206,9 +201,13 @@ impl Cache<'_> {
         if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
-        let folder = self.0.meu().join("cache").join("requests").join(&prefix[..2]);
-        let entries = fs::read_dir(folder).ok()?.flatten();
+        let own = self.0.meu().join("cache");
+        let folders = std::iter::once(own.as_path()).chain(self.0.shared());
+        let entries =
+            folders.filter_map(|folder| fs::read_dir(folder.join("requests").join(&prefix[..2])).ok());
         let mut found: Vec<PathBuf> = entries
+            .flatten()
+            .flatten()
             .map(|entry| entry.path())
             .filter(|path| {
                 path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix[2..]))

@@ -30,20 +30,25 @@ pub fn now() -> String {
 
 /// So many seconds ago, in the same form.
 pub fn ago(seconds: u64) -> String {
-    let (y, m, d, seconds) = utc(seconds);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    at(since.saturating_sub(seconds))
+}
+
+/// So many seconds after 1970 began, in the same form.
+pub fn at(since: u64) -> String {
+    let (y, m, d, seconds) = utc(since);
     format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A name for a run: its start in UTC and the process, so that names sort by time.
 pub fn run_name() -> String {
-    let (y, m, d, seconds) = utc(0);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (y, m, d, seconds) = utc(since);
     let clock = format!("{:02}{:02}{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{y:04}{m:02}{d:02}-{clock}-{}", std::process::id())
 }
 
-fn utc(ago: u64) -> (i64, u64, u64, u64) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let since = since.saturating_sub(ago);
+fn utc(since: u64) -> (i64, u64, u64, u64) {
     let (y, m, d) = civil(i64::try_from(since / 86400).unwrap_or_default());
     (y, m, d, since % 86400)
 }

@@ -34,7 +34,7 @@ pub fn blob(root: &Path, id: &TextId) -> Option<String> {
 
 fn unknown_revision(revision: &str) -> Error {
     Error::invalid(format!("git knows no revision `{revision}` here"))
-        .help("use a branch, a tag, a commit, or HEAD, inside a git repository")
+        .help("use a branch, a tag, a commit, or HEAD; a shallow clone has few, and git must trust the folder's owner")
 }
 
 /// The text that a file of the project had at a revision; none if it was not there.
@@ -48,6 +48,13 @@ pub fn file_at(root: &Path, revision: &str, path: &str) -> Result<Option<String>
     }
     let bytes = git(root, &["show", &format!("{revision}:./{path}")]);
     Ok(bytes.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()))
+}
+
+/// When a revision was committed, in UTC as RFC 3339 writes it.
+pub fn committed_at(root: &Path, revision: &str) -> Result<String, Error> {
+    let said = git(root, &["show", "--no-patch", "--format=%ct", &format!("{revision}^{{commit}}")]);
+    let seconds = said.and_then(|said| String::from_utf8(said).ok()?.trim().parse().ok());
+    seconds.map(super::clock::at).ok_or_else(|| unknown_revision(revision))
 }
 
 /// The paths, from the project's folder, that differ from a revision, new ones included.
@@ -105,13 +112,14 @@ fn is_tracked(root: &Path, folder: &str) -> bool {
     git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
 }
 
-/// Makes the project's folder a repository, unless it lies in one.
-pub fn make_repository(store: &Store) -> Result<(), Error> {
-    if store.root().ancestors().any(|above| above.join(".git").exists()) {
-        return Ok(());
+/// Makes the project's folder a repository, unless it lies in one. Returns the repository's folder.
+pub fn make_repository(store: &Store) -> Result<PathBuf, Error> {
+    if let Some(top) = store.root().ancestors().find(|above| above.join(".git").exists()) {
+        return Ok(top.to_owned());
     }
     let made = git(store.root(), &["init", "--quiet"]);
-    made.map(drop).ok_or_else(|| Error::failed("`git init` did not work").help("is git installed?"))
+    made.map(|_| store.root().to_owned())
+        .ok_or_else(|| Error::failed("`git init` did not work").help("is git installed?"))
 }
 
 /// Which git there is, if any.

@@ -36,7 +36,7 @@ pub use person::{Texts, adopt, adopt_discarding, approve, restore, texts_of};
 pub use prepare::prepare;
 pub use propose::{Planner, Reach, told};
 pub use rename::{carry_out, edit_tasks};
-pub use report::{Happened, ItemChange, Line, item_changes, report};
+pub use report::{Happened, ItemChange, Line, Report, Took, item_changes, report};
 pub use rows::{Counts, Row, rows};
 pub use survey::{Look, Survey};
 pub use trace::trace;

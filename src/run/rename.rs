@@ -13,7 +13,7 @@ use crate::request::{Scene, build};
 use super::person::{answers_beside, commit, failed};
 
 /// The record of a task that counts, of all that a merge may have left, and whether it is of today's request.
-fn counting(workspace: &Workspace, ix: Ix) -> Option<(&Record, bool)> {
+pub(super) fn counting(workspace: &Workspace, ix: Ix) -> Option<(&Record, bool)> {
     let node = workspace.graph.node(ix);
     let (scene, shelf) =
         (Scene { graph: &workspace.graph, templates: &workspace.templates }, &workspace.shelf);

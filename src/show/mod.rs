@@ -33,7 +33,7 @@ pub use events::{Reporter, would_run};
 pub use graph::{Drawing, dot, graph_as_json, mermaid};
 pub use log::{log, run, run_task, sent_items};
 pub use plan::{proposal, proposal_diff};
-pub use report::{report_as_json, report_as_markdown};
+pub use report::{report_as_json, report_as_markdown, report_as_paths};
 pub use status::{state_paint, status, tells_all, why};
 pub use trace::trace;
 pub use watch::Watched;
