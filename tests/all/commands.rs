@@ -367,7 +367,7 @@ fn a_check_under_github_actions_tells_it_at_the_files() {
     assert_eq!(
         house.read("summary"),
         "### meu: 2 of 2 tasks not up to date\n\n| task | state | why | output |\n| --- | --- | --- | --- |\n\
-         | a | awaiting | a person must approve out/a.md | out/a.md |\n| b | stale | prompt changed | out/b.md |\n"
+         | `a` | awaiting | `a person must approve out/a.md` | `out/a.md` |\n| `b` | stale | `prompt changed` | `out/b.md` |\n"
     );
     house.meu(&["-C", "book", "approve", "a"]).ok();
     house.meu(&["-C", "book", "run"]).ok();

@@ -7,6 +7,7 @@ mod bad_input;
 mod ci;
 mod commands;
 mod crash;
+mod docs;
 mod edits;
 mod examples;
 mod expect;
