@@ -1,5 +1,7 @@
 //! The plan that a project has, for other tools: as the list that an import reads, or as Markdown for people.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::graph::{Graph, Ix, outline};
@@ -71,6 +73,25 @@ pub fn as_list(graph: &Graph, chosen: &[Ix], told: &Told<'_>) -> Value {
     json!({"title": title, "intro": intro, "tasks": tasks})
 }
 
+/// What an export leaves out, a line for each key.
+pub fn not_exported(graph: &Graph, chosen: &[Ix]) -> Vec<String> {
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in chosen.iter().map(|ix| &graph.node(*ix).task) {
+        let has = [
+            ("approval", task.approval),
+            ("output", task.output.is_some()),
+            ("relates_to", !task.relates_to.is_empty()),
+            ("duplicates", task.duplicates.is_some()),
+            ("expect", task.expect.is_some()),
+            ("revisions", !task.revisions.is_empty()),
+            ("run = […]", matches!(task.run, Runner::Program(_))),
+        ];
+        has.iter().filter(|(_, has)| *has).for_each(|(key, _)| *found.entry(key).or_default() += 1);
+    }
+    let tasks = |n: usize| if n == 1 { "1 task".to_owned() } else { format!("{n} tasks") };
+    found.into_iter().map(|(key, n)| format!("not exported: `{key}` of {}", tasks(n))).collect()
+}
+
 fn entry(graph: &Graph, branch: &Branch, told: &Told<'_>) -> Value {
     let mut object = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -139,7 +160,7 @@ fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text
         let said =
             lines.next().filter(|said| *said != task.title).map_or(String::new(), |said| format!(": {said}"));
         let id = &task.id.value;
-        text.push_str(&format!("- [{ticked}] **{}**{said}{after} <!-- meu: {id} -->\n", task.title));
+        text.push_str(&format!("- [{ticked}] **{}**{after}{said} <!-- meu: {id} -->\n", task.title));
         for line in lines {
             text.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
         }

@@ -395,6 +395,9 @@ impl Reader<'_> {
 
     /// An item as a task.
     fn item(&mut self, item: &Item) -> Part {
+        if let Some(part) = self.exported(item) {
+            return part;
+        }
         let (text, requires) = split_links(&item.text);
         let title = match title_of(item.lead.as_deref(), &text) {
             title if title.is_empty() => "Task".to_owned(),
@@ -428,6 +431,48 @@ impl Reader<'_> {
                 Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
         }
         part
+    }
+
+    /// An item as an export writes it: its id in a mark, its title in bold, its links, a colon, its prompt. What stands
+    /// below it is its prompt as well, but for items that have a mark of their own.
+    fn exported(&mut self, item: &Item) -> Option<Part> {
+        let (id, title) = (item.id.as_ref()?, item.lead.as_ref()?);
+        let raw = dedent(self.text, item.first.clone());
+        let rest = raw.strip_prefix(&format!("**{title}**"))?;
+        let (links, said) = match rest.strip_prefix(" (requires: ").and_then(|rest| rest.split_once(')')) {
+            Some((links, said)) => (links, said),
+            None => ("", rest),
+        };
+        let mut part = Part {
+            key: id.clone(),
+            name: Some(last_part(id)),
+            title: title.clone(),
+            requires: links
+                .split(',')
+                .map(|link| link.trim().to_owned())
+                .filter(|link| !link.is_empty())
+                .collect(),
+            ..Part::default()
+        };
+        let first = said.strip_prefix(": ").unwrap_or(said).trim();
+        let mut said = vec![if first.is_empty() { title.clone() } else { first.to_owned() }];
+        for block in &item.blocks {
+            match block {
+                Block::List(list) if list.items.iter().any(|item| item.id.is_some()) => {
+                    self.list(list, false, &mut part, &mut said);
+                }
+                Block::List(List { range, .. }) | Block::Text(range) => {
+                    said.push(dedent(self.text, range.clone()))
+                }
+            }
+        }
+        part.prompt = said.join("\n\n");
+        if item.ticked == Some(true) {
+            let more = part.prompt != part.title;
+            part.done =
+                Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
+        }
+        Some(part)
     }
 
     /// All that stands in a section, its heading first.

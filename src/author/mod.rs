@@ -19,7 +19,7 @@ mod suggest;
 
 pub use apart::{Apart, Reads, check_apart, take_apart};
 pub use ask::{Question, SCHEMA, question, read_answer};
-pub use export::{Told, as_list, as_markdown};
+pub use export::{Told, as_list, as_markdown, not_exported};
 pub use files::{Place, Proposed, task_files};
 pub use list::read_list;
 pub use markdown::read_markdown;
