@@ -68,7 +68,7 @@ struct Cli {
 
 /// The version, and how this binary was built. A build of one commit says so by `MEU_COMMIT`.
 fn build() -> &'static str {
-    use std::env::consts::{ARCH, OS};
+    let (arch, os) = disk::machine();
     let features = [
         ("http", cfg!(feature = "http")),
         ("schema", cfg!(feature = "schema")),
@@ -82,7 +82,7 @@ fn build() -> &'static str {
             .filter(|commit| !commit.is_empty())
             .map(|commit| format!("commit {commit}")),
     );
-    lines.push(format!("for {ARCH} {OS}{linked}"));
+    lines.push(format!("for {arch} {os}{linked}"));
     lines.push(if features.is_empty() {
         "no features".into()
     } else {

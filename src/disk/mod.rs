@@ -75,6 +75,11 @@ pub fn append(path: &std::path::Path, text: &str) -> Result<(), crate::diag::Err
         .map_err(|error| crate::diag::Error::failed(format!("{} cannot be written: {error}", path.display())))
 }
 
+/// The processor and the system that this binary is for.
+pub fn machine() -> (&'static str, &'static str) {
+    (std::env::consts::ARCH, std::env::consts::OS)
+}
+
 /// The words of the command line.
 pub fn arguments() -> impl Iterator<Item = String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned())
