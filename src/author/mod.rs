@@ -74,10 +74,10 @@ pub struct Part {
 }
 
 impl Sketch {
-    /// All parts, those of parts included.
+    /// All parts, those of parts included. What is done is one, whatever it is made of.
     pub fn len(&self) -> usize {
         fn count(parts: &[Part]) -> usize {
-            parts.iter().map(|part| 1 + count(&part.parts)).sum()
+            parts.iter().map(|part| 1 + if part.done.is_some() { 0 } else { count(&part.parts) }).sum()
         }
         count(&self.parts)
     }
