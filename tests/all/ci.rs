@@ -144,6 +144,15 @@ fn git_gets_all_that_it_needs() {
     let again = house.meu(&["init", "--git"]).ok();
     assert!(again.err.contains("the hook to add to it:"), "{}", again.err);
     assert_eq!(house.read(".pre-commit-config.yaml"), "repos: []\n");
+    assert!(!again.out.contains("git has all"), "{}", again.out);
+
+    // In a folder of a repository the hook is where pre-commit looks for it, and finds the project from there.
+    let house = House::empty();
+    house.git(&["init", "-q"]);
+    house.meu(&["init", "docs/plan", "--git"]).ok();
+    assert!(!house.exists("docs/plan/.pre-commit-config.yaml") && !house.exists("docs/plan/.git"));
+    let hooks: Value = serde_yaml::from_str(&house.read(".pre-commit-config.yaml")).expect("YAML");
+    assert_eq!(hooks["repos"][0]["hooks"][0]["entry"], "meu -C 'docs/plan' status --check");
 }
 
 /// A file of meu's own repository.

@@ -532,3 +532,51 @@ fn bad_files_and_names_are_told_with_a_way_out() {
     }
     assert_eq!(house.meu(&["plan", "show", "--json"]).ok().json(), json!({"proposals": []}));
 }
+
+#[test]
+fn a_proposal_is_edited_in_the_persons_editor_and_shown_again() {
+    let mut house = House::new()
+        .file("p.md", "- [ ] A\n- [ ] B\n")
+        .file("edit.sh", "sed -i 's/prompt = \"A\"/prompt = \"A, in my words\"/' \"$1\"\n");
+    house.meu(&["plan", "import", "p.md"]).ok();
+    house.env("EDITOR", "sh edit.sh");
+    let said = house.meu(&["plan", "edit", "p", "a"]).ok();
+    assert!(said.out.starts_with("p: 2 tasks, read from p.md\n"), "{}", said.out);
+    house.meu(&["plan", "approve", "p"]).ok();
+    assert!(house.read("tasks/a.toml").contains("A, in my words"));
+    let said = house.meu(&["plan", "edit", "p", "c"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("the proposal `p` has no task `c`"), "{}", said.err);
+    house.env("EDITOR", "false");
+    let said = house.meu(&["plan", "edit", "p"]);
+    assert!(said.code == 1 && said.err.contains("`false` did not end well"), "{}", said.err);
+}
+
+#[test]
+fn links_are_suggested_and_those_that_are_picked_are_added() {
+    let house = House::new()
+        .file(
+            "tasks/birds.toml",
+            "title = \"Bird database\"\nprompt = \"All birds with their calls.\"\npriority = 10\n",
+        )
+        .file("tasks/pay.toml", "title = \"Payment service\"\nprompt = \"Take money.\"\npriority = 20\n")
+        .file(
+            "tasks/search.toml",
+            "title = \"Search\"\nprompt = \"Find a bird in the bird database by its call.\"\npriority = 30\n",
+        );
+    let said = house.meu(&["link", "suggest", "search"]).ok();
+    assert_eq!(said.out, "search\n  1. birds  Bird database\n  2. pay    Payment service\n");
+    assert_eq!(house.meu(&["link", "suggest", "search", "--pick", "3"]).code, 2);
+    let said = house.meu(&["link", "suggest", "search", "--pick", "1"]).ok();
+    assert_eq!(said.out, "added: search requires birds\n");
+    assert!(house.read("tasks/search.toml").contains("requires = [\"birds\"]"));
+    // What it is linked to, and what depends on it, is suggested no more.
+    assert_eq!(house.meu(&["link", "suggest", "search"]).ok().out, "search\n  1. pay  Payment service\n");
+    assert_eq!(house.meu(&["link", "suggest", "birds"]).ok().out, "birds\n  1. pay  Payment service\n");
+    let said = house.meu(&["plan", "import", "p.md", "--suggest-links"]);
+    assert_eq!(said.code, 2);
+    house.put("p.md", "- [ ] Bird map: where they nest\n- [ ] Print: put the bird map on paper\n");
+    let said = house.meu(&["plan", "import", "p.md", "--suggest-links"]).ok();
+    assert!(said.err.starts_with("1 link suggested\n"), "{}", said.err);
+    assert!(house.read(".meu/proposals/p/tasks/print.toml").contains("refers = [\"bird-map\"]"));
+}

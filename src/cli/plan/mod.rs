@@ -187,9 +187,12 @@ pub(super) fn plan(env: &Env, command: Command) -> Done {
         Command::Drop(named) => {
             let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
             let proposals = Proposals(&workspace.store);
-            proposals.get(&named.name)?;
+            let dropped = proposals.get(&named.name)?;
             proposals.drop(&named.name)?;
             said(env, "dropped", &named.name);
+            if !dropped.about.landed.is_empty() {
+                env.shell.note("what landed of it stays; another plan of its name is merged with nothing");
+            }
             Ok(None)
         }
         Command::Export(arguments) => export(env, &arguments),
