@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::files::OPENINGS;
 use crate::graph::{Graph, Ix, outline};
 use crate::spec::{LinkKind, Runner};
 
@@ -73,8 +74,26 @@ pub fn as_list(graph: &Graph, chosen: &[Ix], told: &Told<'_>) -> Value {
     json!({"title": title, "intro": intro, "tasks": tasks})
 }
 
+/// A title as Markdown that shows it as it is.
+pub(super) fn escaped(title: &str) -> String {
+    title.chars().flat_map(|c| "\\*_<[]`&".contains(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// A prompt as an import reads it, which takes none for a template.
+fn plain(prompt: &str) -> String {
+    OPENINGS.iter().fold(prompt.to_owned(), |text, open| text.replace(&format!("{{{{ '{open}' }}}}"), open))
+}
+
+/// Whether a prompt is a template, which an import would take for plain text.
+fn is_template(prompt: &str) -> bool {
+    let without = OPENINGS
+        .iter()
+        .fold(prompt.to_owned(), |text, open| text.replace(&format!("{{{{ '{open}' }}}}"), ""));
+    OPENINGS.iter().any(|open| without.contains(open))
+}
+
 /// What an export leaves out, a line for each key.
-pub fn not_exported(graph: &Graph, chosen: &[Ix]) -> Vec<String> {
+pub fn not_exported(graph: &Graph, chosen: &[Ix], markdown: bool) -> Vec<String> {
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     for task in chosen.iter().map(|ix| &graph.node(*ix).task) {
         let has = [
@@ -85,6 +104,13 @@ pub fn not_exported(graph: &Graph, chosen: &[Ix]) -> Vec<String> {
             ("expect", task.expect.is_some()),
             ("revisions", !task.revisions.is_empty()),
             ("run = […]", matches!(task.run, Runner::Program(_))),
+            ("a template as prompt", task.prompt.as_ref().is_some_and(|prompt| is_template(&prompt.value))),
+            ("refers", markdown && !task.refers.is_empty()),
+            ("inputs", markdown && !task.inputs.is_empty()),
+            ("priority", markdown && task.priority != 100),
+            ("tags", markdown && !task.tags.is_empty()),
+            ("run = \"manual\"", markdown && task.run == Runner::Manual),
+            ("run = \"template\"", markdown && task.run == Runner::Template && !task.root),
         ];
         has.iter().filter(|(_, has)| *has).for_each(|(key, _)| *found.entry(key).or_default() += 1);
     }
@@ -104,7 +130,7 @@ fn entry(graph: &Graph, branch: &Branch, told: &Told<'_>) -> Value {
         let task = &graph.node(ix).task;
         put("id", json!(task.id.value));
         put("title", json!(task.title));
-        put("prompt", json!(task.prompt.as_ref().map(|prompt| prompt.value.trim_end())));
+        put("prompt", json!(task.prompt.as_ref().map(|prompt| plain(prompt.value.trim_end()))));
         if branch.branches.is_empty() {
             put("requires", json!(links(graph, ix, LinkKind::Requires)));
         }
@@ -155,12 +181,15 @@ fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text
         let requires = links(graph, ix, LinkKind::Requires);
         let after =
             if requires.is_empty() { String::new() } else { format!(" (requires: {})", requires.join(", ")) };
-        let prompt = task.prompt.as_ref().map_or("", |prompt| prompt.value.trim());
+        let prompt = task.prompt.as_ref().map_or(String::new(), |prompt| plain(prompt.value.trim()));
         let mut lines = prompt.lines();
         let said =
             lines.next().filter(|said| *said != task.title).map_or(String::new(), |said| format!(": {said}"));
         let id = &task.id.value;
-        text.push_str(&format!("- [{ticked}] **{}**{after}{said} <!-- meu: {id} -->\n", task.title));
+        text.push_str(&format!(
+            "- [{ticked}] **{}**{after}{said} <!-- meu: {id} -->\n",
+            escaped(&task.title)
+        ));
         for line in lines {
             text.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
         }

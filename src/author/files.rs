@@ -22,6 +22,10 @@ pub struct Place {
     pub manual: BTreeSet<String>,
     /// Those that an earlier proposal of the same plan brought.
     pub known_before: BTreeSet<String>,
+    /// The ids that it gave to what the source has a name of its own for.
+    pub ids: BTreeMap<String, String>,
+    /// The prompts that it gave, by id: by these, items of one title are told apart.
+    pub prompts: BTreeMap<String, String>,
 }
 
 /// A task file that is proposed.
@@ -51,6 +55,12 @@ struct Walk<'a> {
 
 /// The task files of a sketch, and what could not be carried over.
 pub fn task_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String>) {
+    let (files, left, _) = named_files(sketch, place);
+    (files, left)
+}
+
+/// As [`task_files`], with the ids by the source's own names.
+pub fn named_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String>, BTreeMap<String, String>) {
     let mut walk = Walk {
         place,
         keys: HashMap::new(),
@@ -86,16 +96,27 @@ pub fn task_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String>
         files.push(Proposed { id: place.into.clone(), text: head.into_text(), output: None });
     }
     files.extend(walk.files());
-    (files, walk.left)
+    // Lines and places in a list are no names.
+    let is_line =
+        |key: &str| key.strip_prefix('L').is_some_and(|line| line.bytes().all(|b| b.is_ascii_digit()));
+    let is_name = |key: &String| !is_line(key) && !key.contains('#');
+    let ids = walk.keys.into_iter().filter(|(key, _)| is_name(key)).collect();
+    (files, walk.left, ids)
 }
 
 impl<'a> Walk<'a> {
     /// Gives the parts of a folder their ids, and tells those that become tasks.
     fn name(&mut self, parts: &'a [Part], folder: &str, taken: &mut BTreeSet<String>) -> Vec<String> {
         let mut ids = Vec::new();
-        for part in parts {
-            let name = part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
-            let name = unused(name, taken);
+        // What had a name before keeps it, whatever stands around it now.
+        let kept: Vec<Option<String>> =
+            parts.iter().map(|part| self.name_before(part, parts, folder)).collect();
+        taken.extend(kept.iter().flatten().map(|name| name.to_lowercase()));
+        for (part, kept) in parts.iter().zip(kept) {
+            let name = kept.unwrap_or_else(|| {
+                let name = part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
+                unused(name, taken)
+            });
             taken.insert(name.to_lowercase());
             let id = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if let Some(other) = self.keys.insert(part.key.clone(), id.clone()) {
@@ -110,6 +131,7 @@ impl<'a> Walk<'a> {
             }
             if done && part.done.as_deref() == Some("") && !self.place.known.contains(&id) {
                 self.left.push(format!("\"{}\" is done, and has no text", part.title));
+                self.forget(&part.parts, &id);
                 self.dropped.insert(id, part.requires.clone());
                 continue;
             }
@@ -123,6 +145,31 @@ impl<'a> Walk<'a> {
             ids.push(id);
         }
         ids
+    }
+
+    /// The name that a part had in an earlier proposal: by the source's own name for it, or, of several with one
+    /// title, by its prompt.
+    fn name_before(&self, part: &Part, siblings: &[Part], folder: &str) -> Option<String> {
+        let in_folder = |id: &str| match (parent(id), folder) {
+            (None, "") => Some(id.to_owned()),
+            (Some(above), folder) if above == folder => id.rsplit('/').next().map(str::to_owned),
+            _ => None,
+        };
+        if let Some(name) = self.place.ids.get(&part.key).and_then(|id| in_folder(id)) {
+            return Some(name);
+        }
+        let slug_of = |part: &Part| part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
+        let own = slug_of(part);
+        let same: Vec<&Part> = siblings.iter().filter(|other| slug_of(other) == own).collect();
+        let alike = same.iter().filter(|other| other.prompt == part.prompt).count();
+        let prompt = untemplated(&part.prompt);
+        let was = |name: &String| {
+            let id = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            self.place.prompts.get(&id).is_some_and(|known| known.trim_end() == prompt.trim_end())
+        };
+        let names =
+            std::iter::once(own.clone()).chain((2..=same.len() + 1).map(|number| format!("{own}-{number}")));
+        (same.len() > 1 && alike == 1).then(|| names.into_iter().find(was)).flatten()
     }
 
     /// Lets the names of parts mean the task that they went into.
@@ -279,11 +326,14 @@ fn near(from: &str, to: &str) -> String {
     }
 }
 
+/// What begins something that is no text in a template.
+pub(super) const OPENINGS: [&str; 3] = ["{{", "{%", "{#"];
+
 /// A plain text as a prompt, which is a template.
 pub(super) fn untemplated(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|open| rest.find(open)).min() {
+    while let Some(at) = OPENINGS.iter().filter_map(|open| rest.find(open)).min() {
         safe.push_str(&rest[..at]);
         safe.push_str(&format!("{{{{ '{}' }}}}", &rest[at..at + 2]));
         rest = &rest[at + 2..];

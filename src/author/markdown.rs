@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use super::export::escaped;
 use super::name::{is_numbered, without_brackets, without_number};
 use super::{Part, Sketch};
 use blocks::{Block, Item, List, Section, sections};
@@ -319,7 +320,7 @@ impl Reader<'_> {
     fn exported(&mut self, item: &Item) -> Option<Part> {
         let (id, title) = (item.id.as_ref()?, item.lead.as_ref()?);
         let raw = dedent(self.text, item.first.clone());
-        let rest = raw.strip_prefix(&format!("**{title}**"))?;
+        let rest = raw.strip_prefix(&format!("**{}**", escaped(title)))?;
         let (links, said) = match rest.strip_prefix(" (requires: ").and_then(|rest| rest.split_once(')')) {
             Some((links, said)) => (links, said),
             None => ("", rest),

@@ -86,9 +86,26 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
     // What a person took out since stays out, and nothing waits for it.
     let gone: Vec<&String> =
         proposed.keys().filter(|id| base.contains_key(*id) && graph.find(id).is_none()).collect();
-    let (proposed, mut unlinked) = without_links(proposed, &gone)?;
-    let dropped = base.keys().filter(|id| !proposed.contains_key(*id));
+    let (mut proposed, mut unlinked) = without_links(proposed, &gone)?;
+    let dropped = base.keys().filter(|id| !merging.proposed.contains_key(*id));
     let dropped: Vec<&String> = dropped.collect();
+    let stays = stays(merging, &dropped)?;
+    for (id, text) in &mut proposed {
+        // What joined a task that stays joins it still.
+        let was = base.get(id).map(|base| TaskText::new(base, None)).transpose().unwrap_or_default();
+        let Some(mut was) = was else { continue };
+        let mut own =
+            TaskText::new(text, None).map_err(|message| Error::failed(format!("`{id}`: {message}")))?;
+        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        for other in stays.keys() {
+            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
+            let named = |name: &&str| was.value("requires").is_some_and(|list| has_text(&list, name));
+            if let Some(name) = names.into_iter().flatten().find(named) {
+                own.add("requires", name).map_err(|message| Error::failed(format!("`{id}`: {message}")))?;
+            }
+        }
+        *text = own.text();
+    }
     for id in proposed.keys().chain(dropped) {
         let (new, old) = (proposed.get(id), base.get(id));
         let Some(ix) = graph.find(id) else {
@@ -124,13 +141,12 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
                 let notes = merge(id, base, &mut text, new).map_err(wrong)?;
                 (Some(text.text()), notes)
             }
-            (None, Some(base)) if is_as(&mut text, base) && text.is_alone() => (None, Vec::new()),
-            (None, _) => {
-                let why =
-                    if text.is_alone() { "was changed here since" } else { "shares its file with others" };
-                let note = format!("`{id}` is proposed no more, but {why}; it stays");
-                (Some(before.clone()), vec![note])
-            }
+            (None, _) => match stays.get(id) {
+                None => (None, Vec::new()),
+                Some(why) => {
+                    (Some(before.clone()), vec![format!("`{id}` is proposed no more, but {why}; it stays")])
+                }
+            },
         };
         if let Some(after) = &after {
             texts.insert(file.clone(), after.clone());
@@ -174,6 +190,44 @@ fn without_links(proposed: &BTreeMap<String, String>, gone: &[&String]) -> Resul
         }
     }
     Ok((texts, notes))
+}
+
+fn has_text(list: &Value, text: &str) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|value| value.as_str() == Some(text)))
+}
+
+/// Which of the tasks that are proposed no more stay, and why.
+fn stays(merging: Merging<'_>, dropped: &[&String]) -> Result<BTreeMap<String, String>, Error> {
+    let Merging { graph, proposed, base } = merging;
+    let mut stays = BTreeMap::new();
+    for id in dropped {
+        let Some(ix) = graph.find(id) else { continue };
+        let task = &graph.node(ix).task;
+        let wrong =
+            |message: String| Error::failed(format!("{} cannot be read: {message}", task.id.source.path));
+        let mut text =
+            TaskText::of(task, graph.config.tasks.as_str(), &task.id.source.text).map_err(wrong)?;
+        let ours = |other: &str| proposed.contains_key(other) || base.contains_key(other);
+        let named = graph.nodes().find(|(_, node)| {
+            let mut deps = node.requires.iter().chain(&node.refers);
+            deps.any(|dep| dep.task == ix) && !ours(node.id())
+        });
+        let why = match named {
+            Some((_, node)) => format!("`{}` names it", node.id()),
+            None if !text.is_alone() => "it shares its file with others".to_owned(),
+            None if text.has_comments() || !base.get(*id).is_some_and(|base| is_as(&mut text, base)) => {
+                "it was changed here since".to_owned()
+            }
+            None => continue,
+        };
+        stays.insert((*id).clone(), why);
+    }
+    Ok(stays)
+}
+
+/// The prompt in a task's text.
+pub fn prompt_of(text: &str) -> Option<String> {
+    TaskText::new(text, None).ok()?.value("prompt")?.as_str().map(str::to_owned)
 }
 
 /// Whether a task is as it was proposed, and nothing else.

@@ -20,10 +20,10 @@ mod suggest;
 pub use apart::{Apart, Reads, check_apart, take_apart};
 pub use ask::{Question, SCHEMA, question, read_answer};
 pub use export::{Told, as_list, as_markdown, not_exported};
-pub use files::{Place, Proposed, task_files};
+pub use files::{Place, Proposed, named_files, task_files};
 pub use list::read_list;
 pub use markdown::read_markdown;
-pub use merge::{Change, KEYS, Merging, check_keys, patch};
+pub use merge::{Change, KEYS, Merging, check_keys, patch, prompt_of};
 pub use name::slug;
 pub use suggest::{Suggestion, Words, suggest_links};
 

@@ -52,6 +52,9 @@ pub struct About {
     /// The tasks of it that landed already.
     #[serde(default)]
     pub landed: BTreeSet<String>,
+    /// The ids of what the source has a name of its own for.
+    #[serde(default)]
+    pub ids: BTreeMap<String, String>,
     /// What a task read that was taken apart.
     #[serde(default)]
     pub reads: Reads,

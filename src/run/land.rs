@@ -111,6 +111,8 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 rest.base.insert(change.id.clone(), text);
                 rest.about.landed.insert(change.id.clone());
             }
+            // What stays is merged again when it is proposed again.
+            None if change.new.is_some() => {}
             None => drop(rest.base.remove(&change.id)),
         }
         rest.outputs.remove(&change.id);

@@ -204,6 +204,28 @@ impl TaskText {
         self.table.is_none() && !self.document.contains_key("tasks")
     }
 
+    /// Whether somebody wrote a comment, but for the line by which editors find a schema.
+    pub fn has_comments(&self) -> bool {
+        fn emptied(value: &mut Value) {
+            match value {
+                Value::Array(list) => list.iter_mut().for_each(emptied),
+                value => {
+                    let decor = value.decor().clone();
+                    *value = Value::from("");
+                    *value.decor_mut() = decor;
+                }
+            }
+        }
+        let mut document = self.document.clone();
+        for (_, item) in document.iter_mut() {
+            if let Some(value) = item.as_value_mut() {
+                emptied(value);
+            }
+        }
+        let text = document.to_string();
+        text.lines().any(|line| line.contains('#') && !line.starts_with("#:schema "))
+    }
+
     /// The task's keys.
     pub fn keys(&mut self) -> Vec<String> {
         self.task().map(|task| task.iter().map(|(key, _)| key.to_owned()).collect()).unwrap_or_default()

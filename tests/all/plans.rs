@@ -122,7 +122,7 @@ fn what_a_person_deleted_or_changed_does_not_come_back_or_go() {
     let said = house.meu(&["plan", "import", "p.md"]).ok();
     assert!(said.out.contains("  `a` was taken out of the project since; it stays out\n"), "{}", said.out);
     assert!(
-        said.out.contains("  `c` is proposed no more, but was changed here since; it stays\n"),
+        said.out.contains("  `c` is proposed no more, but it was changed here since; it stays\n"),
         "{}",
         said.out
     );
@@ -579,4 +579,80 @@ fn links_are_suggested_and_those_that_are_picked_are_added() {
     let said = house.meu(&["plan", "import", "p.md", "--suggest-links"]).ok();
     assert!(said.err.starts_with("1 link suggested\n"), "{}", said.err);
     assert!(house.read(".meu/proposals/p/tasks/print.toml").contains("refers = [\"bird-map\"]"));
+}
+
+#[test]
+fn items_of_one_title_keep_their_ids_whatever_stands_around_them() {
+    let house = House::new().file("p.md", "- Draft: of birds\n- Draft: of fish\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    house.put(
+        "tasks/draft.toml",
+        house.read("tasks/draft.toml").replace("of birds", "of birds, as I want it"),
+    );
+    house.put("p.md", "- Draft: of frogs\n- Draft: of fish\n- Draft: of birds\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let prompts = ["draft", "draft-2", "draft-3"].map(|id| house.read(&format!("tasks/{id}.toml")));
+    assert!(prompts[0].contains("of birds, as I want it"), "{prompts:?}");
+    assert!(prompts[1].contains("of fish") && prompts[2].contains("of frogs"), "{prompts:?}");
+    // A list that has names of its own is followed by them, titles or not.
+    let list = |first: &str| {
+        format!(
+            "{{\"tasks\": [{first}, {{\"id\": 2, \"title\": \"Write tests\", \"description\": \"printer\"}},\
+             {{\"id\": 4, \"title\": \"Done\", \"status\": \"done\", \"dependencies\": [2], \"subtasks\": [{{\"id\": 1, \"title\": \"s\", \"status\": \"done\"}}]}},\
+             {{\"id\": 5, \"title\": \"Later\", \"dependencies\": [\"4.1\"]}}]}}"
+        )
+    };
+    house.put("t.json", list("{\"id\": 1, \"title\": \"Write tests\", \"description\": \"parser\"}"));
+    house.meu(&["plan", "import", "t.json", "--into", "t", "--approve"]).ok();
+    assert!(house.read("tasks/t/later.toml").contains("requires = [\"write-tests-2\"]"));
+    house.put(
+        "t.json",
+        list("{\"id\": 1, \"title\": \"Write tests\", \"status\": \"cancelled\"}")
+            .replace("Later", "At last"),
+    );
+    house.meu(&["plan", "import", "t.json", "--into", "t", "--approve"]).ok();
+    assert!(!house.exists("tasks/t/write-tests.toml"));
+    assert!(house.read("tasks/t/write-tests-2.toml").contains("printer"));
+    assert!(house.read("tasks/t/later.toml").contains("title = \"At last\""));
+}
+
+#[test]
+fn what_is_proposed_no_more_stays_where_somebody_has_a_hand_in_it() {
+    let list = "## G\n\n- A\n- B\n- C\n- D\n";
+    let house = House::new().file("p.md", list);
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    house.put("tasks/g/b.toml", format!("{}# a note of mine\n", house.read("tasks/g/b.toml")));
+    house.put("tasks/mine.toml", "prompt = \"x\"\nrequires = [\"g/c\"]\n");
+    house.put("p.md", "## G\n\n- A\n");
+    let said = house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    assert!(
+        said.err.contains("`g/b` is proposed no more, but it was changed here since; it stays"),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("`g/c` is proposed no more, but `mine` names it; it stays"), "{}", said.err);
+    assert!(!house.exists("tasks/g/d.toml"));
+    assert!(
+        house.read("tasks/g.toml").contains("requires = [\"g/a\", \"g/b\", \"g/c\"]"),
+        "what stays is joined still"
+    );
+    // Back in the list it is merged again.
+    house.put("p.md", "## G\n\n- A\n- B: of all\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let text = house.read("tasks/g/b.toml");
+    assert!(text.contains("B: of all") && text.contains("# a note of mine"), "{text}");
+}
+
+#[test]
+fn a_title_with_markup_survives_an_export() {
+    let house = House::new()
+        .file("tasks/a.toml", "title = \"Compare *a* with <b> [c]\"\nprompt = \"\"\"\nshort {{ '{{' }} x }}\n\n- [ ] a box\n\"\"\"\nrequires = [\"z\"]\npriority = 10\n")
+        .file("tasks/z.toml", "title = \"Z\"\nprompt = \"first\"\npriority = 20\n");
+    let markdown = house.meu(&["plan", "export"]).ok();
+    assert!(markdown.err.contains("not exported: `priority` of 2 tasks"), "{}", markdown.err);
+    let other = House::new().file("p.md", &markdown.out);
+    other.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let text = |house: &House| house.read("tasks/a.toml").replace("\"\"\"\n", "\"\"\"");
+    assert_eq!(text(&other).replace('\n', ""), text(&house).replace('\n', ""));
+    assert!(!other.exists("tasks/a/a-box.toml"));
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Asking, Decompose, Import, Propose, Target, finish};
 use crate::author::{
-    self, Place, Question, Sketch, check_apart, read_list, read_markdown, slug, take_apart, task_files,
+    self, Place, Question, Sketch, check_apart, named_files, read_list, read_markdown, slug, take_apart,
 };
 use crate::cli::{Done, Env, select};
 use crate::context::Shelf;
@@ -62,6 +62,8 @@ fn place(workspace: &Workspace, into: &str, name: &str) -> Result<Place, Error> 
     Ok(Place {
         into: into.to_owned(),
         known_before: base.keys().cloned().collect(),
+        ids: Proposals(&workspace.store).find(name)?.map(|earlier| earlier.about.ids).unwrap_or_default(),
+        prompts: base.iter().filter_map(|(id, text)| Some((id.clone(), author::prompt_of(text)?))).collect(),
         head: graph.find(into).is_none() || base.contains_key(into),
         root: (graph.root().is_none() && no_index) || base.contains_key("root"),
         known: graph.nodes().map(|(_, node)| node.id().to_owned()).collect::<BTreeSet<_>>(),
@@ -139,10 +141,14 @@ fn proposal_of(
     of: String,
     workspace: &Workspace,
 ) -> Result<Proposal, Error> {
-    let (files, left) = task_files(sketch, place);
+    let (files, left, ids) = named_files(sketch, place);
     let base = Proposals(&workspace.store).base(&name)?;
-    let mut proposal =
-        Proposal { about: About { source, of, left, ..About::default() }, base, name, ..Proposal::default() };
+    let mut proposal = Proposal {
+        about: About { source, of, left, ids, ..About::default() },
+        base,
+        name,
+        ..Proposal::default()
+    };
     for file in files {
         if let Some(output) = file.output {
             proposal.outputs.insert(file.id.clone(), output);

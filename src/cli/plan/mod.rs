@@ -323,7 +323,9 @@ fn export(env: &Env, arguments: &Export) -> Done {
         Format::Markdown if !env.shell.json => env.shell.raw(&author::as_markdown(graph, &chosen, &told)),
         _ => env.shell.json(&author::as_list(graph, &chosen, &told)),
     }
-    author::not_exported(graph, &chosen).iter().for_each(|line| env.shell.note(line));
+    author::not_exported(graph, &chosen, arguments.format == Format::Markdown && !env.shell.json)
+        .iter()
+        .for_each(|line| env.shell.note(line));
     workspace.shelf.save();
     Ok(None)
 }
