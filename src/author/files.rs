@@ -109,14 +109,19 @@ impl<'a> Walk<'a> {
     fn name(&mut self, parts: &'a [Part], folder: &str, taken: &mut BTreeSet<String>) -> Vec<String> {
         let mut ids = Vec::new();
         // What had a name before keeps it, whatever stands around it now.
-        let kept: Vec<Option<String>> =
-            parts.iter().map(|part| self.name_before(part, parts, folder)).collect();
+        let slugs: Vec<String> = parts.iter().map(slug_of).collect();
+        let mut same: HashMap<&str, Vec<&Part>> = HashMap::new();
+        for (slug, part) in slugs.iter().zip(parts) {
+            same.entry(slug).or_default().push(part);
+        }
+        let kept: Vec<Option<String>> = parts
+            .iter()
+            .zip(&slugs)
+            .map(|(part, slug)| self.name_before(part, slug, &same[slug.as_str()], folder))
+            .collect();
         taken.extend(kept.iter().flatten().map(|name| name.to_lowercase()));
         for (part, kept) in parts.iter().zip(kept) {
-            let name = kept.unwrap_or_else(|| {
-                let name = part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
-                unused(name, taken)
-            });
+            let name = kept.unwrap_or_else(|| unused(slug_of(part), taken));
             taken.insert(name.to_lowercase());
             let id = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             if let Some(other) = self.keys.insert(part.key.clone(), id.clone()) {
@@ -148,8 +153,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The name that a part had in an earlier proposal: by the source's own name for it, or, of several with one
-    /// title, by its prompt.
-    fn name_before(&self, part: &Part, siblings: &[Part], folder: &str) -> Option<String> {
+    /// title, the `same`, by its prompt.
+    fn name_before(&self, part: &Part, own: &str, same: &[&Part], folder: &str) -> Option<String> {
         let in_folder = |id: &str| match (parent(id), folder) {
             (None, "") => Some(id.to_owned()),
             (Some(above), folder) if above == folder => id.rsplit('/').next().map(str::to_owned),
@@ -158,18 +163,18 @@ impl<'a> Walk<'a> {
         if let Some(name) = self.place.ids.get(&part.key).and_then(|id| in_folder(id)) {
             return Some(name);
         }
-        let slug_of = |part: &Part| part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name);
-        let own = slug_of(part);
-        let same: Vec<&Part> = siblings.iter().filter(|other| slug_of(other) == own).collect();
+        if same.len() < 2 {
+            return None;
+        }
         let alike = same.iter().filter(|other| other.prompt == part.prompt).count();
         let prompt = untemplated(&part.prompt);
         let was = |name: &String| {
             let id = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
             self.place.prompts.get(&id).is_some_and(|known| known.trim_end() == prompt.trim_end())
         };
-        let names =
-            std::iter::once(own.clone()).chain((2..=same.len() + 1).map(|number| format!("{own}-{number}")));
-        (same.len() > 1 && alike == 1).then(|| names.into_iter().find(was)).flatten()
+        let mut names = std::iter::once(own.to_owned())
+            .chain((2..=same.len() + 1).map(|number| format!("{own}-{number}")));
+        if alike == 1 { names.find(was) } else { None }
     }
 
     /// Lets the names of parts mean the task that they went into.
@@ -298,6 +303,11 @@ fn places(flat: &[(String, &Part, bool)]) -> HashMap<String, i64> {
         folders.into_values().filter(|siblings| siblings.iter().all(|(_, part, _)| part.priority.is_none()));
     let placed = bare.flat_map(|siblings| siblings.into_iter().zip(1..));
     placed.map(|((id, ..), place)| (id.clone(), 10 * place)).collect()
+}
+
+/// The last part of a task's id, before it is made one that nobody else has.
+fn slug_of(part: &Part) -> String {
+    part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name)
 }
 
 /// Whether all of some parts, and theirs, are done.
