@@ -194,7 +194,6 @@ impl Reader<'_> {
         said: &mut Vec<String>,
     ) {
         let mut last: Option<String> = None;
-        let first = part.parts.len();
         for below in &section.sections {
             let label = label(&below.title);
             let wanted = match self.told {
@@ -230,7 +229,6 @@ impl Reader<'_> {
             }
             part.parts.push(new);
         }
-        debug_assert!(first <= part.parts.len());
     }
 
     fn label_of(&self, item: &Item) -> Option<Label> {

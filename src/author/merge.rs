@@ -90,22 +90,7 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
     let dropped = base.keys().filter(|id| !merging.proposed.contains_key(*id));
     let dropped: Vec<&String> = dropped.collect();
     let stays = stays(merging, &dropped)?;
-    for (id, text) in &mut proposed {
-        // What joined a task that stays joins it still.
-        let was = base.get(id).map(|base| TaskText::new(base, None)).transpose().unwrap_or_default();
-        let Some(mut was) = was else { continue };
-        let mut own =
-            TaskText::new(text, None).map_err(|message| Error::failed(format!("`{id}`: {message}")))?;
-        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
-        for other in stays.keys() {
-            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
-            let named = |name: &&str| was.value("requires").is_some_and(|list| has_text(&list, name));
-            if let Some(name) = names.into_iter().flatten().find(named) {
-                own.add("requires", name).map_err(|message| Error::failed(format!("`{id}`: {message}")))?;
-            }
-        }
-        *text = own.text();
-    }
+    joined_still(&mut proposed, base, &stays)?;
     for id in proposed.keys().chain(dropped) {
         let (new, old) = (proposed.get(id), base.get(id));
         let Some(ix) = graph.find(id) else {
@@ -190,6 +175,29 @@ fn without_links(proposed: &BTreeMap<String, String>, gone: &[&String]) -> Resul
         }
     }
     Ok((texts, notes))
+}
+
+/// Lets what joined a task that stays join it still.
+fn joined_still(
+    proposed: &mut BTreeMap<String, String>,
+    base: &BTreeMap<String, String>,
+    stays: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    for (id, text) in proposed.iter_mut().filter(|_| !stays.is_empty()) {
+        let Some(Ok(mut was)) = base.get(id).map(|base| TaskText::new(base, None)) else { continue };
+        let wrong = |message: String| Error::failed(format!("`{id}` cannot be edited: {message}"));
+        let mut own = TaskText::new(text, None).map_err(wrong)?;
+        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        for other in stays.keys() {
+            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
+            let named = |name: &&str| was.value("requires").is_some_and(|list| has_text(&list, name));
+            if let Some(name) = names.into_iter().flatten().find(named) {
+                own.add("requires", name).map_err(wrong)?;
+            }
+        }
+        *text = own.text();
+    }
+    Ok(())
 }
 
 fn has_text(list: &Value, text: &str) -> bool {

@@ -52,7 +52,6 @@ pub fn landing(
         .filter(|change| change.old.is_some() || change.new.is_some())
         .map(|change| (change.file.clone(), change.new.clone()))
         .collect();
-    let tasks = &workspace.graph.config.tasks;
     let planned = load_over(workspace.store.root(), &overlay).map_err(|mut error| {
         // What is not in the project yet is in the proposal.
         for place in error.diagnostics.iter_mut().filter_map(|problem| problem.place.as_mut()) {
@@ -63,7 +62,6 @@ pub fn landing(
         }
         in_proposal(error)
     })?;
-    debug_assert!(changes.iter().all(|change| change.file.starts_with(tasks.as_str())));
     Ok(Landing { changes, planned })
 }
 
