@@ -3,8 +3,7 @@
 //! Four things speak for another task: that it shares words (BM25, scaled to the best candidate), that it names
 //! what the other's title says (by rarity), that the other comes shortly before it, and that the other is among
 //! the first of the plan, which most others build on. What comes later is ranked after all that comes before.
-//! The weights were chosen on every other one of 25 plans of public repositories and hold on the rest; see
-//! `docs/quality.md`.
+//! The weights were chosen on 25 plans of public repositories; `docs/quality.md` has them measured there and on others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
