@@ -25,7 +25,7 @@ pub(super) fn doctor(env: &Env, arguments: Arguments) -> Done {
     let graph = &workspace.graph;
     let usage = Usage::load(&workspace.store);
     let untrusted = Trust::whole(graph, &workspace.store).missing();
-    let git = workspace.store.root().ancestors().any(|folder| folder.join(".git").exists());
+    let git = crate::disk::repository(workspace.store.root()).is_some();
     let providers: Vec<_> = graph
         .config
         .providers

@@ -74,9 +74,14 @@ pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Err
         .collect())
 }
 
+/// The top of the repository around a folder.
+pub fn repository(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|above| above.join(".git").exists())
+}
+
 /// Where git lists what it tracks, for the repository around a folder.
 pub fn index_of_repository(folder: &Path) -> Option<PathBuf> {
-    let git = folder.ancestors().map(|above| above.join(".git")).find(|git| git.exists())?;
+    let git = repository(folder)?.join(".git");
     if git.is_dir() {
         return Some(git.join("index"));
     }
@@ -114,7 +119,7 @@ fn is_tracked(root: &Path, folder: &str) -> bool {
 
 /// Makes the project's folder a repository, unless it lies in one. Returns the repository's folder.
 pub fn make_repository(store: &Store) -> Result<PathBuf, Error> {
-    if let Some(top) = store.root().ancestors().find(|above| above.join(".git").exists()) {
+    if let Some(top) = repository(store.root()) {
         return Ok(top.to_owned());
     }
     let made = git(store.root(), &["init", "--quiet"]);

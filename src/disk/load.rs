@@ -465,7 +465,7 @@ fn walk_documents(store: &Store, bases: &[String], listed: &mut Listed, sink: &S
         return Vec::new();
     }
     let root = store.root().to_owned();
-    let in_git = root.ancestors().any(|folder| folder.join(".git").exists());
+    let in_git = super::repository(&root).is_some();
     let wanted: Vec<PathBuf> = bases.iter().map(|base| root.join(base.trim_end_matches('/'))).collect();
     let mut walk = WalkBuilder::new(&root);
     walk.hidden(true).git_global(false).git_exclude(false).ignore(false).require_git(in_git).parents(in_git);

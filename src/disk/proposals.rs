@@ -162,6 +162,7 @@ impl Proposals<'_> {
     pub fn stage(&self, proposal: &Proposal) -> Result<Staged, Error> {
         let Proposal { name, about, tasks, outputs, base } = proposal;
         check_name(name)?;
+        self.recover(name);
         let staged =
             Staged { new: self.beside(name, "new"), old: self.beside(name, "old"), place: self.folder(name) };
         for left in [&staged.new, &staged.old].into_iter().filter(|left| left.exists()) {
@@ -206,8 +207,12 @@ impl Proposals<'_> {
     /// Throws a proposal away, and what is known of what landed of it.
     pub fn drop(&self, name: &str) -> Result<(), Error> {
         check_name(name)?;
-        let folder = self.folder(name);
-        fs::remove_dir_all(&folder).map_err(wrong(&folder))
+        // What an exchange left would come back in its place.
+        let left = [self.beside(name, "new"), self.beside(name, "old")];
+        for folder in left.iter().filter(|folder| folder.exists()).chain([&self.folder(name)]) {
+            fs::remove_dir_all(folder).map_err(wrong(folder))?;
+        }
+        Ok(())
     }
 }
 

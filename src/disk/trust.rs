@@ -57,8 +57,13 @@ impl Trust {
 
     /// What asking one provider would run and send.
     pub fn of_provider(provider: &Provider, store: &Arc<Store>) -> Self {
+        Trust::of_providers([provider], store)
+    }
+
+    /// What asking some providers would run and send.
+    pub fn of_providers<'p>(providers: impl IntoIterator<Item = &'p Provider>, store: &Arc<Store>) -> Self {
         let mut trust = Trust::nothing(store);
-        trust.want_provider(provider);
+        providers.into_iter().for_each(|provider| trust.want_provider(provider));
         trust.sorted()
     }
 

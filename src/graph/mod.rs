@@ -240,6 +240,10 @@ impl Graph {
             Some(provider) => (provider.model.clone(), provider.api.is_http()),
             None => (String::new(), false),
         };
+        self.config.model.provider = name.to_owned();
+        if !model.is_empty() {
+            self.config.model.name = model.clone();
+        }
         for node in &mut self.nodes {
             node.model.provider = name.to_owned();
             // As where it stands in: its own model, if it names one.
@@ -247,9 +251,7 @@ impl Graph {
                 node.model.name = model.clone();
             }
             if http && node.model.name.is_empty() && node.task.run == Runner::Model {
-                let error =
-                    crate::diag::Error::invalid(format!("no model is named for the provider `{name}`"));
-                return Err(error.help(format!("add `model = \"…\"` to `[providers.{name}]`")));
+                return Err(no_model(name));
             }
         }
         Ok(())
@@ -369,4 +371,10 @@ impl Graph {
         let node = self.node(ix);
         (node.task.priority, node.id())
     }
+}
+
+/// A provider of several models was not told which.
+pub fn no_model(provider: &str) -> crate::diag::Error {
+    crate::diag::Error::invalid(format!("no model is named for the provider `{provider}`"))
+        .help(format!("add `model = \"…\"` to `[providers.{provider}]`"))
 }

@@ -334,29 +334,60 @@ impl Ask<'_> {
         (tokens_in, tokens_out): (u64, u64),
         cache: &Cache<'_>,
     ) -> Result<Kept, Lost> {
-        let raw = output_form(text);
-        let text = output_form(&self.redactor.clean(text));
-        let redacted = raw != text;
         let stored =
-            Stored { text: Digest::of(&text), tokens_in, tokens_out, model: model.to_owned(), redacted };
-        let entry =
-            Entry::Answer { task: task.to_owned(), request, stored: stored.clone(), text: text.clone() };
-        let journaled = self.journal.add(&entry, true);
-        let kept = cache.put_answer(request, &stored, &text).is_ok();
-        if !kept {
+            Stored { text: Digest::of(""), tokens_in, tokens_out, model: model.to_owned(), redacted: false };
+        let filed = file_answer(self.journal, cache, self.redactor, (task, request), text, stored);
+        if !filed.cached {
             // Whatever becomes of the task, this answer is in the journal alone.
             self.all_cached.store(false, Ordering::SeqCst);
         }
-        match journaled {
-            Err(error) if !kept => Err(Lost {
+        match filed.lost() {
+            Some(error) => Err(Lost {
                 fatal: true,
                 ..Lost::from(format!(
                     "the answer came, but neither journal nor cache can be written: {error} (make room, then run again)"
                 ))
             }),
-            _ => Ok(Kept { raw: redacted.then_some(raw), text }),
+            None => Ok(Kept { raw: filed.raw, text: filed.text }),
         }
     }
+}
+
+/// An answer, filed.
+pub(super) struct Filed {
+    /// Its text as it is kept.
+    pub(super) text: String,
+    /// As it came, if something was taken out of it.
+    raw: Option<String>,
+    journaled: std::io::Result<()>,
+    cached: bool,
+}
+
+impl Filed {
+    /// Why it is nowhere, if so.
+    pub(super) fn lost(&self) -> Option<&std::io::Error> {
+        self.journaled.as_ref().err().filter(|_| !self.cached)
+    }
+}
+
+/// Puts an answer into the journal, before anything else happens to it, and into the cache. `stored` is what is known
+/// of it, but for its text.
+pub(super) fn file_answer(
+    journal: &Journal<'_>,
+    cache: &Cache<'_>,
+    redactor: &Redactor,
+    (task, request): (&str, Digest),
+    answer: &str,
+    stored: Stored,
+) -> Filed {
+    let raw = output_form(answer);
+    let text = output_form(&redactor.clean(answer));
+    let redacted = raw != text;
+    let stored = Stored { text: Digest::of(&text), redacted, ..stored };
+    let entry = Entry::Answer { task: task.to_owned(), request, stored: stored.clone(), text: text.clone() };
+    let journaled = journal.add(&entry, true);
+    let cached = cache.put_answer(request, &stored, &text).is_ok();
+    Filed { raw: redacted.then_some(raw), text, journaled, cached }
 }
 
 /// A provider that was asked, as an event.

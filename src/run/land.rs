@@ -6,7 +6,7 @@ use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink};
 use crate::digest::Digest;
-use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, load_over};
+use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, load_over, read_optional};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, schema_line};
 
@@ -32,8 +32,7 @@ pub fn landing(
         texts.iter().filter(|(id, _)| chosen(id)).map(|(id, text)| (id.clone(), text.clone())).collect()
     };
     let (proposed, mut base) = (wanted(&proposal.tasks), wanted(&proposal.base));
-    // What landed of it is still proposed.
-    // So is what a person took out of it: that is left alone.
+    // What landed of it is proposed still, and what a person took out of it is left alone.
     let about = &proposal.about;
     base.retain(|id, _| {
         proposed.contains_key(id) || !(about.landed.contains(id) || about.written.contains_key(id))
@@ -143,6 +142,13 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         }
         for (file, old, new) in in_order(landing) {
             let path = RelPath::parse_writable(file).map_err(|problem| Error::failed(problem.message()))?;
+            // A person may have saved it since it was read.
+            let there = read_optional(&workspace.store.full(&path))
+                .map_err(|message| Error::failed(format!("`{file}` cannot be read: {message}")))?;
+            if there.as_ref() != old {
+                return Err(Error::failed(format!("`{file}` was changed just now, so nothing landed"))
+                    .help(format!("`meu plan show {}`, then approve it again", proposal.name)));
+            }
             done.push((path.clone(), old.cloned()));
             match new {
                 Some(new) => {

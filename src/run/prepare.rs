@@ -76,6 +76,12 @@ fn allow_vectors(
     });
 }
 
+/// A cap on cost cannot be kept.
+pub(super) fn no_price(name: &str) -> Error {
+    Error::invalid(format!("--max-cost needs a price, and the provider `{name}` has none"))
+        .help(format!("add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]"))
+}
+
 /// What forbids a run before its first step: trust, keys, prices. Returns what may not be asked for,
 /// should it come to that.
 fn refuse_early(
@@ -97,12 +103,7 @@ fn refuse_early(
         if let Some(name) =
             graph.providers(ix).find(|provider| provider.price.is_none()).map(|provider| &provider.name)
         {
-            return Err(Error::invalid(format!(
-                "--max-cost needs a price, and the provider `{name}` has none"
-            ))
-            .help(format!(
-                "add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{name}]"
-            )));
+            return Err(no_price(name));
         }
     }
     // Who judges outputs judges stored answers too, and what nobody is asked for.

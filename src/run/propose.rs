@@ -9,15 +9,17 @@ use std::collections::HashMap;
 use crate::author::{Part, Place, Question, Sketch, apart_from, question, read_answer, task_files};
 use crate::diag::{Diagnostic, Error};
 use crate::digest::Digest;
-use crate::disk::{Cache, Entry, Journal, Overlay, RunLog, Stored, Trust, Workspace, load_over, run_name};
+use crate::disk::{Cache, Journal, Overlay, RunLog, Stored, Trust, Workspace, load_over, run_name};
 use crate::event::{Event, Sums};
+use crate::graph::no_model;
 use crate::model::{Cause, repair};
-use crate::provider::{Call, Heard, Limits, Providers, Purse, Spent};
+use crate::provider::{Call, Heard, Limits, Providers, Purse};
 use crate::request::Request;
 use crate::spec::{Provider, ProviderApi};
-use crate::text::{count, output_form};
+use crate::text::count;
 
-use super::ask::tried_event;
+use super::ask::{file_answer, tried_event};
+use super::prepare::no_price;
 use super::secrets::secrets_in;
 
 /// How often an answer that is no plan is sent back.
@@ -59,22 +61,18 @@ impl<'a> Planner<'a> {
     ) -> Result<Self, Error> {
         let known = &workspace.graph.config.providers;
         let stand_ins = provider.fallback.iter().filter_map(|name| known.get(&name.value));
-        for one in std::iter::once(provider).chain(stand_ins) {
-            let trust = Trust::of_provider(one, &workspace.store);
-            let untrusted = trust.missing();
-            if !untrusted.is_empty() {
-                return Err(untrusted.refused());
-            }
-            if one.api == ProviderApi::Command {
-                providers.allow(trust.permits());
-            }
-            if reach.limits.cost.is_some() && one.price.is_none() {
-                let message = format!("--max-cost needs a price, and the provider `{}` has none", one.name);
-                return Err(Error::invalid(message).help(format!(
-                    "add `price = {{ input = …, output = … }}` (per million tokens) to [providers.{}]",
-                    one.name
-                )));
-            }
+        let asked: Vec<&Provider> = std::iter::once(provider).chain(stand_ins).collect();
+        if provider.api.is_http() && provider.model_for(&workspace.graph.config.model.name).is_empty() {
+            return Err(no_model(&provider.name));
+        }
+        let trust = Trust::of_providers(asked.iter().copied(), &workspace.store);
+        let untrusted = trust.missing();
+        if !untrusted.is_empty() {
+            return Err(untrusted.refused());
+        }
+        providers.allow(trust.permits());
+        if let Some(one) = asked.iter().find(|one| reach.limits.cost.is_some() && one.price.is_none()) {
+            return Err(no_price(&one.name));
         }
         providers.check(&provider.name)?;
         let name = run_name();
@@ -210,33 +208,27 @@ impl<'a> Planner<'a> {
         let factors = HashMap::new();
         let call = Call { request, tokens, factors: &factors, tokenizer, purse: &self.purse, hear: &hear };
         let journal = Journal::new(&self.workspace.store);
-        let unwritable =
-            |error: std::io::Error| Error::failed(format!("the journal cannot be written: {error}"));
-        journal.open().map_err(unwritable)?;
+        let unwritable = |error: &std::io::Error| {
+            Error::failed(format!("the journal cannot be written: {error}")).help("make room, then try again")
+        };
+        journal.open().map_err(|error| unwritable(&error))?;
         let all = self.providers.ask(&self.provider.name, &call);
         let task = "plan".to_owned();
         let outcome = match all.last() {
             Some(tried) => match &tried.answer {
                 Ok(answer) => {
-                    let text = output_form(&redactor.clean(&answer.text));
                     let stored = Stored {
-                        text: Digest::of(&text),
+                        text: Digest::of(""),
                         tokens_in: tried.spent.input,
                         tokens_out: tried.spent.output,
                         model: answer.model.clone(),
-                        redacted: text != output_form(&answer.text),
+                        redacted: false,
                     };
-                    let entry = Entry::Answer {
-                        task: task.clone(),
-                        request: digest,
-                        stored: stored.clone(),
-                        text: text.clone(),
-                    };
-                    let journaled = journal.add(&entry, true);
-                    let kept = cache.put_answer(digest, &stored, &text);
-                    match (journaled, kept) {
-                        (Err(error), Err(_)) => Err(unwritable(error)),
-                        _ => Ok(text),
+                    let filed =
+                        file_answer(&journal, &cache, redactor, (&task, digest), &answer.text, stored);
+                    match filed.lost() {
+                        Some(error) => Err(unwritable(error)),
+                        None => Ok(filed.text),
                     }
                 }
                 Err(refusal) => {
@@ -255,10 +247,9 @@ impl<'a> Planner<'a> {
             log.add(&Event::RunStarted { run: self.name.clone(), tasks: 0 });
         }
         for tried in all {
-            let spent = Spent { cost: sums.cost, ..Spent::nothing() }.and(tried.spent);
             sums.tokens_in += tried.spent.input;
             sums.tokens_out += tried.spent.output;
-            sums.cost = spent.cost;
+            sums.cost = sums.cost.zip(tried.spent.cost).map(|(one, two)| one + two);
             sums.unknown += tried.unknown;
             sums.cost_unknown = sums.cost_unknown.zip(tried.at_worst.cost).map(|(one, two)| one + two);
             log.add(&Event::TaskTried(Box::new(tried_event(config, &task, digest, &tried))));

@@ -656,3 +656,49 @@ fn a_title_with_markup_survives_an_export() {
     assert_eq!(text(&other).replace('\n', ""), text(&house).replace('\n', ""));
     assert!(!other.exists("tasks/a/a-box.toml"));
 }
+
+#[test]
+fn what_was_dropped_does_not_come_back() {
+    for number in 1..40 {
+        let house = House::new().file("p.md", "- [ ] A\n- [x] B: done\n");
+        house.meu(&["plan", "import", "p.md"]).ok();
+        let mut cut = house.command(&["plan", "approve", "p"]);
+        cut.env("MEU_FAIL", format!("kill:{number}")).output().expect("meu starts");
+        house.meu(&["plan", "drop", "p"]).ok();
+        let said = house.meu(&["plan", "show", "--json"]).ok();
+        assert_eq!(said.json(), json!({"proposals": []}), "cut off at {number}");
+    }
+}
+
+#[test]
+fn a_plan_is_asked_for_with_the_keys_and_programs_that_a_person_allowed() {
+    let server = Server::new(|_, _| whole(&plan().to_string()));
+    let mut house = with_server(&server);
+    house.without_env("MEU_TRUST");
+    let config = house.read("meu.toml").replace(
+        "stream = false\n",
+        "stream = false\nkey_command = [\"sh\", \"-c\", \"echo a-key-that-is-long\"]\n",
+    );
+    house.put("meu.toml", config);
+    house.task_put("there", "");
+    let said = house.meu(&["plan", "propose", "x", "--into", "x"]);
+    assert_eq!((said.code, server.seen().len()), (2, 0), "{}", said.err);
+    assert!(said.err.contains("say `meu trust`"), "{}", said.err);
+    let mut child =
+        house.command(&["trust"]).stdin(std::process::Stdio::piped()).spawn().expect("meu starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("its ear"), b"yes\n").expect("a word");
+    assert!(child.wait().expect("it ends").success());
+    let said = house.meu(&["plan", "propose", "x", "--into", "x", "--depth", "1"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(server.seen()[0].line("authorization"), Some("Bearer a-key-that-is-long"));
+    // Another provider brings its own model, or says that it has none.
+    let config = house.read("meu.toml");
+    house.put(
+        "meu.toml",
+        format!("{config}[providers.bare]\napi = \"openai\"\nbase_url = \"http://{}/v1\"\n", server.address)
+            .replace("name = \"m\"\n", ""),
+    );
+    let said = house.meu(&["plan", "propose", "x", "--into", "x", "--provider", "bare"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("no model is named for the provider"), "{}", said.err);
+}

@@ -10,7 +10,7 @@ use crate::author::{
 use crate::cli::{Done, Env, select};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink, Source};
-use crate::disk::{self, About, Proposal, Proposals, Workspace, load_or_empty};
+use crate::disk::{self, About, Hold, Proposal, Proposals, Workspace, load_or_empty};
 use crate::path::RelPath;
 use crate::provider::{Limits, Providers, end_programs};
 use crate::run::{Landing, Planner, Reach, landing, told};
@@ -182,14 +182,20 @@ pub(super) fn import(env: &Env, arguments: &Import) -> Done {
     Ok(None)
 }
 
+/// The project, held, with whoever is asked for plans as its provider.
+fn load(env: &Env, asking: &Asking, load: &crate::cli::Loader) -> Result<(Hold, Workspace), Error> {
+    let (hold, mut workspace) = env.load_held_by(load)?;
+    if let Some(name) = &asking.provider {
+        workspace.graph.use_provider(name)?;
+    }
+    Ok((hold, workspace))
+}
+
 /// Who is asked for plans.
-fn provider<'a>(workspace: &'a Workspace, asking: &Asking) -> Result<&'a Provider, Error> {
+fn provider(workspace: &Workspace) -> Result<&Provider, Error> {
     let config = &workspace.graph.config;
-    let name = asking.provider.as_deref().unwrap_or(&config.model.provider);
-    config.providers.get(name).ok_or_else(|| {
-        let known: Vec<&str> = config.providers.keys().map(String::as_str).collect();
-        Error::invalid(format!("no provider `{name}`")).help(format!("known providers: {}", known.join(", ")))
-    })
+    let name = &config.model.provider;
+    config.providers.get(name).ok_or_else(|| Error::invalid(format!("no provider `{name}`")))
 }
 
 /// Asks a model for a plan, and says what that took.
@@ -227,8 +233,8 @@ fn ask(
 pub(super) fn propose(env: &Env, arguments: Propose) -> Done {
     let documents: Vec<(String, String)> =
         arguments.from.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
-    let provider = provider(&workspace, &arguments.asking)?;
+    let (_hold, workspace) = load(env, &arguments.asking, &load_or_empty)?;
+    let provider = provider(&workspace)?;
     let into = into_of(&arguments.target)?;
     let by_place = (!into.is_empty()).then(|| into.replace('/', "-"));
     let name = arguments.target.name.clone().or(by_place).unwrap_or_else(|| slug(&arguments.goal));
@@ -294,14 +300,14 @@ fn joined(title: &str, sketches: Vec<Sketch>) -> Sketch {
 }
 
 pub(super) fn decompose(env: &Env, arguments: &Decompose) -> Done {
-    let (_hold, workspace) = env.load_held()?;
+    let (_hold, workspace) = load(env, &arguments.asking, &disk::load)?;
     let graph = &workspace.graph;
     let ix = select::one(&workspace, &arguments.task)?;
     check_apart(graph, ix)?;
     let node = graph.node(ix);
     let id = node.id().to_owned();
     let name = format!("decompose-{}", id.replace('/', "."));
-    let provider = provider(&workspace, &arguments.asking)?;
+    let provider = provider(&workspace)?;
     let place = Place { head: false, root: false, ..place(&workspace, &id, &name)? };
     // What the parts would land as, and what could not be carried over.
     let parts = |sketch: Sketch| -> Result<(Proposal, Vec<String>), Error> {
