@@ -5,7 +5,10 @@
 //! the header twice, conflict markers) is read without complaint, and which of a task's lines counts
 //! is decided where the file on disk is known ([`Lock::pick`]). About 700 bytes a task.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +92,15 @@ pub struct Lock {
     changed: bool,
     /// The tasks that have, or had, a record at a place.
     places: HashMap<String, BTreeSet<String>>,
+    /// The text that it is a part of, where only some records were read.
+    around: Option<Around>,
+}
+
+/// The text of a lock, and where in it the lines of some tasks are, or belong; in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Around {
+    text: Arc<str>,
+    lines: Vec<(String, Range<usize>)>,
 }
 
 /// The lock was written by a newer meu.
@@ -142,6 +154,30 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Reads the records of some tasks, given in order, out of a lock that is whole: as [`Lock::to_text`] writes it,
+    /// with one record a task. Its text is that text, with those records as they are. `None` if one cannot be read.
+    pub fn of_some<'a>(text: Arc<str>, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
+        let mut lock = Lock::default();
+        let mut lines = Vec::new();
+        // The header is no record.
+        let mut from = text.find('\n')? + 1;
+        for task in tasks {
+            let line = find_line(&text, from, task)?;
+            if !line.is_empty() {
+                let record: Record = serde_json::from_str(&text[line.clone()]).ok()?;
+                if record.task != task {
+                    return None;
+                }
+                lock.place(&record);
+                lock.records.insert(task.to_owned(), vec![record]);
+            }
+            from = line.end;
+            lines.push((task.to_owned(), line));
+        }
+        lock.around = Some(Around { text, lines });
+        Some(lock)
+    }
+
     /// Forgets the lines of a task that cannot be read.
     pub fn forget_broken(&mut self, task: &str) {
         self.changed = true;
@@ -150,6 +186,9 @@ impl Lock {
 
     /// The lock as text.
     pub fn to_text(&self) -> String {
+        if let Some(around) = &self.around {
+            return self.text_around(around);
+        }
         let header = serde_json::to_string(&Header { meu_lock: VERSION }).unwrap_or_default();
         let mut lines: Vec<(&str, String)> = Vec::new();
         for (task, records) in &self.records {
@@ -165,6 +204,21 @@ impl Lock {
             text.push_str(&line);
         }
         text.push('\n');
+        text
+    }
+
+    fn text_around(&self, around: &Around) -> String {
+        let mut text = String::with_capacity(around.text.len() + 4096);
+        let mut done = 0;
+        for (task, line) in &around.lines {
+            text.push_str(&around.text[done..line.start]);
+            for record in self.records(task) {
+                text.push_str(&record.line());
+                text.push('\n');
+            }
+            done = line.end;
+        }
+        text.push_str(&around.text[done..]);
         text
     }
 
@@ -246,6 +300,32 @@ impl Lock {
     }
 }
 
+/// The line of a task, its end included, in the sorted lines from `from` on; empty where it belongs if it has none.
+/// `None` if a line is not as this meu writes it.
+fn find_line(text: &str, from: usize, task: &str) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let end_of = |at: usize| bytes[at..].iter().position(|byte| *byte == b'\n').map(|found| at + found + 1);
+    // The line begins at or after `low`, and before `high`.
+    let (mut low, mut high) = (from, text.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let start = bytes[low..middle].iter().rposition(|byte| *byte == b'\n').map_or(low, |at| low + at + 1);
+        let end = end_of(start)?;
+        match task_of_record(&text[start..end])?.cmp(task) {
+            Ordering::Equal => return Some(start..end),
+            Ordering::Less => low = end,
+            Ordering::Greater => high = start,
+        }
+    }
+    Some(low..low)
+}
+
+/// The task of a record's line, as this meu writes it.
+fn task_of_record(line: &str) -> Option<&str> {
+    let id = line.strip_prefix("{\"task\":\"")?.split('"').next()?;
+    (!id.contains('\\')).then_some(id)
+}
+
 /// The task of a line that is no whole record, as far as it can be told.
 fn task_of(line: &str) -> Option<String> {
     let rest = line.split_once("\"task\":\"")?.1;
@@ -319,6 +399,29 @@ mod tests {
         assert_eq!(read.broken_line("a").map(|broken| broken.line), Some(2));
         assert_eq!(read.pick("b", None, None), Some(&whole));
         assert_eq!(read.to_text(), text);
+    }
+
+    #[test]
+    fn some_records_are_read_and_written_among_the_others() {
+        let ids = ["a", "b", "b/c", "d", "e"];
+        let all: Vec<Record> = ids.iter().map(|id| record(id, "r", id)).collect();
+        let text = lock(&all);
+        for wanted in [&["a"][..], &["b/c"], &["e"], &["a", "b", "e"], &["0", "b/b", "f"], &[], &ids] {
+            let mut some = Lock::of_some(text.as_str().into(), wanted.iter().copied()).unwrap_or_default();
+            let known: Vec<&str> = wanted.iter().copied().filter(|id| ids.contains(id)).collect();
+            assert_eq!(some.tasks().collect::<Vec<_>>(), known, "of {wanted:?}");
+            assert_eq!(some.to_text(), text, "of {wanted:?}");
+            let mut whole = Lock::parse(&text).unwrap_or_default();
+            for id in wanted {
+                for lock in [&mut some, &mut whole] {
+                    lock.put(record(id, "new", "text"));
+                }
+            }
+            assert_eq!(some.is_changed(), whole.is_changed());
+            assert_eq!(some.to_text(), whole.to_text(), "of {wanted:?}");
+        }
+        assert_eq!(Lock::of_some("{\"meu_lock\":1}\n<<<<<<<\n".into(), ["a"].into_iter()), None);
+        assert_eq!(Lock::of_some("{\"meu_lock\":1}\n{\"task\":\"a\"}\n".into(), ["a"].into_iter()), None);
     }
 
     #[test]

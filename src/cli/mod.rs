@@ -28,6 +28,7 @@ mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use index::write as write_index;
@@ -36,7 +37,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::diag::{Error, ErrorKind, Severity};
 use crate::disk::{self, Hold, Store, Workspace};
-use crate::seal::Seal;
+use crate::seal::{Part, Seal};
 use crate::show::{ColorChoice, Shell};
 
 /// A build system for documents that language models write.
@@ -188,20 +189,30 @@ impl Env {
         Ok((hold, self.load_by(load)?))
     }
 
-    /// What the last look at the whole project found, if that still stands.
+    /// What the last look at the whole project found, if that still stands but for some files.
     fn sealed(&self) -> Result<Option<Seal>, Error> {
         let root = disk::find_project(&self.folder()?)?;
-        Ok(Store::new(&root).ok().and_then(|store| Seal::standing(&store)))
+        Ok(Store::new(&root).ok().and_then(|store| Seal::read(&store)))
     }
 
-    /// The same for a run that would do nothing; nobody else changes the project until the hold is dropped.
+    /// The same for a run; nobody else changes the project until the hold is dropped.
     fn sealed_held(&self) -> Result<Option<(Hold, Seal)>, Error> {
         let Ok(store) = Store::new(&disk::find_project(&self.folder()?)?) else { return Ok(None) };
         if !Seal::is_there(&store) {
             return Ok(None);
         }
         let hold = disk::hold(&store)?;
-        Ok(Seal::standing(&store).filter(Seal::is_settled).map(|seal| (hold, seal)))
+        Ok(Seal::read(&store).map(|seal| (hold, seal)))
+    }
+
+    /// What changed since that look, with all that this may reach, if that is but a part of the project.
+    fn part(&self, seal: Seal) -> Result<Option<(Part, Workspace)>, Error> {
+        let store = Store::new(&disk::find_project(&self.folder()?)?).ok();
+        let part = store.and_then(|store| seal.part(&Arc::new(store)));
+        if let Some((_, workspace)) = &part {
+            crate::show::redact_with(&workspace.redactor);
+        }
+        Ok(part)
     }
 
     /// The project around that folder. Its warnings are told.

@@ -11,7 +11,7 @@ use crate::graph::shard as shard_of;
 use crate::plan::State;
 use crate::provider::{Limits, Parcel, Providers, Trace, end_programs};
 use crate::run::{Options, Ran, prepare, rows, would_run};
-use crate::seal;
+use crate::seal::{self, Part};
 use crate::show::{self, Reporter, plain};
 use crate::spec::Order;
 
@@ -138,23 +138,29 @@ impl Default for Arguments {
 }
 
 pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
+    let mut held = None;
     if arguments.is_plain()
-        && let Some((_hold, seal)) = env.sealed_held()?
+        && let Some((hold, seal)) = env.sealed_held()?
     {
-        let duplicates = seal.counts().get(State::Duplicate);
-        Reporter::new(env.shell, std::iter::empty()).nothing_to_do(
-            disk::run_name(),
-            seal.counts().tasks(),
-            duplicates,
-        );
-        return Ok(None);
+        if seal.stands() && seal.is_settled() {
+            let duplicates = seal.counts().get(State::Duplicate);
+            Reporter::new(env.shell, std::iter::empty::<&str>()).nothing_to_do(
+                disk::run_name(),
+                seal.counts().tasks(),
+                duplicates,
+            );
+            return Ok(None);
+        }
+        let part = env.part(seal)?.filter(|(part, _)| part.is_indexed());
+        held = part.map(|(part, workspace)| (Some(hold), workspace, Some(part)));
     }
     disk::on_interrupt(end_programs);
-    let (hold, workspace) = match arguments.dry_run {
-        true => (None, env.load()?),
-        false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
+    let (hold, workspace, part) = match (held, arguments.dry_run) {
+        (Some(part), _) => part,
+        (None, true) => (None, env.load()?, None),
+        (None, false) => env.load_held().map(|(hold, workspace)| (Some(hold), workspace, None))?,
     };
-    let Some((ran, parcel)) = bring_up_to_date(env, workspace, &arguments, &|| false)? else {
+    let Some((ran, parcel)) = bring_up_to_date(env, workspace, part, &arguments, &|| false)? else {
         return Ok(None);
     };
     drop(hold);
@@ -167,11 +173,12 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     Ok(bad.then_some(ErrorKind::Failed))
 }
 
-/// Builds what the arguments say, or only tells what would be built (`None`). With `cancel` nobody is asked
+/// Builds what the arguments say, of a project or of a part of it, or only tells what would be built (`None`). With `cancel` nobody is asked
 /// any more.
 pub(super) fn bring_up_to_date(
     env: &Env,
     mut workspace: Workspace,
+    part: Option<Part>,
     arguments: &Arguments,
     cancel: &dyn Fn() -> bool,
 ) -> Result<Option<(Ran, Option<Parcel>)>, Error> {
@@ -222,10 +229,15 @@ pub(super) fn bring_up_to_date(
     for ix in options.force.iter().filter(|ix| !chosen[ix.0]) {
         env.shell.note(&format!("{} is not in this run, so it is not forced", plain(graph.node(*ix).id())));
     }
-    let total = chosen.iter().filter(|chosen| **chosen).count();
+    let total = chosen.iter().filter(|chosen| **chosen).count() + graph.outside();
     let duplicates = graph.nodes().filter(|(ix, node)| chosen[ix.0] && node.duplicate_of.is_some()).count();
-    let ids = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id());
-    let reporter = Reporter::new(env.shell, ids);
+    let reporter = match &part {
+        Some(part) => Reporter::new(env.shell, part.ids()),
+        None => {
+            let ids = graph.nodes().filter(|(ix, _)| chosen[ix.0]).map(|(_, node)| node.id());
+            Reporter::new(env.shell, ids)
+        }
+    };
     prepare(&workspace, &providers, &mut options, &chosen, reporter.teller())?;
     let telemetry = &graph.config.telemetry;
     let untrusted = Trust::of_telemetry(telemetry, &workspace.store).missing();
@@ -237,11 +249,16 @@ pub(super) fn bring_up_to_date(
         reporter.event(event);
     });
     let ran = ran?;
-    let index_written = super::write_index(&workspace)?;
+    // Titles and places are as they were where only a part was run.
+    let index_written = part.is_none() && super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
-    if arguments.is_plain() && ran.sums.fresh == total - duplicates && !index_written {
-        seal::keep(&workspace, &rows(&workspace, &ran.verdicts), true);
+    match &part {
+        Some(part) => part.keep(&workspace, &ran),
+        None if arguments.is_plain() && ran.sums.fresh == total - duplicates && !index_written => {
+            seal::keep(&workspace, &rows(&workspace, &ran.verdicts), true);
+        }
+        None => {}
     }
     let parcel = trace.parcel();
     Ok(Some((ran, parcel)))

@@ -31,11 +31,19 @@ pub(super) struct Arguments {
 
 pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     let everything = arguments.selectors.is_empty() && arguments.exclude.is_empty();
-    if everything
-        && let Some(seal) = env.sealed()?
-        && let Some(rows) = seal.rows(show::tells_all(&env.shell, seal.counts().tasks()))
-    {
-        return conclude(env, seal.counts(), &rows, arguments.check.then(|| seal.passes_check()));
+    if everything && let Some(seal) = env.sealed()? {
+        let all = show::tells_all(&env.shell, seal.counts().tasks());
+        if !seal.stands() {
+            if let Some((part, workspace)) = env.part(seal)?
+                && let Some((rows, counts)) = part.rows(&workspace, &Survey::all(&workspace, None), all)
+            {
+                workspace.shelf.save();
+                let passes = rows.iter().all(Row::passes_check);
+                return conclude(env, &counts, &rows, arguments.check.then_some(passes));
+            }
+        } else if let Some(rows) = seal.rows(all) {
+            return conclude(env, seal.counts(), &rows, arguments.check.then(|| seal.passes_check()));
+        }
     }
     let workspace = env.load()?;
     let chosen = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;

@@ -165,7 +165,7 @@ fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Resul
         *edited = *edited || watch.pending();
         *edited
     };
-    let ran = bring_up_to_date(env, workspace, &build_what, &cancel)?;
+    let ran = bring_up_to_date(env, workspace, None, &build_what, &cancel)?;
     let (ran, parcel) = ran.ok_or_else(|| Error::failed("nothing was run"))?;
     drop(hold);
     run::send(env, parcel);

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
-use crate::spec::{IndexPick, ItemRef, Subject, Tier, extra_text};
+use crate::spec::{IndexPick, ItemRef, Runner, Subject, Tier, extra_text};
 use crate::text::{Format, first_paragraph};
 
 use super::{Dropped, Shelf, Unreadable};
@@ -82,6 +82,11 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
         .chain(node.items.iter().flatten().map(|found| target(graph, found, Tier::Manual)))
         .collect();
 
+    // They have no bundle.
+    if matches!(node.task.run, Runner::Template | Runner::Assemble) {
+        gatherer.found.declared = declared;
+        return gatherer.found;
+    }
     if let Some(items) = &node.items {
         for found in items {
             let wanted = target(graph, found, Tier::Manual);
@@ -195,7 +200,7 @@ impl Gatherer<'_> {
         if policy.siblings == 0 {
             return;
         }
-        let upstream = self.graph.closure(self.graph.ordering(ix), |ix| self.graph.ordering(ix));
+        let upstream = self.graph.upstream(ix);
         for sibling in self.graph.siblings(ix).into_iter().take(policy.siblings) {
             if upstream[sibling.0] {
                 self.add(output(self.graph, sibling, None, Tier::Plan));

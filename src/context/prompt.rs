@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context};
 
 use crate::diag::{Diagnostic, Sink, did_you_mean};
-use crate::graph::{Graph, Ix, outline};
+use crate::graph::{Graph, Ix, Node, outline};
 use crate::spec::{At, IndexPick, ItemRef, Runner, Subject};
 use crate::text::{Format, addresses, portion};
 
@@ -224,7 +224,8 @@ pub(super) fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
 
 /// Checks the prompts and documents that tasks name literally, before anything runs.
 pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
-    for (ix, node) in graph.nodes().filter(|(_, node)| node.duplicate_of.is_none()) {
+    let looked_at = |ix, node: &Node| node.duplicate_of.is_none() && !graph.is_edge(ix);
+    for (ix, node) in graph.nodes().filter(|(ix, node)| looked_at(*ix, node)) {
         if let Some(prompt) = node.task.prompt.as_ref().filter(|prompt| prompt.value.contains('{')) {
             check_prompt(graph, ix, prompt, shelf, sink);
         }

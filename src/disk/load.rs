@@ -1,6 +1,7 @@
 //! Loading a project: files to graph, lock, templates and shelf; all problems at once.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use walkdir::WalkDir;
 
 use crate::context::{Shelf, check_prompts};
 use crate::diag::{Diagnostic, Error, Severity, Sink, Source};
+use crate::digest::Digest;
 use crate::graph::{self, Graph};
 use crate::lock::{Lock, Newer};
 use crate::model::Schema;
@@ -35,7 +37,7 @@ pub struct Workspace {
     /// The records, with the journal laid over them.
     pub lock: Lock,
     /// The lock's text as it is on disk.
-    pub lock_text: String,
+    pub lock_text: Arc<str>,
     /// What a run that was cut off left.
     pub replay: Replay,
     /// The failures of the last tries.
@@ -99,7 +101,10 @@ pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
     }
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => Ok(Some(crate::text::normal(&text).into_owned())),
+            Ok(text) => Ok(Some(match crate::text::normal(&text) {
+                Cow::Borrowed(normal) if normal.len() == text.len() => text,
+                normal => normal.into_owned(),
+            })),
             Err(error) => Err(format!(
                 "it is not UTF-8 text: the byte at offset {} is wrong",
                 error.utf8_error().valid_up_to()
@@ -181,7 +186,8 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     let recorded = recorded(&lock);
     let files = walk_documents(&store, &graph::glob_bases(&project), &mut listed, &sink);
     let graph = graph::build(project, &files, &recorded, &sink);
-    finish(Plan { store, graph, templates, lock, lock_text, redactor, listed }, sink)
+    let known = HashMap::new();
+    finish(Plan { store, graph, templates, lock, lock_text, redactor, listed, known }, sink)
 }
 
 /// What a project is, without its texts: all that task files, `meu.toml`, templates and lock say.
@@ -191,14 +197,16 @@ pub(super) struct Plan {
     /// None if they cannot be read.
     pub(super) templates: Option<Templates>,
     pub(super) lock: Lock,
-    pub(super) lock_text: String,
+    pub(super) lock_text: Arc<str>,
     pub(super) redactor: Redactor,
     pub(super) listed: Listed,
+    /// Of a part of a project: texts that are known to be as they were.
+    pub(super) known: HashMap<RelPath, Option<Digest>>,
 }
 
 /// Looks at the texts of a project: the second half of loading it. `sink` has what was wrong so far.
 pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
-    let Plan { store, graph, templates, lock, lock_text, redactor, listed } = plan;
+    let Plan { store, graph, templates, lock, lock_text, redactor, listed, known } = plan;
     let index = graph.config.index.clone();
     let made = graph
         .nodes()
@@ -214,7 +222,10 @@ pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
             .collect(),
         false => Vec::new(),
     };
-    let shelf = DiskShelf::new(store.clone(), index, disowned, made);
+    let shelf = match graph.is_part() {
+        true => DiskShelf::of_part(store.clone(), index, made, known),
+        false => DiskShelf::new(store.clone(), index, disowned, made),
+    };
     check_prompts(&graph, &shelf, &sink);
     check_schemas(&graph, &shelf, &sink);
     if !graph.config.redact.patterns.is_empty() {
@@ -343,9 +354,21 @@ fn load_tasks(
         }
         twice
     });
-    let read = on_all_cores(&files, |(relative, path)| {
+    listed.task_files =
+        files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
+    read_tasks(&files, &config.tasks, overlay, sink)
+}
+
+/// The tasks in some files, by their paths in the folder of tasks.
+pub(super) fn read_tasks(
+    files: &[(String, PathBuf)],
+    folder: &RelPath,
+    overlay: &Overlay,
+    sink: &Sink,
+) -> Vec<crate::spec::Task> {
+    let read = on_all_cores(files, |(relative, path)| {
         let sink = Sink::default();
-        let shown = format!("{}/{relative}", config.tasks);
+        let shown = format!("{folder}/{relative}");
         let read = match overlay.get(&shown) {
             Some(None) => return (Vec::new(), sink),
             Some(Some(text)) => Ok(Some(text.clone())),
@@ -368,8 +391,6 @@ fn load_tasks(
         tasks.extend(some);
         sink.absorb(problems);
     }
-    listed.task_files =
-        files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
     tasks
 }
 
@@ -384,7 +405,7 @@ pub(super) fn check_tracked(store: &Store, sink: &Sink) {
 }
 
 /// The lock's text, and what it records.
-fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
+fn load_lock(store: &Store, sink: &Sink) -> (Arc<str>, Lock) {
     let lock_text = match read_optional(&store.root().join("meu.lock")) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => {
@@ -429,10 +450,10 @@ fn load_lock(store: &Store, sink: &Sink) -> (String, Lock) {
             .help("take it from git again, or delete it: its task is then an edited one without a base"),
         );
     }
-    (source.text, lock)
+    (source.text.into(), lock)
 }
 
-fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {
+pub(super) fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {
     let inside = |name: &str| {
         let path = store.root().join("templates").join(name);
         match path.canonicalize() {

@@ -17,6 +17,7 @@ mod hold;
 mod interrupt;
 mod journal;
 mod load;
+mod part;
 mod proposals;
 mod records;
 mod reload;
@@ -41,6 +42,7 @@ pub use load::{
     Listed, Overlay, Workspace, find_project, load, load_config, load_or_empty, load_over, read_optional,
     task_ids,
 };
+pub use part::{Part, load_part};
 pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::reload;

@@ -72,6 +72,28 @@ impl DiskShelf {
     /// `made` are the folded paths of all that meu writes.
     pub fn new(store: Arc<Store>, index: RelPath, disowned: Vec<Digest>, made: HashSet<String>) -> Self {
         let state = State::load(&store);
+        DiskShelf::with(state, store, index, disowned, made)
+    }
+
+    /// The shelf of a part of a project: `known` are texts that are known to be as they were.
+    pub(super) fn of_part(
+        store: Arc<Store>,
+        index: RelPath,
+        made: HashSet<String>,
+        known: HashMap<RelPath, Option<Digest>>,
+    ) -> Self {
+        let shelf = DiskShelf::with(State::apart(), store, index, Vec::new(), made);
+        shelf.inner.borrow_mut().seen = known.into_iter().map(|(path, found)| (path, Ok(found))).collect();
+        shelf
+    }
+
+    fn with(
+        state: State,
+        store: Arc<Store>,
+        index: RelPath,
+        disowned: Vec<Digest>,
+        made: HashSet<String>,
+    ) -> Self {
         DiskShelf {
             store,
             index,
@@ -357,6 +379,7 @@ impl Shelf for DiskShelf {
             return text::count(tokenizer, text);
         }
         let key = (tokenizer, Digest::of(text));
+        self.inner.borrow_mut().state.join(&self.store);
         if let Some(count) = self.inner.borrow().state.counts.get(&key) {
             return *count as usize;
         }

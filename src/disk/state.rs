@@ -76,6 +76,8 @@ pub(super) struct State {
     pub(super) counts: HashMap<(TokenizerName, Digest), u32>,
     pub(super) dirty: bool,
     began: i128,
+    /// Whether what is on disk was not read: most of it is of no use to this process.
+    apart: bool,
 }
 
 impl State {
@@ -85,6 +87,23 @@ impl State {
         let mut state = decode(&bytes).unwrap_or_default();
         state.began = began;
         state
+    }
+
+    /// A state that leaves what is on disk unread until a text is to be counted: then it is worth it.
+    pub(super) fn apart() -> Self {
+        State { began: nanos(SystemTime::now()), apart: true, ..State::default() }
+    }
+
+    /// Reads what is on disk, if that was put off.
+    pub(super) fn join(&mut self, store: &Store) {
+        if std::mem::take(&mut self.apart) {
+            let mut whole = State::load(store);
+            whole.files.extend(self.files.drain());
+            whole.requests.extend(self.requests.drain());
+            whole.dirty = true;
+            whole.began = self.began;
+            *self = whole;
+        }
     }
 
     /// Keeps a file's digest, unless the file is so young that a change could go unseen.
@@ -98,7 +117,7 @@ impl State {
 
     /// Writes the state if it changed. It saves work only, so a failure is nobody's trouble.
     pub(super) fn save(&mut self, store: &Store) {
-        if !self.dirty || !store.meu().is_dir() {
+        if self.apart || !self.dirty || !store.meu().is_dir() {
             return;
         }
         let bytes = encode(self);

@@ -70,8 +70,15 @@ pub fn build(project: Project, files: &[RelPath], recorded: &[RelPath], sink: &S
             node.searched = searched.of(task, &node.policy);
         }
     }
-    let mut graph =
-        Graph { config: project.config, nodes, by_id, root, order: Vec::new(), plans: HashMap::new() };
+    let mut graph = Graph {
+        config: project.config,
+        nodes,
+        by_id,
+        root,
+        order: Vec::new(),
+        plans: HashMap::new(),
+        outside: None,
+    };
     graph.group_plans();
     order::arrange(graph, sink)
 }

@@ -7,6 +7,7 @@
 mod build;
 mod order;
 mod outline;
+mod part;
 mod rename;
 mod resolve;
 mod select;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use build::{build, documents};
 pub use outline::{Entry, outline};
+pub use part::{Lists, Piece, Whole, build_part};
 pub use rename::{Renamed, rename};
 pub use resolve::{base_of, glob_bases, glob_bases_of, outermost};
 pub use select::{Facts, select, shard};
@@ -167,6 +169,8 @@ pub struct Graph {
     order: Vec<Ix>,
     /// The tasks of each plan, by (priority, id); without duplicates and the root.
     plans: HashMap<String, Vec<Ix>>,
+    /// What is not in it, where it is a part of a project.
+    outside: Option<Box<part::Outside>>,
 }
 
 impl Graph {
@@ -263,18 +267,20 @@ impl Graph {
         resolve::Ids::of_nodes(&self.nodes, &nothing).name_from(self.node(from).id(), self.node(to).id())
     }
 
-    /// The tasks that must be up to date before this one: what it requires and the root.
+    /// The tasks that must be up to date before this one: what it requires and the root. Those at the edge of a
+    /// part are.
     pub fn hard(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
         let node = self.node(ix);
         let root = self.root.filter(|root| *root != ix && node.duplicate_of.is_none());
-        root.into_iter().chain(node.requires.iter().map(|dep| dep.task)).chain(node.duplicate_of)
+        let all = root.into_iter().chain(node.requires.iter().map(|dep| dep.task)).chain(node.duplicate_of);
+        all.filter(move |above| !self.is_edge(ix) && !self.is_edge(*above))
     }
 
     /// The tasks that come earlier without being required.
     pub fn soft(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
         let node = self.node(ix);
         let links = node.refers.iter().chain(node.targets()).filter(|dep| dep.earlier).map(|dep| dep.task);
-        links.chain(node.after.iter().copied())
+        links.chain(node.after.iter().copied()).filter(|earlier| !self.is_edge(*earlier))
     }
 
     /// The tasks whose outputs the retriever may look into: strictly earlier ones, the root aside.

@@ -37,7 +37,7 @@ pub fn select(
             chosen[ix.0] = false;
         }
     }
-    Ok((0..graph.len()).filter(|at| chosen[*at]).map(Ix).collect())
+    Ok((0..graph.len()).map(Ix).filter(|ix| chosen[ix.0] && !graph.is_edge(*ix)).collect())
 }
 
 /// The `nth` of `of` parts of some tasks, from 1: each level is dealt out in turn, by id, so that all parts have

@@ -1,9 +1,9 @@
 //! The loop: which task is next, who is asked, when it ends.
 
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub struct Ran {
     pub undone: Vec<String>,
     /// What each task came to.
     pub verdicts: Vec<Option<Verdict>>,
+    /// The lock's text after it.
+    pub lock_text: Arc<str>,
 }
 
 /// Brings the targets up to date. The caller holds the project. Once `cancel` says so nobody is asked any
@@ -89,7 +91,9 @@ pub fn run(
     let name = run_name();
     let mut log = RunLog::new(&workspace.store, &name, workspace.redactor.clone());
     let mut begun = false;
-    let total = chosen.iter().filter(|chosen| **chosen).count();
+    // Those outside of a part are up to date.
+    let outside = graph.outside();
+    let total = chosen.iter().filter(|chosen| **chosen).count() + outside;
     let started = Event::RunStarted { run: name.clone(), tasks: total };
     let mut emit = |event: Event| {
         // A run in which nothing happens leaves no record.
@@ -133,9 +137,9 @@ pub fn run(
             workers: 0,
             stop: false,
             short: false,
-            sums: Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
-            reached: 0,
-            ended: 0,
+            sums: Sums { fresh: outside, cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() },
+            reached: outside,
+            ended: outside,
             total,
             all_cached: &all_cached,
             undone: Vec::new(),
@@ -367,18 +371,18 @@ impl<'a> Executor<'a, '_> {
     /// Closes the books: outputs synced, then the lock, then the journal's end. Tells what went wrong, too.
     fn finish(self, interrupted: bool) -> (Ran, Option<Error>) {
         let store = &self.workspace.store;
-        let close = || -> std::io::Result<()> {
+        let mut lock_text = self.workspace.lock_text.clone();
+        let mut close = || -> std::io::Result<()> {
             store.sync_written()?;
             // The journal's records are laid over the lock that was read: they are changes too.
-            let text = match self.books.lock.is_changed() || self.workspace.replay.found {
-                true => self.books.lock.to_text(),
-                false => self.workspace.lock_text.clone(),
-            };
-            if text != self.workspace.lock_text {
+            let changed = self.books.lock.is_changed() || self.workspace.replay.found;
+            let text = changed.then(|| self.books.lock.to_text());
+            if let Some(text) = text.filter(|text| **text != *lock_text) {
                 let path = crate::path::RelPath::parse("meu.lock")
                     .map_err(|problem| std::io::Error::other(problem.message()))?;
                 store.write(&path, &text, Durability::Now)?;
                 store.sync_written()?;
+                lock_text = text.into();
             }
             // An answer that nothing else has stays in the journal.
             if self.all_cached.load(Ordering::SeqCst) {
@@ -400,6 +404,7 @@ impl<'a> Executor<'a, '_> {
                 not_reached: self.total - (self.reached - self.waiting.len() - self.same.len()),
                 undone: self.undone,
                 verdicts: self.survey.into_verdicts(),
+                lock_text,
             },
             trouble,
         )

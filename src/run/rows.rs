@@ -99,6 +99,17 @@ impl Counts {
         counts
     }
 
+    /// Counts a row as one of another state.
+    pub fn exchange(&mut self, before: State, now: State) {
+        if let Some(count) = self.0.get_mut(&before) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(&before);
+            }
+        }
+        *self.0.entry(now).or_default() += 1;
+    }
+
     /// How many are in a state.
     pub fn get(&self, state: State) -> usize {
         self.0.get(&state).copied().unwrap_or_default()

@@ -47,7 +47,8 @@ impl<'a> Survey<'a> {
         Survey {
             workspace,
             scene: Scene { graph, templates: &workspace.templates },
-            taking_part: taking_part.unwrap_or_else(|| vec![true; graph.len()]),
+            taking_part: taking_part
+                .unwrap_or_else(|| graph.nodes().map(|(ix, _)| !graph.is_edge(ix)).collect()),
             verdicts: vec![None; graph.len()],
             forced: Vec::new(),
             assumed: Vec::new(),

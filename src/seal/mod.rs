@@ -1,82 +1,112 @@
 //! The seal: what the last evaluation of the whole project found, with all that it had read. While every
-//! file is as it was then, the finding stands, and nothing is read, parsed or decided again.
+//! file is as it was then, the finding stands, and nothing is read, parsed or decided again. Where only documents
+//! or outputs changed, what that may reach is looked at, and all else is as it was (see `part`).
 //!
 //! A door (◇). The rest of the house does not know it: commands ask for it before they load a project, and
-//! without it, or if anything is not as it was, they go the whole way. One file, `.meu/seal`:
+//! without it, or if anything else is not as it was, they go the whole way. One file, `.meu/seal`:
 //!
 //! ```text
-//! "meu seal 1\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
-//! head            JSON: the program, the finding in numbers, lengths and digests of the rows
+//! "meu seal 2\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
+//! head            JSON: the program, the finding in numbers, lengths and digests of what comes after the digests
 //! tree            per folder its path and what is in it: kind, name, stamp (see `tree`)
-//! digests         32 bytes for each entry of the tree: the text that was read; only looked at when in doubt
-//! rows            JSON: those that are not quiet, then all
+//! digests         32 bytes for each entry of the tree: what was read; only looked at when in doubt
+//! rows            JSON, a line each: those that are not quiet, then all
+//! table           who reads what, who comes after whom (see `table`); nothing where no part can be told
 //! ```
 //!
 //! An entry whose stamp is as recorded is as it was. Another stamp of the same text changes nothing: it
 //! was only touched. With git's rule, files that changed so shortly before they were read that the next
 //! change could leave the same stamp are read again. A folder in which tasks or documents are looked for
-//! counts by its stamp too, which tells files that come and go.
+//! counts by the names in it, which tells files that come and go.
 
 // A door: what .clippy.toml forbids elsewhere is this room's work.
 #![allow(clippy::disallowed_methods)]
 
+mod keep;
+mod part;
+mod table;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::Digest;
-use crate::disk::{
-    Durability, RACY, Store, Workspace, index_of_repository, now_in_nanoseconds, read_optional, tracks_meu,
-};
+use crate::digest::{Digest, Framer};
+use crate::disk::{Durability, RACY, Store, now_in_nanoseconds, read_optional, tracks_meu};
 use crate::run::{Counts, Row};
 use tree::{Kind, Stamp, Tree, stamp_of};
 
-const MAGIC: &[u8] = b"meu seal 1\n";
+pub use keep::keep;
+pub use part::Part;
+
+const MAGIC: &[u8] = b"meu seal 2\n";
 const NAME: &str = "seal";
+
+/// What else meu itself writes that counts: the lock, and in `.meu/` what a run leaves.
+const LOCK: &str = "meu.lock";
+const BOOKS: [&str; 2] = ["journal", "failures.json"];
 
 /// What stands before head and tree.
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;
 
-/// So many files that were only touched are worth a new seal.
+/// So many files that were only touched are worth a new seal, or so many bytes of them.
 const MANY: usize = 8;
+const MUCH: u64 = 64 * 1024;
 
-#[derive(Serialize, Deserialize)]
+/// More files than this that changed are no small part of a project.
+const FAR_TOO_MANY: usize = 256;
+
+#[derive(Clone, Serialize, Deserialize)]
 struct Head {
     /// The program that looked: another one may see things otherwise.
     program: Stamp,
     /// The project's folder: a copy elsewhere is another project.
     root: PathBuf,
     entries: usize,
+    digests: Digest,
     settled: bool,
     passes: bool,
+    /// Whether INDEX.md's region was up to date.
+    indexed: bool,
     counts: Counts,
     loud: Blob,
     all: Blob,
+    table: Blob,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Blob {
     length: usize,
     digest: Digest,
 }
 
-/// A finding that still stands.
+impl Blob {
+    fn of(bytes: &[u8]) -> Self {
+        Blob { length: bytes.len(), digest: Digest::of(bytes) }
+    }
+}
+
+/// A finding that still stands, or stands but for what some files may change.
 pub struct Seal {
     file: File,
     head: Head,
-    /// Where the digests begin.
-    digests: u64,
+    /// Head and tree.
+    bytes: Vec<u8>,
+    head_length: usize,
+    /// The entries of files whose text is not as it was.
+    changed: Vec<u32>,
 }
 
 impl Seal {
     /// The finding of the last evaluation, if all that it read is as it was.
     pub fn standing(store: &Store) -> Option<Seal> {
+        Seal::read(store).filter(Seal::stands)
+    }
+
+    /// The finding of the last evaluation, if all that it read but some files is as it was.
+    pub fn read(store: &Store) -> Option<Seal> {
         let began = now_in_nanoseconds();
         let file = File::open(store.meu().join(NAME)).ok()?;
         let mut front = [0; FRONT];
@@ -100,31 +130,42 @@ impl Seal {
         if program() != Some(head.program) || head.root != store.root() {
             return None;
         }
-        let seal = Seal { file, head, digests: (FRONT + length) as u64 };
-        let tree = Tree::read(&bytes[head_length..])?;
-        let doubtful = tree.walk(|leaf, stamp| {
-            (leaf.stamp != stamp).then(|| (leaf.index, leaf.stamp_at, leaf.kind, leaf.path(), stamp))
+        let mut seal = Seal { file, head, bytes, head_length, changed: Vec::new() };
+        let doubtful = seal.tree()?.walk(|leaf, stamp| {
+            (leaf.stamp != stamp)
+                .then(|| (leaf.index, leaf.stamp_at, leaf.kind, leaf.path(), leaf.stamp, stamp))
         });
         let mut touched = Vec::new();
-        for (index, at, kind, path, stamp) in doubtful {
+        for (index, at, kind, path, before, stamp) in doubtful {
             let same = match kind {
                 // The same text behind a link may be out of bounds.
-                Kind::File if path.is_symlink() => false,
-                Kind::File => seal.digest(index)? == digest_on_disk(&path)?,
+                Kind::File | Kind::Folder if path.is_symlink() => return None,
+                Kind::Folder if !stamp.is_of_same_file(&before) => return None,
+                Kind::File | Kind::Folder => seal.digest(index)? == same_now(kind, &path)?,
                 Kind::GitIndex => !tracks_meu(store),
-                Kind::Folder | Kind::Place => false,
+                Kind::Place => false,
             };
-            if !same {
-                return None;
-            }
-            if kind == Kind::File && stamp.youngest() + RACY < began {
-                touched.push((at, stamp));
+            match (same, kind) {
+                (true, Kind::File | Kind::Folder) if stamp.youngest() + RACY < began => {
+                    touched.push((at, stamp));
+                }
+                (true, _) => {}
+                (false, Kind::File) if seal.changed.len() < FAR_TOO_MANY => {
+                    seal.changed.push(index as u32);
+                }
+                (false, _) => return None,
             }
         }
-        if touched.len() >= MANY {
-            seal.renew(store, bytes, head_length, &touched);
+        let much = touched.iter().map(|(_, stamp)| stamp.size()).sum::<u64>() >= MUCH;
+        if seal.stands() && (much || touched.len() >= MANY) {
+            seal.renew(store, &touched);
         }
         Some(seal)
+    }
+
+    /// Whether all is as it was.
+    pub fn stands(&self) -> bool {
+        self.changed.is_empty()
     }
 
     /// Whether there is a seal, standing or not.
@@ -132,28 +173,38 @@ impl Seal {
         store.meu().join(NAME).is_file()
     }
 
+    fn tree(&self) -> Option<Tree<'_>> {
+        Tree::read(&self.bytes[self.head_length..])
+    }
+
+    /// Where the digests begin.
+    fn digests(&self) -> u64 {
+        (FRONT + self.bytes.len()) as u64
+    }
+
     /// Writes the same seal with new stamps of files whose text is the same. It saves work only, so a failure
     /// is nobody's trouble.
-    fn renew(&self, store: &Store, mut bytes: Vec<u8>, head_length: usize, stamps: &[(usize, Stamp)]) {
-        let (_, tree) = bytes.split_at_mut(head_length);
+    fn renew(&self, store: &Store, stamps: &[(usize, Stamp)]) {
+        let mut bytes = self.bytes.clone();
+        let (_, tree) = bytes.split_at_mut(self.head_length);
         for (at, stamp) in stamps {
             Tree::set(tree, *at, *stamp);
         }
-        let tail = self.head.entries * 32 + self.head.loud.length + self.head.all.length;
-        let mut rest = vec![0; tail];
-        if self.file.read_exact_at(&mut rest, self.digests).is_ok() {
-            let whole = [&front(&bytes, head_length)[..], &bytes, &rest].concat();
+        let Head { entries, loud, all, table, .. } = &self.head;
+        let mut rest = vec![0; entries * 32 + loud.length + all.length + table.length];
+        if self.file.read_exact_at(&mut rest, self.digests()).is_ok() {
+            let whole = [&front(&bytes, self.head_length)[..], &bytes, &rest].concat();
             let _ = store.write_meu(NAME, &whole, Durability::Scratch);
         }
     }
 
     fn digest(&self, index: usize) -> Option<Digest> {
         let mut bytes = [0; 32];
-        self.file.read_exact_at(&mut bytes, self.digests + 32 * index as u64).ok()?;
+        self.file.read_exact_at(&mut bytes, self.digests() + 32 * index as u64).ok()?;
         Some(Digest::from_bytes(bytes))
     }
 
-    /// Whether a run would do nothing and write nothing.
+    /// Whether a run would do nothing and write nothing, as long as all is as it was.
     pub fn is_settled(&self) -> bool {
         self.head.settled && self.head.passes
     }
@@ -170,77 +221,36 @@ impl Seal {
 
     /// The rows, quiet ones too if `all`. `None` if the file is damaged.
     pub fn rows(&self, all: bool) -> Option<Vec<Row>> {
-        let (loud, every) = (&self.head.loud, &self.head.all);
-        let start = self.digests + 32 * self.head.entries as u64;
-        let (at, blob) = if all { (start + loud.length as u64, every) } else { (start, loud) };
+        let lines = if all { self.all()? } else { self.loud()? };
+        lines.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    fn loud(&self) -> Option<Vec<u8>> {
+        self.blob(0, &self.head.loud)
+    }
+
+    fn all(&self) -> Option<Vec<u8>> {
+        self.blob(self.head.loud.length, &self.head.all)
+    }
+
+    fn table(&self) -> Option<Vec<u8>> {
+        self.blob(self.head.loud.length + self.head.all.length, &self.head.table)
+    }
+
+    /// All digests, if they are what was written: 32 bytes for each entry.
+    fn all_digests(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 32 * self.head.entries];
+        self.file.read_exact_at(&mut bytes, self.digests()).ok()?;
+        (Digest::of(&bytes) == self.head.digests).then_some(bytes)
+    }
+
+    /// Some bytes after the digests, if they are what was written.
+    fn blob(&self, after: usize, blob: &Blob) -> Option<Vec<u8>> {
+        let at = self.digests() + (32 * self.head.entries + after) as u64;
         let mut bytes = vec![0; blob.length];
         self.file.read_exact_at(&mut bytes, at).ok()?;
-        (Digest::of(&bytes) == blob.digest).then(|| serde_json::from_slice(&bytes).ok())?
+        (Digest::of(&bytes) == blob.digest).then_some(bytes)
     }
-}
-
-/// Keeps what an evaluation of the whole project found. `settled` says that a run found nothing to do. It
-/// saves work only, so a failure is nobody's trouble.
-pub fn keep(workspace: &Workspace, rows: &[Row], settled: bool) {
-    let store = &workspace.store;
-    if let Some(bytes) = encode(workspace, rows, settled) {
-        let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
-    }
-}
-
-/// `None` where not all that was read is of the kind that a seal can vouch for.
-fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>> {
-    let graph = &workspace.graph;
-    // Warnings are told each time; what redaction takes out must not be stored here either; vectors come and
-    // go with the cache.
-    let plain = workspace.warnings.is_empty()
-        && graph.config.redact.patterns.is_empty()
-        && graph.nodes().all(|(ix, _)| graph.embedder(ix).is_none());
-    let replay = &workspace.replay;
-    if !plain || replay.found || replay.unreadable || !workspace.store.meu().is_dir() {
-        return None;
-    }
-    let program = program()?;
-    let read = Read::by(workspace)?;
-    let mut tree = read.tree()?;
-    let entries: Vec<&Entry> = read.0.values().flat_map(BTreeMap::values).collect();
-    let stamps = Tree::read(&tree)?.walk(|leaf, stamp| Some((leaf.index, leaf.stamp_at, stamp)));
-    for (index, at, stamp) in stamps {
-        let entry = entries[index];
-        let young = stamp.youngest() + RACY >= workspace.listed.began;
-        let is_there = stamp != Stamp::ABSENT;
-        match entry.kind {
-            // Whoever it was when it was looked at may have gone, or come, since then.
-            Kind::File if is_there == (entry.digest == absent()) => return None,
-            Kind::Folder if !is_there || young => return None,
-            Kind::Place => Tree::set(&mut tree, at, stamp),
-            // Its text is known, or git is asked: the next one does that again.
-            Kind::File | Kind::GitIndex if young && (entry.was_read || entry.kind == Kind::GitIndex) => {
-                Tree::set(&mut tree, at, Stamp::NEVER);
-            }
-            // What is there now need not be what was there when it was looked at.
-            Kind::File if young => return None,
-            _ => Tree::set(&mut tree, at, stamp),
-        }
-    }
-    let loud: Vec<&Row> = rows.iter().filter(|row| !row.state.is_quiet()).collect();
-    let loud = serde_json::to_vec(&loud).ok()?;
-    let all = serde_json::to_vec(rows).ok()?;
-    let blob = |bytes: &[u8]| Blob { length: bytes.len(), digest: Digest::of(bytes) };
-    let head = Head {
-        program,
-        root: workspace.store.root().to_owned(),
-        entries: entries.len(),
-        settled,
-        passes: rows.iter().all(Row::passes_check),
-        counts: Counts::of(rows),
-        loud: blob(&loud),
-        all: blob(&all),
-    };
-    let head = serde_json::to_vec(&head).ok()?;
-    let digests: Vec<u8> = entries.iter().flat_map(|entry| *entry.digest.as_bytes()).collect();
-    let sealed = [&head[..], &tree].concat();
-    Some([&front(&sealed, head.len())[..], &sealed, &digests, &loud, &all].concat())
 }
 
 /// What stands before head and tree.
@@ -250,6 +260,13 @@ fn front(sealed: &[u8], head: usize) -> Vec<u8> {
     front.extend(((sealed.len() - head) as u64).to_le_bytes());
     front.extend(Digest::of(sealed).as_bytes());
     front
+}
+
+/// A seal's bytes.
+fn whole(head: &Head, tree: &[u8], rest: &[&[u8]]) -> Option<Vec<u8>> {
+    let head = serde_json::to_vec(head).ok()?;
+    let sealed = [&head[..], tree].concat();
+    Some([&front(&sealed, head.len())[..], &sealed, &rest.concat()].concat())
 }
 
 /// The program that runs: its file.
@@ -262,124 +279,29 @@ fn absent() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
-/// The digest of a file's text as it is now. `None` if it cannot be read.
-fn digest_on_disk(path: &Path) -> Option<Digest> {
-    Some(read_optional(path).ok()?.map_or(absent(), Digest::of))
+/// The digest of what is in a file or a folder now. `None` if it cannot be read.
+fn same_now(kind: Kind, path: &Path) -> Option<Digest> {
+    match kind {
+        Kind::Folder => digest_of_names(path).ok(),
+        _ => Some(read_optional(path).ok()?.map_or(absent(), Digest::of)),
+    }
 }
 
-/// One thing that an evaluation depends on.
-struct Entry {
-    kind: Kind,
-    digest: Digest,
-    /// Whether the digest is of the very text that the evaluation read, not of what is there afterwards.
-    was_read: bool,
-}
-
-/// All that an evaluation depends on, by folder and name.
-struct Read(BTreeMap<PathBuf, BTreeMap<OsString, Entry>>);
-
-impl Read {
-    /// What the evaluation of a workspace read. `None` if something of it cannot be read.
-    fn by(workspace: &Workspace) -> Option<Read> {
-        let store = &workspace.store;
-        let root = store.root();
-        let mut read = Read(BTreeMap::new());
-        for (path, found) in workspace.shelf.seen() {
-            let full = store.full(&path);
-            // A name with accents is found in either of its spellings: the other one counts, too.
-            for other in store.spellings(&path).into_iter().filter(|other| *other != full) {
-                read.now(&other)?;
-            }
-            read.known(&full, found.ok()?.unwrap_or(absent()))?;
+/// The digest of the names in a folder, but for hidden ones, which nobody looks for.
+fn digest_of_names(folder: &Path) -> std::io::Result<Digest> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let name = entry.file_name().into_encoded_bytes();
+        if !name.starts_with(b".") {
+            names.push((name, [u8::from(kind.is_dir()) + 2 * u8::from(kind.is_symlink())]));
         }
-        let texts: HashMap<&str, &str> = workspace
-            .graph
-            .nodes()
-            .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
-            .collect();
-        for (shown, path) in &workspace.listed.task_files {
-            read.known(path, Digest::of(texts.get(shown.as_str())?))?;
-        }
-        match workspace.lock_text.as_str() {
-            "" => read.now(&root.join("meu.lock"))?,
-            text => read.known(&root.join("meu.lock"), Digest::of(text))?,
-        }
-        // Its digest on the shelf is that of a part of it.
-        read.now(&store.full(&workspace.graph.config.index))?;
-        for name in ["meu.toml", "templates/system.txt", "templates/task.txt"] {
-            read.now(&root.join(name))?;
-        }
-        for name in ["journal", "failures.json"] {
-            read.now(&store.meu().join(name))?;
-        }
-        for folder in &workspace.listed.folders {
-            read.add(folder, Kind::Folder)?;
-            read.now(&folder.join(".gitignore"))?;
-        }
-        read.places(root)?;
-        for above in root.ancestors() {
-            read.now(&above.join(".gitignore"))?;
-            let git = above.join(".git");
-            match git.is_file() {
-                // Of a work tree of its own: it says where the repository is.
-                true => read.now(&git)?,
-                false => read.add(&git, Kind::Place)?,
-            }
-            if git.exists() {
-                break;
-            }
-        }
-        if let Some(index) = index_of_repository(root) {
-            read.add(&index, Kind::GitIndex)?;
-        }
-        Some(read)
     }
-
-    /// `None` for what is in no folder: the root of all.
-    fn put(&mut self, path: &Path, entry: Entry) -> Option<()> {
-        let (folder, name) = (path.parent()?, path.file_name()?);
-        match self.0.get_mut(folder) {
-            Some(entries) => drop(entries.insert(name.to_owned(), entry)),
-            None => drop(self.0.insert(folder.to_owned(), BTreeMap::from([(name.to_owned(), entry)]))),
-        }
-        Some(())
+    names.sort();
+    let mut framer = Framer::new("meu names v1");
+    for (name, kind) in names {
+        framer.field(name).field(kind);
     }
-
-    /// A file whose text was read.
-    fn known(&mut self, path: &Path, digest: Digest) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest, was_read: true })
-    }
-
-    /// A file whose text is what it is now, unless it changed of late.
-    fn now(&mut self, path: &Path) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest: digest_on_disk(path)?, was_read: false })
-    }
-
-    /// Something that is no text.
-    fn add(&mut self, path: &Path, kind: Kind) -> Option<()> {
-        self.put(path, Entry { kind, digest: absent(), was_read: false })
-    }
-
-    /// The folders of all that is in the project must be these very folders: a symlink in place of one
-    /// leads elsewhere.
-    fn places(&mut self, root: &Path) -> Option<()> {
-        let folders: BTreeSet<PathBuf> =
-            self.0.keys().flat_map(|folder| folder.ancestors().map(Path::to_owned)).collect();
-        for folder in folders.iter().filter(|folder| *folder != root && folder.starts_with(root)) {
-            let listed =
-                |read: &Self| read.0.get(folder.parent()?)?.get(folder.file_name()?).map(|entry| entry.kind);
-            if listed(self).is_none() {
-                self.add(folder, Kind::Place)?;
-            }
-        }
-        Some(())
-    }
-
-    fn tree(&self) -> Option<Vec<u8>> {
-        let mut tree = Vec::new();
-        for (folder, entries) in &self.0 {
-            Tree::folder(&mut tree, folder, entries.iter().map(|(name, entry)| (&**name, entry.kind)))?;
-        }
-        Some(tree)
-    }
+    Ok(framer.finish())
 }

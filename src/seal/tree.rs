@@ -50,6 +50,16 @@ impl Stamp {
     pub(super) const NEVER: Stamp =
         Stamp { size: u64::MAX, modified: i64::MAX, changed: i64::MAX, identity: u64::MAX };
 
+    /// Bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether two stamps are of the same inode.
+    pub(super) fn is_of_same_file(&self, other: &Stamp) -> bool {
+        self.identity == other.identity
+    }
+
     /// When it last changed.
     pub(super) fn youngest(&self) -> i128 {
         i128::from(self.modified.max(self.changed))
@@ -117,6 +127,12 @@ impl Leaf<'_> {
     /// Its path.
     pub(super) fn path(&self) -> PathBuf {
         self.folder.join(OsStr::from_bytes(self.name))
+    }
+
+    /// Whether that is its path.
+    pub(super) fn is(&self, path: &Path) -> bool {
+        path.file_name().is_some_and(|name| name.as_bytes() == self.name)
+            && path.parent() == Some(self.folder)
     }
 }
 
@@ -192,6 +208,11 @@ impl<'a> Tree<'a> {
             tree.entries += count;
         }
         Some(tree)
+    }
+
+    /// Every entry, as recorded.
+    pub(super) fn leaves(&self) -> impl Iterator<Item = Leaf<'a>> {
+        self.folders.iter().flat_map(Folder::leaves).flatten()
     }
 
     /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stamp

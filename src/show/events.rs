@@ -22,7 +22,7 @@ pub struct Reporter {
 
 impl Reporter {
     /// A reporter of a run that may tell of these tasks.
-    pub fn new<'a>(shell: Shell, tasks: impl Iterator<Item = &'a str>) -> Self {
+    pub fn new(shell: Shell, tasks: impl Iterator<Item = impl AsRef<str>>) -> Self {
         let live = Rc::new(Live::new(!shell.json && !shell.quiet));
         Reporter { shell, width: columns(tasks, 40), live, undone: RefCell::default() }
     }

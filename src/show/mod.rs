@@ -218,8 +218,8 @@ pub fn plain(text: &str) -> String {
 }
 
 /// The columns that the widest of some names takes, up to `most`.
-pub fn columns<'a>(names: impl Iterator<Item = &'a str>, most: usize) -> usize {
-    names.map(UnicodeWidthStr::width).max().unwrap_or(0).min(most)
+pub fn columns(names: impl Iterator<Item = impl AsRef<str>>, most: usize) -> usize {
+    names.map(|name| name.as_ref().width()).max().unwrap_or(0).min(most)
 }
 
 /// A name in its column, as it is shown. Wide scripts take two places a character.

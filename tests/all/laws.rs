@@ -161,6 +161,14 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
 }
 
 impl Plan {
+    /// The same without globs and searches.
+    pub(super) fn without_globs(mut self) -> Plan {
+        for task in self.tasks.values_mut() {
+            (task.glob, task.retrieve) = (false, (0, 0));
+        }
+        self
+    }
+
     pub(super) fn apply(&mut self, edit: &Edit, root: &Path) {
         match edit {
             Edit::Doc(doc, text) => drop(self.docs.insert(*doc, *text)),
@@ -314,7 +322,14 @@ fn run_all(root: &Path, jobs: usize) -> Happened {
 
 /// Runs everything.
 pub(super) fn run_whatever_comes(root: &Path, jobs: usize) -> Happened {
+    let happened = run_loaded(&load(root), jobs);
     let workspace = load(root);
+    meu::cli::write_index(&workspace).expect("INDEX.md is written");
+    happened
+}
+
+/// Runs all that is loaded.
+pub(super) fn run_loaded(workspace: &Workspace, jobs: usize) -> Happened {
     // A process that another test is just starting has this lock open too, until it becomes that process.
     let _hold = std::iter::repeat_with(|| disk::hold(&workspace.store))
         .take(1_000_000)
@@ -323,16 +338,16 @@ pub(super) fn run_whatever_comes(root: &Path, jobs: usize) -> Happened {
         .expect("nobody else runs");
     let providers =
         Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
-    let options =
-        Options { targets: workspace.graph.nodes().map(|(ix, _)| ix).collect(), jobs, ..Options::default() };
+    let graph = &workspace.graph;
+    let targets = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix)).collect();
+    let options = Options { targets, jobs, ..Options::default() };
     let mut ended = BTreeMap::new();
-    let ran = run::run(&workspace, &providers, &options, &|| false, &mut |event| {
+    let ran = run::run(workspace, &providers, &options, &|| false, &mut |event| {
         if let Event::TaskFinished(finished) = event {
             ended.insert(finished.task.clone(), finished.status);
         }
     })
     .expect("the run ends well");
-    meu::cli::write_index(&workspace).expect("INDEX.md is written");
     workspace.shelf.save();
     Happened { ran, ended }
 }

@@ -7,13 +7,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use meu::disk::{Store, Workspace};
+use meu::event::Sums;
 use meu::plan::State;
-use meu::run::{Row, Survey, rows};
+use meu::run::{Counts, Ran, Row, Survey, rows};
 use meu::seal::{Seal, keep};
 use proptest::prelude::*;
 
 use crate::house::{House, files, folder};
-use crate::laws::{DOCS, Edit, IDS, Plan, TEXTS, cases, edit, load, plan, run_whatever_comes};
+use crate::laws::{DOCS, Edit, IDS, Plan, TEXTS, cases, edit, load, plan, run_loaded, run_whatever_comes};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -50,6 +51,15 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<prop::sample::Index>().prop_map(Step::SealCut),
         1 => Just(Step::SealOlder),
         1 => doc.prop_map(Step::Renamed),
+    ]
+}
+
+/// Mostly such as change texts alone.
+fn step_of_a_part() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (0..DOCS.len(), 0..TEXTS.len()).prop_map(|(doc, text)| Step::Edit(Edit::Doc(doc, text))),
+        1 => (0..IDS.len()).prop_map(|id| Step::Edit(Edit::OutputGone(id))),
+        2 => step(),
     ]
 }
 
@@ -202,6 +212,89 @@ proptest! {
             }
         }
         drop(load(root));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// What is found of a part, and what a run makes of it, is what is found and made of the whole.
+    #[test]
+    fn a_part_is_what_it_is_in_the_whole(plan in plan(), steps in prop::collection::vec((step_of_a_part(), any::<bool>()), 1..8)) {
+        let temporary = folder();
+        let root = &temporary.path().join("project");
+        fs::create_dir(root).expect("a folder");
+        let mut plan = plan.without_globs();
+        plan.write(root);
+        for (step, run_before) in steps {
+            if run_before {
+                run_whatever_comes(root, 2);
+            }
+            let Some((mut workspace, found)) = look(root) else { return Ok(()) };
+            workspace.listed.began += 10_000_000_000;
+            next_tick(root);
+            let settled = found.iter().all(Row::passes_check) && {
+                let before = files(root);
+                run_whatever_comes(root, 2).ended.is_empty() && before == files(root)
+            };
+            keep(&workspace, &found, settled);
+            apply(&step, &mut plan, root);
+            let store = &workspace.store;
+            let Some((part, some)) = Seal::read(store).filter(|seal| !seal.stands() || !settled).and_then(|seal| seal.part(store)) else {
+                continue;
+            };
+            let whole = look(root);
+            prop_assert!(whole.is_some(), "a project that is not whole has no part");
+            let Some((_, now)) = whole else { return Ok(()) };
+            let verdicts = Survey::all(&some, None);
+            // Rows that are damaged are no rows.
+            if let Some(rows) = part.rows(&some, &verdicts, true) {
+                prop_assert_eq!(rows, (now.clone(), Counts::of(&now)));
+            }
+            let loud = now.iter().filter(|row| !row.state.is_quiet()).cloned().collect();
+            prop_assert_eq!(part.rows(&some, &verdicts, false), Some((loud, Counts::of(&now))));
+            if !part.is_indexed() {
+                continue;
+            }
+
+            let copy = temporary.path().join("copy");
+            copy_all(root, &copy);
+            let theirs = run_whatever_comes(&copy, 1);
+            let ours = run_loaded(&some, 1);
+            prop_assert_eq!(&ours.ended, &theirs.ended);
+            prop_assert_eq!(&ours.ran.undone, &theirs.ran.undone);
+            // After a failure tasks that are up to date are not reached; outside of a part they are known to be.
+            let reached = |ran: &Ran| Sums { fresh: ran.sums.fresh + ran.not_reached, ..ran.sums.clone() };
+            prop_assert_eq!(reached(&ours.ran), reached(&theirs.ran));
+            prop_assert!(ours.ran.not_reached <= theirs.ran.not_reached);
+            prop_assert_eq!(files(root), files(&copy));
+            fs::remove_dir_all(&copy).expect("removed");
+            part.keep(&some, &ours.ran);
+            let Some(seal) = Seal::standing(store) else { continue };
+            let (_, now) = look(root).expect("whole");
+            prop_assert!(seal.rows(true).is_none_or(|rows| rows == now));
+            prop_assert_eq!(seal.counts(), &Counts::of(&now));
+            if seal.is_settled() {
+                let before = files(root);
+                let ran = run_whatever_comes(root, 2);
+                prop_assert!(ran.ended.is_empty() && files(root) == before, "a settled run did {:?}", ran.ended);
+            }
+        }
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (path, beside) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type().expect("a kind") {
+            kind if kind.is_dir() => copy_all(&path, &beside),
+            kind if kind.is_symlink() => {
+                std::os::unix::fs::symlink(fs::read_link(&path).expect("a link"), beside).expect("a link");
+            }
+            _ => drop(fs::copy(path, beside).expect("copied")),
+        }
     }
 }
 

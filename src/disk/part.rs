@@ -1,0 +1,73 @@
+//! Loading a part of a project: what a change may reach, and what that names.
+//!
+//! Whoever looked at the project as a whole says which part that is, and which files are as they were. Anything odd,
+//! and there is no part: then the project is loaded as a whole, and says itself what is wrong.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::diag::Sink;
+use crate::digest::Digest;
+use crate::graph::{Piece, Whole, build_part};
+use crate::lock::Lock;
+use crate::spec::Project;
+use crate::text::Redactor;
+
+use super::load::{Plan, finish, load_config, load_templates, read_tasks};
+use super::{Listed, Overlay, Store, Workspace, now_in_nanoseconds, read_optional};
+
+/// A part of a project, and what is known of it.
+#[derive(Debug)]
+pub struct Part {
+    /// Its tasks, by id.
+    pub pieces: Vec<Piece>,
+    /// The files that these are in.
+    pub files: Vec<PathBuf>,
+    /// What it is a part of.
+    pub whole: Whole,
+    /// The lock's digest: it has a record for each task at most, and is written as meu writes it.
+    pub lock: Digest,
+    /// Documents and outputs that are as they were, by their full path; `None` is a file that is not there.
+    pub known: HashMap<PathBuf, Option<Digest>>,
+}
+
+/// Loads a part of a project; `None` if it is not what it was taken for, or anything is to be said of it.
+pub fn load_part(store: &Arc<Store>, part: Part) -> Option<Workspace> {
+    let sink = Sink::default();
+    let listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
+    let config = load_config(store, &sink);
+    let folder = store.full(&config.tasks);
+    let files = part.files.into_iter().map(|path| {
+        let relative = path.strip_prefix(&folder).ok().and_then(|path| path.to_str());
+        relative.map(|relative| (crate::path::nfc(relative), path.clone()))
+    });
+    let files: Vec<(String, PathBuf)> = files.collect::<Option<_>>()?;
+    let mut tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
+    let ids: BTreeSet<&str> = part.pieces.iter().map(|piece| piece.id.as_str()).collect();
+    // A file may have tasks that are of no concern.
+    tasks.retain(|task| ids.contains(task.id.value.as_str()));
+    let mut vars = config.vars.clone();
+    vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
+    let templates = load_templates(store, &vars, &sink);
+    let redactor = Redactor::new(&config.redact.patterns);
+
+    let text: Arc<str> = read_optional(&store.root().join("meu.lock")).ok()??.into();
+    let inner = part.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());
+    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(&*text) == part.lock)?;
+    let graph = build_part(Project { config, tasks }, &part.pieces, part.whole, &sink)?;
+    let mut known = HashMap::new();
+    for (_, node) in graph.nodes() {
+        let documents = node.documents().map(|input| &input.path);
+        // INDEX.md's digest is that of a part of it.
+        let files = documents.chain([&node.output]).chain(node.schema());
+        for path in files.filter(|path| **path != graph.config.index) {
+            if let Some(found) = part.known.get(&store.full(path)) {
+                known.insert(path.clone(), *found);
+            }
+        }
+    }
+    let plan =
+        Plan { store: store.clone(), graph, templates, lock, lock_text: text, redactor, listed, known };
+    finish(plan, sink).ok().filter(|workspace| workspace.warnings.is_empty())
+}

@@ -1,0 +1,181 @@
+//! A part of a project: the tasks that a change may reach, and at its edge those that they name.
+//!
+//! Tasks at the edge are up to date and stay so. They have no links here, and order nobody: they are there for their
+//! titles, their cards and their outputs. What the whole project knows of the tasks of a part (level, order, who is
+//! upstream of whom) is told by whoever looked at it as a whole.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::resolve::is_glob;
+use super::{Graph, Ix, build};
+use crate::diag::Sink;
+use crate::spec::{PolicyPatch, Project, Runner, Subject, Task};
+
+/// What is known of the whole project that a part is of.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// How many tasks it has.
+    pub tasks: usize,
+    /// For each of its tasks those that come earlier by some link.
+    pub earlier: Lists,
+}
+
+/// A list of numbers for each of many things.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lists {
+    /// Where each list ends among all numbers.
+    pub ends: Vec<u32>,
+    /// The numbers of all lists.
+    pub numbers: Vec<u32>,
+}
+
+impl Lists {
+    /// Adds a list.
+    pub fn push(&mut self, list: impl IntoIterator<Item = u32>) {
+        self.numbers.extend(list);
+        self.ends.push(self.numbers.len() as u32);
+    }
+
+    /// The list of a thing.
+    pub fn of(&self, at: usize) -> &[u32] {
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.numbers[start as usize..self.ends[at] as usize]
+    }
+}
+
+/// One task of a part.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Its id.
+    pub id: String,
+    /// Its number in the whole project.
+    pub number: u32,
+    /// Whether it only stands at the edge.
+    pub is_edge: bool,
+    /// Its level.
+    pub level: usize,
+    /// Its place in the order of all tasks.
+    pub place: u32,
+}
+
+/// What a graph of a part is a part of.
+#[derive(Clone, Debug)]
+pub(super) struct Outside {
+    /// The tasks at the edge.
+    edge: Vec<bool>,
+    /// The number of each task in the whole project.
+    numbers: Vec<u32>,
+    whole: Whole,
+}
+
+/// Builds the graph of a part of a project whose graph was built before. `pieces` are the part's tasks, by id;
+/// `None` if the project has others.
+pub fn build_part(mut project: Project, pieces: &[Piece], whole: Whole, sink: &Sink) -> Option<Graph> {
+    let edge: HashSet<&str> =
+        pieces.iter().filter(|piece| piece.is_edge).map(|piece| piece.id.as_str()).collect();
+    let tasks = project.tasks.into_iter();
+    project.tasks = tasks
+        .map(|task| if edge.contains(task.id.value.as_str()) { without_links(task) } else { task })
+        .collect();
+    let mut graph = build(project, &[], &[], sink);
+    let same = graph.nodes.iter().map(|node| node.id()).eq(pieces.iter().map(|piece| piece.id.as_str()));
+    if !same {
+        return None;
+    }
+    for (node, piece) in graph.nodes.iter_mut().zip(pieces) {
+        node.level = piece.level;
+    }
+    graph.order = (0..pieces.len()).map(Ix).collect();
+    graph.order.sort_by_key(|ix| pieces[ix.0].place);
+    graph.outside = Some(Box::new(Outside {
+        edge: pieces.iter().map(|piece| piece.is_edge).collect(),
+        numbers: pieces.iter().map(|piece| piece.number).collect(),
+        whole,
+    }));
+    Some(graph)
+}
+
+/// A task as it stands at the edge.
+fn without_links(task: Task) -> Task {
+    Task {
+        requires: Vec::new(),
+        refers: Vec::new(),
+        relates_to: Vec::new(),
+        inputs: Vec::new(),
+        pin: Vec::new(),
+        exclude: Vec::new(),
+        manual: Vec::new(),
+        items: None,
+        expect: None,
+        policy: PolicyPatch { k: Some(0), ..PolicyPatch::default() },
+        ..task
+    }
+}
+
+impl Graph {
+    /// Whether parts of it can be told apart: what a name means, and who comes earlier, is the same in a part where no
+    /// task stands for another and no soft link lies in a circle.
+    pub fn is_divisible(&self) -> bool {
+        self.nodes().all(|(_, node)| {
+            let soft = node.refers.iter().chain(node.targets());
+            node.duplicate_of.is_none() && soft.into_iter().all(|dep| dep.earlier)
+        })
+    }
+
+    /// Whether the request of a task can be put together only where the whole project is known: the root task, and
+    /// those that search, or read what globs find.
+    pub fn needs_the_whole(&self, ix: Ix) -> bool {
+        let node = self.node(ix);
+        node.task.root || node.searches() || node.task.inputs.iter().any(|input| is_glob(&input.value))
+    }
+
+    /// The tasks that must be known to look at a task: all that it names, and whose cards it may take.
+    pub fn neighbours(&self, ix: Ix) -> BTreeSet<Ix> {
+        let node = self.node(ix);
+        let links = node.requires.iter().chain(&node.refers).chain(node.targets()).map(|dep| dep.task);
+        let excluded = node.exclude.iter().filter_map(|item| match &item.subject {
+            Subject::Task(id) => self.find(id),
+            _ => None,
+        });
+        let mut all: BTreeSet<Ix> =
+            links.chain(node.relates_to.iter().copied()).chain(excluded).chain(self.root).collect();
+        if !matches!(node.task.run, Runner::Template | Runner::Assemble) {
+            all.extend(self.above(ix));
+            all.extend(self.siblings(ix).into_iter().take(node.policy.siblings));
+        }
+        all.remove(&ix);
+        all
+    }
+
+    /// Whether it is a part of a project.
+    pub fn is_part(&self) -> bool {
+        self.outside.is_some()
+    }
+
+    /// Whether a task only stands at the edge of a part.
+    pub fn is_edge(&self, ix: Ix) -> bool {
+        self.outside.as_ref().is_some_and(|outside| outside.edge[ix.0])
+    }
+
+    /// How many tasks of the project are not in this part of it: all of them up to date.
+    pub fn outside(&self) -> usize {
+        let inside = |outside: &Outside| outside.edge.iter().filter(|edge| !**edge).count();
+        self.outside.as_ref().map_or(0, |outside| outside.whole.tasks - inside(outside))
+    }
+
+    /// The tasks that a task comes after, by whatever ways of links, marked by number.
+    pub fn upstream(&self, ix: Ix) -> Vec<bool> {
+        let Some(outside) = &self.outside else {
+            return self.closure(self.ordering(ix), |ix| self.ordering(ix));
+        };
+        let earlier = |number: u32| outside.whole.earlier.of(number as usize).iter().copied();
+        let mut seen = vec![false; outside.whole.tasks];
+        let mut todo: Vec<u32> = earlier(outside.numbers[ix.0]).collect();
+        while let Some(number) = todo.pop() {
+            if !std::mem::replace(&mut seen[number as usize], true) {
+                todo.extend(earlier(number));
+            }
+        }
+        outside.numbers.iter().map(|number| seen[*number as usize]).collect()
+    }
+}

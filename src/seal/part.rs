@@ -1,0 +1,239 @@
+//! Where only some documents or outputs changed: what that may reach is loaded and looked at, all else is as it was.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::keep::lines;
+use super::table::Table;
+use super::tree::{Kind, Stamp, Tree};
+use super::{BOOKS, Blob, LOCK, NAME, Seal, absent, same_now, whole};
+use crate::digest::Digest;
+use crate::disk::{self, Durability, Store, Workspace, load_part};
+use crate::graph::{Ix, Piece, Whole};
+use crate::plan::{State, Verdict};
+use crate::run::{Counts, Ran, Row};
+use crate::spec::Runner;
+
+/// Of more tasks than this the project is loaded as a whole: then what is stored of each saves more.
+const MOST: usize = 1000;
+
+/// A part of a project, and the finding of the whole.
+pub struct Part {
+    seal: Seal,
+    /// The numbers of its tasks, those at its edge aside, and for each what it is in the workspace.
+    tasks: Vec<(usize, Ix)>,
+    /// The numbers of entries that may not be as they were once it was run: outputs, documents that changed, and what
+    /// meu itself writes.
+    touched: Vec<usize>,
+    /// The rows of those tasks as they were, where they were not quiet.
+    loud: HashMap<String, Row>,
+    table: Table,
+}
+
+impl Seal {
+    /// The part of the project that the files that changed may reach, loaded; `None` if it has to be loaded as a whole.
+    pub fn part(self, store: &Arc<Store>) -> Option<(Part, Workspace)> {
+        let mut table = Table::read(&self.table()?)?;
+        let loud: HashMap<String, Row> =
+            self.rows(false)?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        // What a run left as it is, it would leave again.
+        let also: Option<Vec<usize>> = match self.head.settled {
+            true => Some(Vec::new()),
+            false => loud.keys().map(|id| table.find(id)).collect(),
+        };
+        let changed: HashSet<u32> = self.changed.iter().copied().collect();
+        let reached = table.reached(&changed, &also?)?;
+        if reached.is_empty() || reached.len() > MOST {
+            return None;
+        }
+        let mut all: BTreeSet<usize> = reached.iter().copied().collect();
+        for task in &reached {
+            all.extend(table.near.of(*task).iter().map(|near| *near as usize));
+        }
+        let mut place = vec![0; table.len()];
+        table.order.iter().enumerate().for_each(|(at, task)| place[*task as usize] = at as u32);
+        let inner: HashSet<usize> = reached.iter().copied().collect();
+        let pieces: Vec<Piece> = all
+            .iter()
+            .map(|task| Piece {
+                id: table.id(*task),
+                number: *task as u32,
+                is_edge: !inner.contains(task),
+                level: table.level[*task] as usize,
+                place: place[*task],
+            })
+            .collect();
+
+        // Of all entries those that matter: files of tasks, and what is known of documents and outputs.
+        let files: HashSet<u32> = all.iter().map(|task| table.file[*task]).collect();
+        let mut texts: HashSet<u32> = all.iter().map(|task| table.output[*task]).collect();
+        texts.extend(reached.iter().flat_map(|task| table.reads.of(*task)));
+        let lock_path = store.root().join(LOCK);
+        let books = BOOKS.map(|name| store.meu().join(name));
+        let outputs: HashSet<u32> = reached.iter().map(|task| table.output[*task]).collect();
+        let digests = self.all_digests()?;
+        let digest =
+            |entry: usize| digests[32 * entry..].first_chunk::<32>().map(|bytes| Digest::from_bytes(*bytes));
+        let (mut task_files, mut known, mut lock) = (Vec::new(), HashMap::new(), None);
+        let mut touched = Vec::new();
+        for leaf in self.tree()?.leaves() {
+            let entry = leaf.index as u32;
+            if files.contains(&entry) {
+                task_files.push(leaf.path());
+            }
+            if texts.contains(&entry) && !changed.contains(&entry) {
+                let digest = digest(leaf.index)?;
+                known.insert(leaf.path(), (digest != absent()).then_some(digest));
+            }
+            let is_lock = leaf.is(&lock_path);
+            if is_lock {
+                lock = Some(digest(leaf.index)?);
+            }
+            let is_own = is_lock || books.iter().any(|book| leaf.is(book));
+            if is_own || changed.contains(&entry) || outputs.contains(&entry) {
+                touched.push(leaf.index);
+            }
+        }
+        let part = disk::Part {
+            pieces,
+            files: task_files,
+            whole: Whole { tasks: table.len(), earlier: std::mem::take(&mut table.earlier) },
+            lock: lock?,
+            known,
+        };
+        let workspace = load_part(store, part)?;
+        let tasks = reached
+            .into_iter()
+            .zip(workspace.graph.nodes().map(|(ix, _)| ix).filter(|ix| !workspace.graph.is_edge(*ix)))
+            .collect();
+        Some((Part { seal: self, tasks, touched, loud, table }, workspace))
+    }
+}
+
+impl Part {
+    /// Whether INDEX.md's region was up to date; what a part may change does not change it.
+    pub fn is_indexed(&self) -> bool {
+        self.seal.head.indexed
+    }
+
+    /// The rows of the project, quiet ones too if `all`, and how many there are of each state; given what was found of
+    /// the part. `None` if the seal is damaged.
+    pub fn rows(
+        &self,
+        workspace: &Workspace,
+        verdicts: &[Option<Verdict>],
+        all: bool,
+    ) -> Option<(Vec<Row>, Counts)> {
+        let now = self.own_rows(workspace, verdicts)?;
+        let counts = self.counts(&now);
+        let mut rows: HashMap<String, Row> = now.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let mut merged: Vec<Row> = self.seal.rows(all)?;
+        for row in &mut merged {
+            if let Some(new) = rows.remove(&row.id) {
+                *row = new;
+            }
+        }
+        // With `all` none is left.
+        merged.extend(rows.into_values());
+        merged.retain(|row| all || !row.state.is_quiet());
+        merged.sort_by(|a, b| a.id.cmp(&b.id));
+        Some((merged, counts))
+    }
+
+    /// The ids of all tasks of the project.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        (0..self.table.len()).map(|task| self.table.id(task))
+    }
+
+    /// Keeps what is known of the project after the part was run, if all of it is up to date now. It saves work only,
+    /// so a failure is nobody's trouble.
+    pub fn keep(&self, workspace: &Workspace, ran: &Ran) {
+        if let Some(bytes) = self.encode(workspace, ran) {
+            let _ = workspace.store.write_meu(NAME, &bytes, Durability::Scratch);
+        }
+    }
+
+    fn encode(&self, workspace: &Workspace, ran: &Ran) -> Option<Vec<u8>> {
+        let (graph, store) = (&workspace.graph, &workspace.store);
+        // What is said of a task that was built is the same as what is found the next time only of those.
+        let fresh = |ix: Ix| {
+            let fresh = ran.verdicts[ix.0].as_ref().is_some_and(|verdict| verdict.state == State::Fresh);
+            fresh && graph.node(ix).task.run != Runner::Manual
+        };
+        if !self.tasks.iter().all(|(_, ix)| fresh(*ix)) {
+            return None;
+        }
+        let verdict = Verdict {
+            state: State::Fresh,
+            reasons: Vec::new(),
+            on: Vec::new(),
+            message: None,
+            unchanged: Some(true),
+        };
+        let rows: Vec<Row> = self.tasks.iter().map(|(_, ix)| Row::of(graph, *ix, &verdict)).collect();
+        let mut head = self.seal.head.clone();
+        head.counts = self.counts(&rows);
+        let loud: Vec<Row> = self
+            .seal
+            .rows(false)?
+            .into_iter()
+            .filter(|row| !rows.iter().any(|own| own.id == row.id))
+            .collect();
+        head.passes = loud.iter().all(Row::passes_check);
+        let (loud, all, table) = (lines(&loud)?, self.patched(&rows)?, self.seal.table()?);
+        (head.loud, head.all) = (Blob::of(&loud), Blob::of(&all));
+
+        let mut tree = self.seal.bytes[self.seal.head_length..].to_vec();
+        let mut digests = self.seal.all_digests()?;
+        // What this run saw and wrote, not what it became since then.
+        let mut seen: HashMap<PathBuf, Digest> = HashMap::new();
+        for (path, found) in workspace.shelf.seen() {
+            seen.insert(store.full(&path), found.ok()?.unwrap_or(absent()));
+        }
+        seen.insert(store.root().join(LOCK), Digest::of(&*ran.lock_text));
+        for name in BOOKS {
+            let path = store.meu().join(name);
+            let digest = same_now(Kind::File, &path)?;
+            seen.insert(path, digest);
+        }
+        for leaf in self.seal.tree()?.leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
+        {
+            let digest = seen.get(&leaf.path())?;
+            digests[32 * leaf.index..][..32].copy_from_slice(digest.as_bytes());
+            // All of it is younger than the run: the next one looks at the texts.
+            Tree::set(&mut tree, leaf.stamp_at, Stamp::NEVER);
+        }
+        head.digests = Digest::of(&digests);
+        whole(&head, &tree, &[&digests, &loud, &all, &table])
+    }
+
+    /// The lines of all rows, those of the part replaced.
+    fn patched(&self, rows: &[Row]) -> Option<Vec<u8>> {
+        let old = self.seal.all()?;
+        let mut new = Vec::with_capacity(old.len() + 1024);
+        let mut own = self.tasks.iter().zip(rows).peekable();
+        for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            match own.next_if(|((task, _), _)| *task == number) {
+                Some((_, row)) => new.extend(lines([row])?),
+                None => new.extend(line),
+            }
+        }
+        own.peek().is_none().then_some(new)
+    }
+
+    fn own_rows(&self, workspace: &Workspace, verdicts: &[Option<Verdict>]) -> Option<Vec<Row>> {
+        let row = |ix: Ix| Some(Row::of(&workspace.graph, ix, verdicts[ix.0].as_ref()?));
+        self.tasks.iter().map(|(_, ix)| row(*ix)).collect()
+    }
+
+    /// How many tasks there are in each state, with these in place of what they were.
+    fn counts(&self, rows: &[Row]) -> Counts {
+        let mut counts = self.seal.head.counts.clone();
+        for row in rows {
+            let before = self.loud.get(&row.id).map_or(State::Fresh, |row| row.state);
+            counts.exchange(before, row.state);
+        }
+        counts
+    }
+}
