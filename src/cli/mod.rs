@@ -195,14 +195,14 @@ impl Env {
         Ok(Store::new(&root).ok().and_then(|store| Seal::read(&store)))
     }
 
-    /// The same for a run; nobody else changes the project until the hold is dropped.
+    /// The same for a run that had nothing to do; nobody else changes the project until the hold is dropped.
     fn sealed_held(&self) -> Result<Option<(Hold, Seal)>, Error> {
         let Ok(store) = Store::new(&disk::find_project(&self.folder()?)?) else { return Ok(None) };
         if !Seal::is_there(&store) {
             return Ok(None);
         }
         let hold = disk::hold(&store)?;
-        Ok(Seal::read(&store).map(|seal| (hold, seal)))
+        Ok(Seal::read(&store).filter(Seal::is_settled).map(|seal| (hold, seal)))
     }
 
     /// What changed since that look, with all that this may reach, if that is but a part of the project.

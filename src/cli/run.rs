@@ -142,7 +142,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     if arguments.is_plain()
         && let Some((hold, seal)) = env.sealed_held()?
     {
-        if seal.stands() && seal.is_settled() {
+        if seal.stands() {
             let duplicates = seal.counts().get(State::Duplicate);
             Reporter::new(env.shell, std::iter::empty::<&str>()).nothing_to_do(
                 disk::run_name(),
@@ -151,7 +151,7 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
             );
             return Ok(None);
         }
-        let part = env.part(seal)?.filter(|(part, _)| part.is_indexed());
+        let part = env.part(seal)?;
         held = part.map(|(part, workspace)| (Some(hold), workspace, Some(part)));
     }
     disk::on_interrupt(end_programs);
@@ -249,14 +249,15 @@ pub(super) fn bring_up_to_date(
         reporter.event(event);
     });
     let ran = ran?;
-    // Titles and places are as they were where only a part was run.
+    // After a run that had nothing to do INDEX.md is as it should be; titles and places are as they were.
     let index_written = part.is_none() && super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
+    let settled = ran.sums.fresh == total - duplicates || ran.is_final();
     match &part {
         Some(part) => part.keep(&workspace, &ran),
-        None if arguments.is_plain() && ran.sums.fresh == total - duplicates && !index_written => {
-            seal::keep(&workspace, &rows(&workspace, &ran.verdicts), true);
+        None if arguments.is_plain() && settled && !index_written => {
+            seal::keep(&workspace, &rows(&workspace, &ran.verdicts), &ran.lock_text, true);
         }
         None => {}
     }

@@ -52,7 +52,7 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     let rows = match everything {
         true => {
             let rows = rows(&workspace, &verdicts);
-            seal::keep(&workspace, &rows, false);
+            seal::keep(&workspace, &rows, &workspace.lock_text, false);
             rows
         }
         false => chosen

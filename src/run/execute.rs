@@ -12,7 +12,7 @@ use crate::disk::{Cache, Durability, Journal, Moment, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Standing, Sums};
 use crate::graph::{Graph, Ix};
-use crate::plan::Verdict;
+use crate::plan::{State, Verdict};
 use crate::provider::{Limits, Providers, Purse};
 use crate::spec::Order;
 
@@ -65,6 +65,21 @@ pub struct Ran {
     pub verdicts: Vec<Option<Verdict>>,
     /// The lock's text after it.
     pub lock_text: Arc<str>,
+}
+
+impl Ran {
+    /// Whether each task came to what would be found if it were looked at anew: up to date, or edited by a person
+    /// before the run.
+    pub fn is_final(&self) -> bool {
+        let is_final = |verdict: &Verdict| match verdict.state {
+            State::Duplicate => true,
+            State::Fresh => verdict.unchanged == Some(true) && verdict.reasons.is_empty(),
+            // An edit that an answer was merged into has no reasons yet.
+            State::Edited => verdict.unchanged == Some(true) && !verdict.reasons.is_empty(),
+            _ => false,
+        };
+        !self.interrupted && self.verdicts.iter().flatten().all(is_final)
+    }
 }
 
 /// Brings the targets up to date. The caller holds the project. Once `cancel` says so nobody is asked any

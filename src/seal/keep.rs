@@ -8,20 +8,20 @@ use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
 use super::{BOOKS, Blob, Head, LOCK, NAME, absent, program, same_now, whole};
 use crate::digest::Digest;
-use crate::disk::{Durability, RACY, Workspace, index_of_repository, read_optional};
+use crate::disk::{Durability, RACY, Workspace, index_of_repository};
 use crate::run::{Counts, Row};
 
 /// Keeps what an evaluation of the whole project found. `settled` says that a run found nothing to do. It
 /// saves work only, so a failure is nobody's trouble.
-pub fn keep(workspace: &Workspace, rows: &[Row], settled: bool) {
+pub fn keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) {
     let store = &workspace.store;
-    if let Some(bytes) = encode(workspace, rows, settled) {
+    if let Some(bytes) = encode(workspace, rows, lock, settled) {
         let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
     }
 }
 
 /// `None` where not all that was read is of the kind that a seal can vouch for.
-fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>> {
+fn encode(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -> Option<Vec<u8>> {
     let graph = &workspace.graph;
     // Warnings are told each time; what redaction takes out must not be stored here either; vectors come and
     // go with the cache.
@@ -33,7 +33,7 @@ fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>>
         return None;
     }
     let program = program()?;
-    let read = Read::by(workspace)?;
+    let read = Read::by(workspace, lock)?;
     let mut tree = read.tree()?;
     let entries: Vec<&Entry> = read.0.values().flat_map(BTreeMap::values).collect();
     let stamps = Tree::read(&tree)?.walk(|leaf, stamp| Some((leaf.index, leaf.stamp_at, stamp)));
@@ -66,7 +66,6 @@ fn encode(workspace: &Workspace, rows: &[Row], settled: bool) -> Option<Vec<u8>>
         digests: Digest::of(&digests),
         settled,
         passes: rows.iter().all(Row::passes_check),
-        indexed: index_is_written(workspace),
         counts: Counts::of(rows),
         loud: Blob::of(&loud),
         all: Blob::of(&all),
@@ -85,14 +84,6 @@ pub(super) fn lines<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Option<Vec<u
     Some(lines)
 }
 
-/// Whether INDEX.md's region is as it would be written.
-fn index_is_written(workspace: &Workspace) -> bool {
-    let path = workspace.store.full(&workspace.graph.config.index);
-    let clean = |text: &str| workspace.redactor.clean(text).into_owned();
-    let text = read_optional(&path).map(Option::unwrap_or_default);
-    text.is_ok_and(|text| crate::index::updated(&workspace.graph, &text, &clean) == Ok(None))
-}
-
 /// One thing that an evaluation depends on.
 struct Entry {
     kind: Kind,
@@ -106,7 +97,7 @@ struct Read(BTreeMap<PathBuf, BTreeMap<OsString, Entry>>);
 
 impl Read {
     /// What the evaluation of a workspace read. `None` if something of it cannot be read.
-    fn by(workspace: &Workspace) -> Option<Read> {
+    fn by(workspace: &Workspace, lock: &str) -> Option<Read> {
         let store = &workspace.store;
         let root = store.root();
         let mut read = Read(BTreeMap::new());
@@ -126,7 +117,7 @@ impl Read {
         for (shown, path) in &workspace.listed.task_files {
             read.known(path, Digest::of(texts.get(shown.as_str())?))?;
         }
-        match &*workspace.lock_text {
+        match lock {
             "" => read.now(&root.join(LOCK))?,
             text => read.known(&root.join(LOCK), Digest::of(text))?,
         }

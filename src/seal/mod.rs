@@ -68,8 +68,6 @@ struct Head {
     digests: Digest,
     settled: bool,
     passes: bool,
-    /// Whether INDEX.md's region was up to date.
-    indexed: bool,
     counts: Counts,
     loud: Blob,
     all: Blob,

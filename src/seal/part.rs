@@ -13,7 +13,6 @@ use crate::disk::{self, Durability, Store, Workspace, load_part};
 use crate::graph::{Ix, Piece, Whole};
 use crate::plan::{State, Verdict};
 use crate::run::{Counts, Ran, Row};
-use crate::spec::Runner;
 
 /// Of more tasks than this the project is loaded as a whole: then what is stored of each saves more.
 const MOST: usize = 1000;
@@ -112,11 +111,6 @@ impl Seal {
 }
 
 impl Part {
-    /// Whether INDEX.md's region was up to date; what a part may change does not change it.
-    pub fn is_indexed(&self) -> bool {
-        self.seal.head.indexed
-    }
-
     /// The rows of the project, quiet ones too if `all`, and how many there are of each state; given what was found of
     /// the part. `None` if the seal is damaged.
     pub fn rows(
@@ -146,7 +140,7 @@ impl Part {
         (0..self.table.len()).map(|task| self.table.id(task))
     }
 
-    /// Keeps what is known of the project after the part was run, if all of it is up to date now. It saves work only,
+    /// Keeps what is known of the project after the part was run, if nothing is left to do in it. It saves work only,
     /// so a failure is nobody's trouble.
     pub fn keep(&self, workspace: &Workspace, ran: &Ran) {
         if let Some(bytes) = self.encode(workspace, ran) {
@@ -155,31 +149,17 @@ impl Part {
     }
 
     fn encode(&self, workspace: &Workspace, ran: &Ran) -> Option<Vec<u8>> {
-        let (graph, store) = (&workspace.graph, &workspace.store);
-        // What is said of a task that was built is the same as what is found the next time only of those.
-        let fresh = |ix: Ix| {
-            let fresh = ran.verdicts[ix.0].as_ref().is_some_and(|verdict| verdict.state == State::Fresh);
-            fresh && graph.node(ix).task.run != Runner::Manual
-        };
-        if !self.tasks.iter().all(|(_, ix)| fresh(*ix)) {
+        let store = &workspace.store;
+        if !ran.is_final() {
             return None;
         }
-        let verdict = Verdict {
-            state: State::Fresh,
-            reasons: Vec::new(),
-            on: Vec::new(),
-            message: None,
-            unchanged: Some(true),
-        };
-        let rows: Vec<Row> = self.tasks.iter().map(|(_, ix)| Row::of(graph, *ix, &verdict)).collect();
+        let rows = self.own_rows(workspace, &ran.verdicts)?;
         let mut head = self.seal.head.clone();
         head.counts = self.counts(&rows);
-        let loud: Vec<Row> = self
-            .seal
-            .rows(false)?
-            .into_iter()
-            .filter(|row| !rows.iter().any(|own| own.id == row.id))
-            .collect();
+        let mut loud = self.seal.rows(false)?;
+        loud.retain(|row| !rows.iter().any(|own| own.id == row.id));
+        loud.extend(rows.iter().filter(|row| !row.state.is_quiet()).cloned());
+        loud.sort_by(|a, b| a.id.cmp(&b.id));
         head.passes = loud.iter().all(Row::passes_check);
         let (loud, all, table) = (lines(&loud)?, self.patched(&rows)?, self.seal.table()?);
         (head.loud, head.all) = (Blob::of(&loud), Blob::of(&all));

@@ -36,7 +36,7 @@ pub struct House {
 }
 
 /// What a command printed, and how it ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Said {
     pub code: i32,
     pub out: String,
