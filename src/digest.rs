@@ -20,6 +20,13 @@ impl Digest {
         Digest(*blake3::hash(bytes.as_ref()).as_bytes())
     }
 
+    /// The digest of all bytes that a reader gives.
+    pub fn of_all_in(reader: impl std::io::Read) -> std::io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+
     /// The first 12 hexadecimal digits: enough to tell digests apart on a screen.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

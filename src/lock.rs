@@ -99,7 +99,7 @@ pub struct Lock {
 /// The text of a lock, and where in it the lines of some tasks are, or belong; in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Around {
-    text: Arc<str>,
+    text: Arc<String>,
     lines: Vec<(String, Range<usize>)>,
 }
 
@@ -156,7 +156,7 @@ impl Lock {
 
     /// Reads the records of some tasks, given in order, out of a lock that is whole: as [`Lock::to_text`] writes it,
     /// with one record a task. Its text is that text, with those records as they are. `None` if one cannot be read.
-    pub fn of_some<'a>(text: Arc<str>, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
+    pub fn of_some<'a>(text: Arc<String>, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
         let mut lock = Lock::default();
         let mut lines = Vec::new();
         // The header is no record.
@@ -407,7 +407,7 @@ mod tests {
         let all: Vec<Record> = ids.iter().map(|id| record(id, "r", id)).collect();
         let text = lock(&all);
         for wanted in [&["a"][..], &["b/c"], &["e"], &["a", "b", "e"], &["0", "b/b", "f"], &[], &ids] {
-            let mut some = Lock::of_some(text.as_str().into(), wanted.iter().copied()).unwrap_or_default();
+            let mut some = Lock::of_some(Arc::new(text.clone()), wanted.iter().copied()).unwrap_or_default();
             let known: Vec<&str> = wanted.iter().copied().filter(|id| ids.contains(id)).collect();
             assert_eq!(some.tasks().collect::<Vec<_>>(), known, "of {wanted:?}");
             assert_eq!(some.to_text(), text, "of {wanted:?}");
@@ -420,8 +420,11 @@ mod tests {
             assert_eq!(some.is_changed(), whole.is_changed());
             assert_eq!(some.to_text(), whole.to_text(), "of {wanted:?}");
         }
-        assert_eq!(Lock::of_some("{\"meu_lock\":1}\n<<<<<<<\n".into(), ["a"].into_iter()), None);
-        assert_eq!(Lock::of_some("{\"meu_lock\":1}\n{\"task\":\"a\"}\n".into(), ["a"].into_iter()), None);
+        assert_eq!(Lock::of_some(Arc::new("{\"meu_lock\":1}\n<<<<<<<\n".into()), ["a"].into_iter()), None);
+        assert_eq!(
+            Lock::of_some(Arc::new("{\"meu_lock\":1}\n{\"task\":\"a\"}\n".into()), ["a"].into_iter()),
+            None
+        );
     }
 
     #[test]

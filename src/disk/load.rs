@@ -37,7 +37,7 @@ pub struct Workspace {
     /// The records, with the journal laid over them.
     pub lock: Lock,
     /// The lock's text as it is on disk.
-    pub lock_text: Arc<str>,
+    pub lock_text: Arc<String>,
     /// What a run that was cut off left.
     pub replay: Replay,
     /// The failures of the last tries.
@@ -197,7 +197,7 @@ pub(super) struct Plan {
     /// None if they cannot be read.
     pub(super) templates: Option<Templates>,
     pub(super) lock: Lock,
-    pub(super) lock_text: Arc<str>,
+    pub(super) lock_text: Arc<String>,
     pub(super) redactor: Redactor,
     pub(super) listed: Listed,
     /// Of a part of a project: texts that are known to be as they were.
@@ -405,7 +405,7 @@ pub(super) fn check_tracked(store: &Store, sink: &Sink) {
 }
 
 /// The lock's text, and what it records.
-fn load_lock(store: &Store, sink: &Sink) -> (Arc<str>, Lock) {
+fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
     let lock_text = match read_optional(&store.root().join("meu.lock")) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => {
@@ -450,7 +450,7 @@ fn load_lock(store: &Store, sink: &Sink) -> (Arc<str>, Lock) {
             .help("take it from git again, or delete it: its task is then an edited one without a base"),
         );
     }
-    (source.text.into(), lock)
+    (Arc::new(source.text), lock)
 }
 
 pub(super) fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {

@@ -52,9 +52,10 @@ pub fn load_part(store: &Arc<Store>, part: Part) -> Option<Workspace> {
     let templates = load_templates(store, &vars, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
 
-    let text: Arc<str> = read_optional(&store.root().join("meu.lock")).ok()??.into();
+    let text = read_optional(&store.root().join("meu.lock")).ok()??;
+    let text = Arc::new(text);
     let inner = part.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());
-    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(&*text) == part.lock)?;
+    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(text.as_str()) == part.lock)?;
     let graph = build_part(Project { config, tasks }, &part.pieces, part.whole, &sink)?;
     let mut known = HashMap::new();
     for (_, node) in graph.nodes() {

@@ -83,7 +83,7 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
     for (shown, path) in &workspace.listed.task_files {
         all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
     }
-    all.push(Stamp::of(root.join("meu.lock"), began, Some(Digest::of(&*workspace.lock_text))));
+    all.push(Stamp::of(root.join("meu.lock"), began, Some(Digest::of(workspace.lock_text.as_str()))));
     let named = ["meu.toml", "templates/system.txt", "templates/task.txt"].map(|name| root.join(name));
     let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());
     let ignores = ignores.map(|folder| folder.join(".gitignore"));

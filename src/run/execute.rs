@@ -64,7 +64,7 @@ pub struct Ran {
     /// What each task came to.
     pub verdicts: Vec<Option<Verdict>>,
     /// The lock's text after it.
-    pub lock_text: Arc<str>,
+    pub lock_text: Arc<String>,
 }
 
 impl Ran {
@@ -392,12 +392,12 @@ impl<'a> Executor<'a, '_> {
             // The journal's records are laid over the lock that was read: they are changes too.
             let changed = self.books.lock.is_changed() || self.workspace.replay.found;
             let text = changed.then(|| self.books.lock.to_text());
-            if let Some(text) = text.filter(|text| **text != *lock_text) {
+            if let Some(text) = text.filter(|text| *text != *lock_text) {
                 let path = crate::path::RelPath::parse("meu.lock")
                     .map_err(|problem| std::io::Error::other(problem.message()))?;
                 store.write(&path, &text, Durability::Now)?;
                 store.sync_written()?;
-                lock_text = text.into();
+                lock_text = Arc::new(text);
             }
             // An answer that nothing else has stays in the journal.
             if self.all_cached.load(Ordering::SeqCst) {

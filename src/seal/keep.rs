@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, Head, LOCK, NAME, absent, program, same_now, whole};
+use super::{BOOKS, Blob, Head, LOCK, NAME, absent, now_in, program, whole};
 use crate::digest::Digest;
 use crate::disk::{Durability, RACY, Workspace, index_of_repository};
 use crate::run::{Counts, Row};
@@ -169,12 +169,12 @@ impl Read {
 
     /// A file whose text is what it is now, unless it changed of late.
     fn now(&mut self, path: &Path) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest: same_now(Kind::File, path)?, was_read: false })
+        self.put(path, Entry { kind: Kind::File, digest: now_in(Kind::File, path)?, was_read: false })
     }
 
     /// Something that is no text.
     fn add(&mut self, path: &Path, kind: Kind) -> Option<()> {
-        let digest = if kind == Kind::Folder { same_now(kind, path)? } else { absent() };
+        let digest = if kind == Kind::Folder { now_in(kind, path)? } else { absent() };
         self.put(path, Entry { kind, digest, was_read: false })
     }
 

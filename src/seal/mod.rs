@@ -139,7 +139,8 @@ impl Seal {
                 // The same text behind a link may be out of bounds.
                 Kind::File | Kind::Folder if path.is_symlink() => return None,
                 Kind::Folder if !stamp.is_of_same_file(&before) => return None,
-                Kind::File | Kind::Folder => seal.digest(index)? == same_now(kind, &path)?,
+                Kind::File => seal.digest(index).is_some_and(|digest| is_of(digest, &path)),
+                Kind::Folder => seal.digest(index)? == now_in(kind, &path)?,
                 Kind::GitIndex => !tracks_meu(store),
                 Kind::Place => false,
             };
@@ -183,16 +184,16 @@ impl Seal {
     /// Writes the same seal with new stamps of files whose text is the same. It saves work only, so a failure
     /// is nobody's trouble.
     fn renew(&self, store: &Store, stamps: &[(usize, Stamp)]) {
-        let mut bytes = self.bytes.clone();
-        let (_, tree) = bytes.split_at_mut(self.head_length);
+        let mut tree = self.bytes[self.head_length..].to_vec();
         for (at, stamp) in stamps {
-            Tree::set(tree, *at, *stamp);
+            Tree::set(&mut tree, *at, *stamp);
         }
         let Head { entries, loud, all, table, .. } = &self.head;
         let mut rest = vec![0; entries * 32 + loud.length + all.length + table.length];
-        if self.file.read_exact_at(&mut rest, self.digests()).is_ok() {
-            let whole = [&front(&bytes, self.head_length)[..], &bytes, &rest].concat();
-            let _ = store.write_meu(NAME, &whole, Durability::Scratch);
+        if self.file.read_exact_at(&mut rest, self.digests()).is_ok()
+            && let Some(bytes) = whole(&self.head, &tree, &[&rest])
+        {
+            let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
         }
     }
 
@@ -251,20 +252,21 @@ impl Seal {
     }
 }
 
-/// What stands before head and tree.
-fn front(sealed: &[u8], head: usize) -> Vec<u8> {
-    let mut front = MAGIC.to_vec();
-    front.extend((head as u64).to_le_bytes());
-    front.extend(((sealed.len() - head) as u64).to_le_bytes());
-    front.extend(Digest::of(sealed).as_bytes());
-    front
-}
-
 /// A seal's bytes.
 fn whole(head: &Head, tree: &[u8], rest: &[&[u8]]) -> Option<Vec<u8>> {
     let head = serde_json::to_vec(head).ok()?;
-    let sealed = [&head[..], tree].concat();
-    Some([&front(&sealed, head.len())[..], &sealed, &rest.concat()].concat())
+    let length = FRONT + head.len() + tree.len() + rest.iter().map(|part| part.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(length);
+    bytes.extend(MAGIC);
+    bytes.extend((head.len() as u64).to_le_bytes());
+    bytes.extend((tree.len() as u64).to_le_bytes());
+    bytes.extend([0; 32]);
+    bytes.extend(head);
+    bytes.extend(tree);
+    let sum = Digest::of(&bytes[FRONT..]);
+    bytes[FRONT - 32..FRONT].copy_from_slice(sum.as_bytes());
+    rest.iter().for_each(|part| bytes.extend(*part));
+    Some(bytes)
 }
 
 /// The program that runs: its file.
@@ -277,8 +279,16 @@ fn absent() -> Digest {
     Digest::from_bytes([0; 32])
 }
 
+/// Whether a file's text has a digest. Most are as they are stored, and need not be held in memory.
+fn is_of(digest: Digest, path: &Path) -> bool {
+    // Opening a pipe waits for somebody to write.
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let stored = || File::open(path).and_then(Digest::of_all_in).ok();
+    (is_file && stored() == Some(digest)) || now_in(Kind::File, path) == Some(digest)
+}
+
 /// The digest of what is in a file or a folder now. `None` if it cannot be read.
-fn same_now(kind: Kind, path: &Path) -> Option<Digest> {
+fn now_in(kind: Kind, path: &Path) -> Option<Digest> {
     match kind {
         Kind::Folder => digest_of_names(path).ok(),
         _ => Some(read_optional(path).ok()?.map_or(absent(), Digest::of)),

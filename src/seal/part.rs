@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::keep::lines;
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, LOCK, NAME, Seal, absent, same_now, whole};
+use super::{BOOKS, Blob, LOCK, NAME, Seal, absent, now_in, whole};
 use crate::digest::Digest;
 use crate::disk::{self, Durability, Store, Workspace, load_part};
 use crate::graph::{Ix, Piece, Whole};
@@ -171,10 +171,10 @@ impl Part {
         for (path, found) in workspace.shelf.seen() {
             seen.insert(store.full(&path), found.ok()?.unwrap_or(absent()));
         }
-        seen.insert(store.root().join(LOCK), Digest::of(&*ran.lock_text));
+        seen.insert(store.root().join(LOCK), Digest::of(ran.lock_text.as_str()));
         for name in BOOKS {
             let path = store.meu().join(name);
-            let digest = same_now(Kind::File, &path)?;
+            let digest = now_in(Kind::File, &path)?;
             seen.insert(path, digest);
         }
         for leaf in self.seal.tree()?.leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())

@@ -201,7 +201,8 @@ impl<'a> Tree<'a> {
             let path = Path::new(OsStr::from_bytes(path));
             let folder = Folder { path, entries, at, first: tree.entries };
             // One that is not whole must not pass for one in which nothing changed.
-            if folder.leaves().count() != count || folder.leaves().any(|leaf| leaf.is_none()) {
+            let leaves = folder.leaves().try_fold(0, |leaves, leaf| leaf.map(|_| leaves + 1));
+            if leaves != Some(count) {
                 return None;
             }
             tree.folders.push(folder);
