@@ -423,7 +423,7 @@ fn an_edit_is_looked_at_in_its_part_of_the_project() {
     both(&["status"]);
     both(&["run", "-j1"]);
     put("docs/a.md", "# A\n\nOnce more.\n");
-    both(&["run", "-j1", "-v"]);
+    both(&["run", "-j1"]);
     both(&["run"]);
     assert_eq!(with.files(), without.files());
 }
