@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use crate::digest::{Digest, Framer};
 use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
-use crate::spec::{IndexPick, ItemRef, Runner, Subject, Tier, extra_text};
+use crate::spec::{IndexPick, ItemRef, Runner, Subject, Task, Tier, extra_text};
 use crate::text::{Format, first_paragraph};
 
 use super::{Dropped, Shelf, Unreadable};
@@ -58,7 +58,11 @@ pub struct Gathered {
 
 /// The card of a task: its title and the first paragraph of its prompt, unrendered.
 pub fn card(graph: &Graph, ix: Ix) -> String {
-    let task = &graph.node(ix).task;
+    card_of(&graph.node(ix).task)
+}
+
+/// The same of a task that is in no graph.
+pub fn card_of(task: &Task) -> String {
     let prompt = task.prompt.as_ref().map_or("", |prompt| first_paragraph(&prompt.value));
     if prompt.is_empty() { task.title.clone() } else { format!("{}\n\n{prompt}", task.title) }
 }

@@ -21,7 +21,7 @@ pub use assemble::assemble;
 pub use budget::fill;
 pub use corpus::{Corpus, TextIx};
 pub use fence::{Fenced, fenced, parse_fenced, safe, stable_prefix};
-pub use gather::{Candidate, Gathered, Source, card, gather, recipe, searchable};
+pub use gather::{Candidate, Gathered, Source, card, card_of, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};
 pub use retrieve::{Judged, first, look_up};
 pub use search::{Found, search};

@@ -4,14 +4,14 @@
 //! and there is no part: then the project is loaded as a whole, and says itself what is wrong.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diag::Sink;
 use crate::digest::Digest;
 use crate::graph::{Piece, Whole, build_part};
 use crate::lock::Lock;
-use crate::spec::Project;
+use crate::spec::{Project, Task};
 use crate::text::Redactor;
 
 use super::load::{Plan, finish, load_config, load_templates, read_tasks};
@@ -32,17 +32,32 @@ pub struct Part {
     pub known: HashMap<PathBuf, Option<Digest>>,
 }
 
+/// The tasks in some files, if nothing is to be said of them.
+pub fn read_tasks_in(store: &Store, files: impl Iterator<Item = PathBuf>) -> Option<Vec<Task>> {
+    let sink = Sink::default();
+    let config = load_config(store, &sink);
+    let files = named(&store.full(&config.tasks), files)?;
+    let tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
+    sink.into_sorted().is_empty().then_some(tasks)
+}
+
+/// Files with their names in the folder of tasks.
+fn named(folder: &Path, files: impl IntoIterator<Item = PathBuf>) -> Option<Vec<(String, PathBuf)>> {
+    let named = files.into_iter().map(|path| {
+        let name = crate::path::nfc(path.strip_prefix(folder).ok()?.to_str()?);
+        Some((name, path))
+    });
+    named.collect()
+}
+
 /// Loads a part of a project; `None` if it is not what it was taken for, or anything is to be said of it.
 pub fn load_part(store: &Arc<Store>, part: Part) -> Option<Workspace> {
     let sink = Sink::default();
-    let listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
+    let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
     let config = load_config(store, &sink);
-    let folder = store.full(&config.tasks);
-    let files = part.files.into_iter().map(|path| {
-        let relative = path.strip_prefix(&folder).ok().and_then(|path| path.to_str());
-        relative.map(|relative| (crate::path::nfc(relative), path.clone()))
-    });
-    let files: Vec<(String, PathBuf)> = files.collect::<Option<_>>()?;
+    let files = named(&store.full(&config.tasks), part.files)?;
+    listed.task_files =
+        files.iter().map(|(name, path)| (format!("{}/{name}", config.tasks), path.clone())).collect();
     let mut tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
     let ids: BTreeSet<&str> = part.pieces.iter().map(|piece| piece.id.as_str()).collect();
     // A file may have tasks that are of no concern.

@@ -1,4 +1,5 @@
-//! Where only some documents or outputs changed: what that may reach is loaded and looked at, all else is as it was.
+//! Where only some texts changed, of documents, of outputs or within tasks: what that may reach is loaded and looked at,
+//! all else is as it was.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -9,10 +10,11 @@ use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
 use super::{BOOKS, Blob, LOCK, NAME, Seal, absent, now_in, whole};
 use crate::digest::Digest;
-use crate::disk::{self, Durability, Store, Workspace, load_part};
+use crate::disk::{self, Durability, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
 use crate::plan::{State, Verdict};
 use crate::run::{Counts, Ran, Row};
+use crate::spec::Task;
 
 /// Of more tasks than this the project is loaded as a whole: then what is stored of each saves more.
 const MOST: usize = 1000;
@@ -41,8 +43,19 @@ impl Seal {
             true => Some(Vec::new()),
             false => loud.keys().map(|id| table.find(id)).collect(),
         };
+        let mut also = also?;
         let changed: HashSet<u32> = self.changed.iter().copied().collect();
-        let reached = table.reached(&changed, &also?)?;
+        let edited: BTreeSet<u32> =
+            table.file.iter().copied().filter(|file| changed.contains(file)).collect();
+        let mut edits = Vec::new();
+        if !edited.is_empty() {
+            let tree = self.tree()?;
+            let leaves = tree.leaves().filter(|leaf| edited.contains(&(leaf.index as u32)));
+            edits = read_tasks_in(store, leaves.map(|leaf| leaf.path()))?;
+            also.extend(table.edit(&edited, &edits)?);
+        }
+        let texts = changed.difference(&edited.iter().copied().collect()).copied().collect();
+        let reached = table.reached(&texts, &also)?;
         if reached.is_empty() || reached.len() > MOST {
             return None;
         }
@@ -97,11 +110,20 @@ impl Seal {
         let part = disk::Part {
             pieces,
             files: task_files,
-            whole: Whole { tasks: table.len(), earlier: std::mem::take(&mut table.earlier) },
+            whole: Whole { tasks: table.len(), earlier: table.earlier.clone() },
             lock: lock?,
             known,
         };
         let workspace = load_part(store, part)?;
+        let graph = &workspace.graph;
+        // Somebody may be saving right now.
+        let same = |task: &Task| {
+            let loaded = graph.find(&task.id.value).map(|ix| &graph.node(ix).task.id.source);
+            loaded.is_some_and(|loaded| loaded.text == task.id.source.text)
+        };
+        if !edits.iter().all(same) {
+            return None;
+        }
         let tasks = reached
             .into_iter()
             .zip(workspace.graph.nodes().map(|(ix, _)| ix).filter(|ix| !workspace.graph.is_edge(*ix)))
@@ -161,8 +183,8 @@ impl Part {
         loud.extend(rows.iter().filter(|row| !row.state.is_quiet()).cloned());
         loud.sort_by(|a, b| a.id.cmp(&b.id));
         head.passes = loud.iter().all(Row::passes_check);
-        let (loud, all, table) = (lines(&loud)?, self.patched(&rows)?, self.seal.table()?);
-        (head.loud, head.all) = (Blob::of(&loud), Blob::of(&all));
+        let (loud, all, table) = (lines(&loud)?, self.patched(&rows)?, self.table.to_bytes());
+        (head.loud, head.all, head.table) = (Blob::of(&loud), Blob::of(&all), Blob::of(&table));
 
         let mut tree = self.seal.bytes[self.seal.head_length..].to_vec();
         let mut digests = self.seal.all_digests()?;
@@ -170,6 +192,12 @@ impl Part {
         let mut seen: HashMap<PathBuf, Digest> = HashMap::new();
         for (path, found) in workspace.shelf.seen() {
             seen.insert(store.full(&path), found.ok()?.unwrap_or(absent()));
+        }
+        let files: HashMap<&str, &PathBuf> =
+            workspace.listed.task_files.iter().map(|(shown, path)| (shown.as_str(), path)).collect();
+        for (_, ix) in &self.tasks {
+            let source = &workspace.graph.node(*ix).task.id.source;
+            seen.insert(files.get(source.path.as_str())?.to_path_buf(), Digest::of(&source.text));
         }
         seen.insert(store.root().join(LOCK), Digest::of(ran.lock_text.as_str()));
         for name in BOOKS {
@@ -180,9 +208,12 @@ impl Part {
         for leaf in self.seal.tree()?.leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
         {
             let digest = seen.get(&leaf.path())?;
-            digests[32 * leaf.index..][..32].copy_from_slice(digest.as_bytes());
-            // All of it is younger than the run: the next one looks at the texts.
-            Tree::set(&mut tree, leaf.stamp_at, Stamp::NEVER);
+            let place = &mut digests[32 * leaf.index..][..32];
+            if *place != digest.as_bytes()[..] {
+                place.copy_from_slice(digest.as_bytes());
+                // It is younger than the run: the next one looks at the text.
+                Tree::set(&mut tree, leaf.stamp_at, Stamp::NEVER);
+            }
         }
         head.digests = Digest::of(&digests);
         whole(&head, &tree, &[&digests, &loud, &all, &table])

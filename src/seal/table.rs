@@ -4,14 +4,17 @@
 //! Words of four bytes, little endian: how many tasks; for each its place in the order of all, its level, the entries
 //! of its file and of its output, whether it needs the whole project; then four lists for each (their ends, then their
 //! numbers): the tasks that come earlier, those that it must be looked at with, the entries of the documents that
-//! it reads, the bytes of its id, four a word; then how many documents are searched by anybody, and their entries.
+//! it reads, the bytes of its id, four a word; then how many documents are searched by anybody, and their entries; then for each task marks of how it is tied in, and of its card.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::context::card_of;
+use crate::digest::{Digest, Framer};
 use crate::disk::Workspace;
 use crate::graph::{Ix, Lists};
+use crate::spec::{PolicyPatch, Task};
 
 /// See the head of this file. Tasks are numbered by id, entries as in the tree.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +31,13 @@ pub(super) struct Table {
     ids: Lists,
     /// Entries of documents that somebody searches, each once.
     searched: Vec<u32>,
+    /// How each task is tied in, and what others read of it itself.
+    ties: Vec<Mark>,
+    cards: Vec<Mark>,
 }
+
+/// The first half of a digest: enough to tell two versions of one task apart.
+type Mark = [u32; 4];
 
 impl Table {
     /// The table of a workspace, given the entries of files. `None` if its parts cannot be told apart.
@@ -63,6 +72,8 @@ impl Table {
             let reads: Option<Vec<u32>> = reads.map(|path| entry(&store.full(path))).collect();
             table.reads.push(reads?);
             table.ids.push(words(node.id()));
+            table.ties.push(mark(ties(&node.task)));
+            table.cards.push(mark(Digest::of(card_of(&node.task))));
             if !lists.insert(Arc::as_ptr(&node.searched)) {
                 continue;
             }
@@ -124,6 +135,30 @@ impl Table {
         (known.len() == changed.len() && alone).then_some(reached)
     }
 
+    /// Takes note of tasks whose files were edited; returns those that may be other tasks' business now, themselves
+    /// among them. `None` if they are tied in otherwise than they were, or not all there.
+    pub(super) fn edit(&mut self, files: &BTreeSet<u32>, edited: &[Task]) -> Option<Vec<usize>> {
+        let own = self.file.iter().filter(|file| files.contains(file)).count();
+        let mut concerned = Vec::new();
+        let mut read_by_others = HashSet::new();
+        for task in edited {
+            let number = self.find(&task.id.value).filter(|number| files.contains(&self.file[*number]))?;
+            if self.ties[number] != mark(ties(task)) {
+                return None;
+            }
+            concerned.push(number);
+            let card = mark(Digest::of(card_of(task)));
+            if std::mem::replace(&mut self.cards[number], card) != card {
+                read_by_others.insert(number as u32);
+            }
+        }
+        if !read_by_others.is_empty() {
+            let reads = |task: &usize| self.near.of(*task).iter().any(|near| read_by_others.contains(near));
+            concerned.extend((0..self.len()).filter(reads));
+        }
+        (own == edited.len()).then_some(concerned)
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (self.len() as u32).to_le_bytes().to_vec();
         let mut add = |words: &[u32]| bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
@@ -136,6 +171,7 @@ impl Table {
         }
         add(&[self.searched.len() as u32]);
         add(&self.searched);
+        [&self.ties, &self.cards].into_iter().for_each(|marks| add(marks.as_flattened()));
         bytes
     }
 
@@ -165,10 +201,46 @@ impl Table {
         }
         let searched = *take(1)?.first()? as usize;
         table.searched = take(searched)?;
+        for marks in [&mut table.ties, &mut table.cards] {
+            let words = take(4 * len)?;
+            *marks = words.as_chunks::<4>().0.to_vec();
+        }
         let tasks = table.order.iter().chain(&table.earlier.numbers).chain(&table.near.numbers);
         let sound = tasks.copied().all(|task| (task as usize) < len);
         (sound && rest.is_empty() && words.next().is_none()).then_some(table)
     }
+}
+
+/// All of a task that decides what others have to do with it and what it reads: not what its own prompt says, nor
+/// whom it asks.
+fn ties(task: &Task) -> Digest {
+    let mut framer = Framer::new("meu ties v1");
+    framer.field(&task.id.value).field(&task.title);
+    for links in [&task.requires, &task.refers, &task.relates_to, &task.inputs] {
+        framer.count(links.len());
+        for link in links {
+            framer.field(&link.value);
+        }
+    }
+    framer.maybe(task.duplicates.as_ref().map(|link| &link.value));
+    framer.maybe(task.output.as_ref().map(|output| output.value.as_str()));
+    for items in [Some(&task.pin), Some(&task.exclude), Some(&task.manual), task.items.as_ref()] {
+        framer.maybe(items.map(|items| {
+            let names: Vec<String> = items.iter().map(|item| item.value.to_string()).collect();
+            format!("{names:?}")
+        }));
+    }
+    let schema = task.expect.as_ref().and_then(|expect| expect.schema.as_ref());
+    framer.maybe(schema.map(|schema| schema.value.as_str()));
+    let policy = PolicyPatch { retrieve_at: None, ..task.policy.clone() };
+    let plain = (task.priority, &task.tags, task.approval, &task.run, task.root, &task.vars, policy);
+    framer.field(format!("{plain:?}"));
+    framer.finish()
+}
+
+fn mark(digest: Digest) -> Mark {
+    let (words, _) = digest.as_bytes().as_chunks::<4>();
+    [0, 1, 2, 3].map(|at| u32::from_le_bytes(words[at]))
 }
 
 fn number(ix: &Ix) -> u32 {
@@ -209,6 +281,8 @@ mod tests {
             table.earlier.push(earlier);
             table.reads.push(reads);
             table.ids.push(words(id));
+            table.ties.push(mark(Digest::of(id)));
+            table.cards.push(mark(Digest::of("card")));
         }
         table
     }

@@ -31,7 +31,7 @@ pub(super) const TEXTS: [&str; 6] = [
     "",
     "Ein Satz über Wasser. 水は四分で沸く。川は春に増水する。\n",
 ];
-const PROMPTS: [&str; 4] = [
+pub(super) const PROMPTS: [&str; 4] = [
     "Say how long the kettle boils water.",
     "Say how long the kettle boils water, and what care it needs.",
     "Describe the bridge and the ropes for {{ vars.audience }}.",

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use crate::house::{House, Said, files, folder};
 use crate::laws::{
-    DOCS, Edit, Happened, IDS, Plan, TEXTS, cases, edit, load, plan, run_loaded, run_whatever_comes,
+    DOCS, Edit, Happened, IDS, PROMPTS, Plan, TEXTS, cases, edit, load, plan, run_loaded, run_whatever_comes,
 };
 
 #[derive(Clone, Debug)]
@@ -61,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn step_of_a_part() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..DOCS.len(), 0..TEXTS.len()).prop_map(|(doc, text)| Step::Edit(Edit::Doc(doc, text))),
+        2 => (0..IDS.len(), 0..PROMPTS.len()).prop_map(|(id, prompt)| Step::Edit(Edit::Prompt(id, prompt))),
         1 => (0..IDS.len()).prop_map(|id| Step::Edit(Edit::OutputGone(id))),
         2 => step(),
     ]
@@ -415,6 +416,33 @@ fn an_edit_is_looked_at_in_its_part_of_the_project() {
     both(&["status", "--check"]);
     both(&["run", "-j1", "--json"]);
     both(&["run", "--json"]);
+
+    // Edits of tasks: one that others may read the beginning of, one that concerns itself alone.
+    let task = |id: &str, prompt: &str, rest: &str| {
+        put(
+            &format!("tasks/{id}.toml"),
+            &format!("title = \"{}\"\nprompt = \"{prompt}\"\n{rest}", id.replace('/', "-")),
+        )
+    };
+    task("p/e", "answer of p-e\\n\\nShorter.", "");
+    assert_eq!(loaded(), ["p/e"]);
+    let (_, asked) = both(&["run", "-j1"]);
+    assert_eq!(asked, ["p-e"]);
+    task("p/e", "answer of p-e!\\n\\nShorter.", "");
+    assert_eq!(loaded(), ["a-much-longer-name-elsewhere", "p/b", "p/c", "p/d", "p/e"]);
+    let (_, asked) = both(&["run", "-j1"]);
+    assert_eq!(asked, ["p-c", "p-e"], "its card is in the context of c");
+    both(&["status", "--json"]);
+    // What is named otherwise is looked at as a whole.
+    task("p/e", "answer of p-e!", "requires = [\"c\"]");
+    both(&["status", "--json"]);
+    let (_, asked) = both(&["run", "-j1"]);
+    assert_eq!(asked, ["p-e"]);
+    task("p/e", "answer of p-e {{ unknown }}", "requires = [\"c\"]");
+    both(&["status"]);
+    both(&["run"]);
+    task("p/e", "answer of p-e!", "requires = [\"c\"]");
+    both(&["run"]);
 
     // What stops a run is told as ever, and mended as ever.
     for house in [&with, &without] {
