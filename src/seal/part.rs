@@ -1,7 +1,7 @@
 //! Where only some texts changed, of documents, of outputs or within tasks: what that may reach is loaded and looked at,
 //! all else is as it was.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,57 +38,75 @@ impl Seal {
         let mut table = Table::read(&self.table()?)?;
         let loud: HashMap<String, Row> =
             self.rows(false)?.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let (reached, edited) = self.reached(&mut table, &loud, store)?;
+        if reached.is_empty() || reached.len() > MOST {
+            return None;
+        }
+        let pieces = table.pieces(&reached);
+        let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
+        let (part, touched) = self.files_of(&table, pieces, whole, store)?;
+        let workspace = load_part(store, part)?;
+        let graph = &workspace.graph;
+        // Somebody may be saving right now.
+        let same = |task: &Task| {
+            let loaded = graph.find(&task.id.value).map(|ix| &graph.node(ix).task.id.source);
+            loaded.is_some_and(|loaded| loaded.text == task.id.source.text)
+        };
+        if !edited.iter().all(same) {
+            return None;
+        }
+        let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
+        let tasks = reached.into_iter().zip(inner).collect();
+        Some((Part { seal: self, tasks, touched, loud, table }, workspace))
+    }
+
+    /// The tasks that may not be as they were, by number, and those whose files were edited.
+    fn reached(
+        &self,
+        table: &mut Table,
+        loud: &HashMap<String, Row>,
+        store: &Store,
+    ) -> Option<(Vec<usize>, Vec<Task>)> {
         // What a run left as it is, it would leave again.
         let also: Option<Vec<usize>> = match self.head.settled {
             true => Some(Vec::new()),
             false => loud.keys().map(|id| table.find(id)).collect(),
         };
-        let mut also = also?;
-        let changed: HashSet<u32> = self.changed.iter().copied().collect();
-        let edited: BTreeSet<u32> =
-            table.file.iter().copied().filter(|file| changed.contains(file)).collect();
-        let mut edits = Vec::new();
+        let (mut also, mut tasks) = (also?, Vec::new());
+        let files: HashSet<u32> = table.file.iter().copied().collect();
+        let (edited, texts): (HashSet<u32>, HashSet<u32>) =
+            self.changed.iter().copied().partition(|entry| files.contains(entry));
         if !edited.is_empty() {
             let tree = self.tree()?;
             let leaves = tree.leaves().filter(|leaf| edited.contains(&(leaf.index as u32)));
-            edits = read_tasks_in(store, leaves.map(|leaf| leaf.path()))?;
-            also.extend(table.edit(&edited, &edits)?);
+            tasks = read_tasks_in(store, leaves.map(|leaf| leaf.path()))?;
+            also.extend(table.edit(&edited, &tasks)?);
         }
-        let texts = changed.difference(&edited.iter().copied().collect()).copied().collect();
-        let reached = table.reached(&texts, &also)?;
-        if reached.is_empty() || reached.len() > MOST {
-            return None;
-        }
-        let mut all: BTreeSet<usize> = reached.iter().copied().collect();
-        for task in &reached {
-            all.extend(table.near.of(*task).iter().map(|near| *near as usize));
-        }
-        let mut place = vec![0; table.len()];
-        table.order.iter().enumerate().for_each(|(at, task)| place[*task as usize] = at as u32);
-        let inner: HashSet<usize> = reached.iter().copied().collect();
-        let pieces: Vec<Piece> = all
-            .iter()
-            .map(|task| Piece {
-                id: table.id(*task),
-                number: *task as u32,
-                is_edge: !inner.contains(task),
-                level: table.level[*task] as usize,
-                place: place[*task],
-            })
-            .collect();
+        Some((table.reached(&texts, &also)?, tasks))
+    }
 
-        // Of all entries those that matter: files of tasks, and what is known of documents and outputs.
-        let files: HashSet<u32> = all.iter().map(|task| table.file[*task]).collect();
-        let mut texts: HashSet<u32> = all.iter().map(|task| table.output[*task]).collect();
-        texts.extend(reached.iter().flat_map(|task| table.reads.of(*task)));
+    /// What is known of the files of a part, and the entries that its run may make others.
+    fn files_of(
+        &self,
+        table: &Table,
+        pieces: Vec<Piece>,
+        whole: Whole,
+        store: &Store,
+    ) -> Option<(disk::Part, Vec<usize>)> {
+        let numbers = || pieces.iter().map(|piece| piece.number as usize);
+        let inner = || pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.number as usize);
+        let files: HashSet<u32> = numbers().map(|task| table.file[task]).collect();
+        let mut texts: HashSet<u32> = numbers().map(|task| table.output[task]).collect();
+        texts.extend(inner().flat_map(|task| table.reads.of(task)));
+        let outputs: HashSet<u32> = inner().map(|task| table.output[task]).collect();
+        let changed: HashSet<u32> = self.changed.iter().copied().collect();
         let lock_path = store.root().join(LOCK);
         let books = BOOKS.map(|name| store.meu().join(name));
-        let outputs: HashSet<u32> = reached.iter().map(|task| table.output[*task]).collect();
         let digests = self.all_digests()?;
         let digest =
-            |entry: usize| digests[32 * entry..].first_chunk::<32>().map(|bytes| Digest::from_bytes(*bytes));
-        let (mut task_files, mut known, mut lock) = (Vec::new(), HashMap::new(), None);
-        let mut touched = Vec::new();
+            |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
+        let (mut task_files, mut known, mut lock, mut touched) =
+            (Vec::new(), HashMap::new(), None, Vec::new());
         for leaf in self.tree()?.leaves() {
             let entry = leaf.index as u32;
             if files.contains(&entry) {
@@ -100,35 +118,14 @@ impl Seal {
             }
             let is_lock = leaf.is(&lock_path);
             if is_lock {
-                lock = Some(digest(leaf.index)?);
+                lock = digest(leaf.index);
             }
             let is_own = is_lock || books.iter().any(|book| leaf.is(book));
             if is_own || changed.contains(&entry) || outputs.contains(&entry) {
                 touched.push(leaf.index);
             }
         }
-        let part = disk::Part {
-            pieces,
-            files: task_files,
-            whole: Whole { tasks: table.len(), earlier: table.earlier.clone() },
-            lock: lock?,
-            known,
-        };
-        let workspace = load_part(store, part)?;
-        let graph = &workspace.graph;
-        // Somebody may be saving right now.
-        let same = |task: &Task| {
-            let loaded = graph.find(&task.id.value).map(|ix| &graph.node(ix).task.id.source);
-            loaded.is_some_and(|loaded| loaded.text == task.id.source.text)
-        };
-        if !edits.iter().all(same) {
-            return None;
-        }
-        let tasks = reached
-            .into_iter()
-            .zip(workspace.graph.nodes().map(|(ix, _)| ix).filter(|ix| !workspace.graph.is_edge(*ix)))
-            .collect();
-        Some((Part { seal: self, tasks, touched, loud, table }, workspace))
+        Some((disk::Part { pieces, files: task_files, whole, lock: lock?, known }, touched))
     }
 }
 

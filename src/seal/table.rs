@@ -13,20 +13,20 @@ use std::sync::Arc;
 use crate::context::card_of;
 use crate::digest::{Digest, Framer};
 use crate::disk::Workspace;
-use crate::graph::{Ix, Lists};
+use crate::graph::{Ix, Lists, Piece};
 use crate::spec::{PolicyPatch, Task};
 
 /// See the head of this file. Tasks are numbered by id, entries as in the tree.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
     /// All tasks, each after those that come earlier.
-    pub(super) order: Vec<u32>,
-    pub(super) level: Vec<u32>,
+    order: Vec<u32>,
+    level: Vec<u32>,
     pub(super) file: Vec<u32>,
     pub(super) output: Vec<u32>,
     whole: Vec<u32>,
     pub(super) earlier: Lists,
-    pub(super) near: Lists,
+    near: Lists,
     pub(super) reads: Lists,
     ids: Lists,
     /// Entries of documents that somebody searches, each once.
@@ -137,7 +137,7 @@ impl Table {
 
     /// Takes note of tasks whose files were edited; returns those that may be other tasks' business now, themselves
     /// among them. `None` if they are tied in otherwise than they were, or not all there.
-    pub(super) fn edit(&mut self, files: &BTreeSet<u32>, edited: &[Task]) -> Option<Vec<usize>> {
+    pub(super) fn edit(&mut self, files: &HashSet<u32>, edited: &[Task]) -> Option<Vec<usize>> {
         let own = self.file.iter().filter(|file| files.contains(file)).count();
         let mut concerned = Vec::new();
         let mut read_by_others = HashSet::new();
@@ -157,6 +157,23 @@ impl Table {
             concerned.extend((0..self.len()).filter(reads));
         }
         (own == edited.len()).then_some(concerned)
+    }
+
+    /// These tasks, and at their edge all that they must be looked at with.
+    pub(super) fn pieces(&self, tasks: &[usize]) -> Vec<Piece> {
+        let inner: HashSet<usize> = tasks.iter().copied().collect();
+        let near = tasks.iter().flat_map(|task| self.near.of(*task)).map(|near| *near as usize);
+        let all: BTreeSet<usize> = near.chain(tasks.iter().copied()).collect();
+        let mut places = vec![0; self.len()];
+        self.order.iter().enumerate().for_each(|(at, task)| places[*task as usize] = at as u32);
+        let piece = |task: usize| Piece {
+            id: self.id(task),
+            number: task as u32,
+            is_edge: !inner.contains(&task),
+            level: self.level[task] as usize,
+            place: places[task],
+        };
+        all.into_iter().map(piece).collect()
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
