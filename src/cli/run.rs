@@ -254,7 +254,7 @@ pub(super) fn bring_up_to_date(
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
     let settled = ran.sums.fresh == total - duplicates || ran.is_final();
-    match &part {
+    match part {
         Some(part) => part.keep(&workspace, &ran),
         None if arguments.is_plain() && settled && !index_written => {
             seal::keep(&workspace, &rows(&workspace, &ran.verdicts), &ran.lock_text, true);

@@ -119,7 +119,7 @@ impl Store {
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
         fs::create_dir_all(&folder)?;
-        self.replace(&full, text.as_bytes(), durability)?;
+        self.replace(&full, &[text.as_bytes()], durability)?;
         self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
         Ok(())
     }
@@ -160,11 +160,21 @@ impl Store {
 
     /// Writes a file below `.meu/`.
     pub fn write_meu(&self, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+        self.write_meu_in_pieces(name, &[bytes], durability)
+    }
+
+    /// The same, where the bytes lie in several places.
+    pub fn write_meu_in_pieces(
+        &self,
+        name: &str,
+        pieces: &[&[u8]],
+        durability: Durability,
+    ) -> io::Result<()> {
         let full = self.meu.join(name);
         if let Some(folder) = full.parent() {
             fs::create_dir_all(folder)?;
         }
-        self.replace(&full, bytes, durability)
+        self.replace(&full, pieces, durability)
     }
 
     /// Whether a folder of the project, as far as it exists, is reached through a symlink.
@@ -185,7 +195,7 @@ impl Store {
             || fs::symlink_metadata(self.full(path)).is_ok_and(|meta| meta.is_symlink())
     }
 
-    fn replace(&self, full: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    fn replace(&self, full: &Path, pieces: &[&[u8]], durability: Durability) -> io::Result<()> {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}.tmp", std::process::id());
         fs::create_dir_all(self.meu.join("tmp"))?;
@@ -194,7 +204,7 @@ impl Store {
             fail_point("create")?;
             let mut file = File::create(temporary)?;
             fail_point("write")?;
-            file.write_all(bytes)?;
+            pieces.iter().try_for_each(|bytes| file.write_all(bytes))?;
             if durability == Durability::Now {
                 file.sync_all()?;
             }

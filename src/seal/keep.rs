@@ -6,22 +6,19 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, Head, LOCK, NAME, absent, now_in, program, whole};
+use super::{BOOKS, Blob, Head, LOCK, absent, now_in, program, write};
 use crate::digest::Digest;
-use crate::disk::{Durability, RACY, Workspace, index_of_repository};
+use crate::disk::{RACY, Workspace, index_of_repository};
 use crate::run::{Counts, Row};
 
-/// Keeps what an evaluation of the whole project found. `settled` says that a run found nothing to do. It
-/// saves work only, so a failure is nobody's trouble.
+/// Keeps what an evaluation of the whole project found; `lock` is the lock's text after it. `settled` says that a
+/// run left nothing to do.
 pub fn keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) {
-    let store = &workspace.store;
-    if let Some(bytes) = encode(workspace, rows, lock, settled) {
-        let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
-    }
+    // Where not all that was read is of the kind that a seal can vouch for, there is none.
+    let _ = try_to_keep(workspace, rows, lock, settled);
 }
 
-/// `None` where not all that was read is of the kind that a seal can vouch for.
-fn encode(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -> Option<Vec<u8>> {
+fn try_to_keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -> Option<()> {
     let graph = &workspace.graph;
     // Warnings are told each time; what redaction takes out must not be stored here either; vectors come and
     // go with the cache.
@@ -71,7 +68,8 @@ fn encode(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -> Opt
         all: Blob::of(&all),
         table: Blob::of(&table),
     };
-    whole(&head, &tree, &[&digests, &loud, &all, &table])
+    write(&workspace.store, &head, &tree, &[&digests, &loud, &all, &table]);
+    Some(())
 }
 
 /// Rows, a line each.

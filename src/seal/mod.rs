@@ -28,6 +28,7 @@ mod table;
 mod tree;
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -181,8 +182,7 @@ impl Seal {
         (FRONT + self.bytes.len()) as u64
     }
 
-    /// Writes the same seal with new stamps of files whose text is the same. It saves work only, so a failure
-    /// is nobody's trouble.
+    /// Writes the same seal with new stamps of files whose text is the same.
     fn renew(&self, store: &Store, stamps: &[(usize, Stamp)]) {
         let mut tree = self.bytes[self.head_length..].to_vec();
         for (at, stamp) in stamps {
@@ -190,10 +190,8 @@ impl Seal {
         }
         let Head { entries, loud, all, table, .. } = &self.head;
         let mut rest = vec![0; entries * 32 + loud.length + all.length + table.length];
-        if self.file.read_exact_at(&mut rest, self.digests()).is_ok()
-            && let Some(bytes) = whole(&self.head, &tree, &[&rest])
-        {
-            let _ = store.write_meu(NAME, &bytes, Durability::Scratch);
+        if self.file.read_exact_at(&mut rest, self.digests()).is_ok() {
+            write(store, &self.head, &tree, &[&rest]);
         }
     }
 
@@ -252,21 +250,13 @@ impl Seal {
     }
 }
 
-/// A seal's bytes.
-fn whole(head: &Head, tree: &[u8], rest: &[&[u8]]) -> Option<Vec<u8>> {
-    let head = serde_json::to_vec(head).ok()?;
-    let length = FRONT + head.len() + tree.len() + rest.iter().map(|part| part.len()).sum::<usize>();
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend(MAGIC);
-    bytes.extend((head.len() as u64).to_le_bytes());
-    bytes.extend((tree.len() as u64).to_le_bytes());
-    bytes.extend([0; 32]);
-    bytes.extend(head);
-    bytes.extend(tree);
-    let sum = Digest::of(&bytes[FRONT..]);
-    bytes[FRONT - 32..FRONT].copy_from_slice(sum.as_bytes());
-    rest.iter().for_each(|part| bytes.extend(*part));
-    Some(bytes)
+/// Writes a seal. It saves work only, so a failure is nobody's trouble.
+fn write(store: &Store, head: &Head, tree: &[u8], rest: &[&[u8]]) {
+    let Ok(head) = serde_json::to_vec(head) else { return };
+    let Ok(sum) = Digest::of_all_in(head.chain(tree)) else { return };
+    let lengths = [head.len(), tree.len()].map(|length| (length as u64).to_le_bytes());
+    let pieces = [&[MAGIC, lengths.as_flattened(), sum.as_bytes(), &head, tree], rest].concat();
+    let _ = store.write_meu_in_pieces(NAME, &pieces, Durability::Scratch);
 }
 
 /// The program that runs: its file.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::keep::lines;
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, LOCK, NAME, Seal, absent, now_in, whole};
+use super::{BOOKS, Blob, LOCK, Seal, absent, now_in, write};
 use crate::digest::Digest;
-use crate::disk::{self, Durability, Store, Workspace, load_part, read_tasks_in};
+use crate::disk::{self, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
 use crate::plan::{State, Verdict};
 use crate::run::{Counts, Ran, Row};
@@ -30,12 +30,18 @@ pub struct Part {
     /// The rows of those tasks as they were, where they were not quiet.
     loud: HashMap<String, Row>,
     table: Table,
+    /// It as bytes, but for edits of tasks.
+    table_bytes: Vec<u8>,
+    is_edited: bool,
+    /// The digests of all entries.
+    digests: Vec<u8>,
 }
 
 impl Seal {
     /// The part of the project that the files that changed may reach, loaded; `None` if it has to be loaded as a whole.
     pub fn part(self, store: &Arc<Store>) -> Option<(Part, Workspace)> {
-        let mut table = Table::read(&self.table()?)?;
+        let table_bytes = self.table()?;
+        let mut table = Table::read(&table_bytes)?;
         let loud: HashMap<String, Row> =
             self.rows(false)?.into_iter().map(|row| (row.id.clone(), row)).collect();
         let (reached, edited) = self.reached(&mut table, &loud, store)?;
@@ -44,7 +50,8 @@ impl Seal {
         }
         let pieces = table.pieces(&reached);
         let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
-        let (part, touched) = self.files_of(&table, pieces, whole, store)?;
+        let digests = self.all_digests()?;
+        let (part, touched) = self.files_of(&table, &digests, pieces, whole, store)?;
         let workspace = load_part(store, part)?;
         let graph = &workspace.graph;
         // Somebody may be saving right now.
@@ -57,7 +64,9 @@ impl Seal {
         }
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
         let tasks = reached.into_iter().zip(inner).collect();
-        Some((Part { seal: self, tasks, touched, loud, table }, workspace))
+        let is_edited = !edited.is_empty();
+        let part = Part { seal: self, tasks, touched, loud, table, table_bytes, is_edited, digests };
+        Some((part, workspace))
     }
 
     /// The tasks that may not be as they were, by number, and those whose files were edited.
@@ -89,6 +98,7 @@ impl Seal {
     fn files_of(
         &self,
         table: &Table,
+        digests: &[u8],
         pieces: Vec<Piece>,
         whole: Whole,
         store: &Store,
@@ -102,7 +112,6 @@ impl Seal {
         let changed: HashSet<u32> = self.changed.iter().copied().collect();
         let lock_path = store.root().join(LOCK);
         let books = BOOKS.map(|name| store.meu().join(name));
-        let digests = self.all_digests()?;
         let digest =
             |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
         let (mut task_files, mut known, mut lock, mut touched) =
@@ -159,19 +168,15 @@ impl Part {
         (0..self.table.len()).map(|task| self.table.id(task))
     }
 
-    /// Keeps what is known of the project after the part was run, if nothing is left to do in it. It saves work only,
-    /// so a failure is nobody's trouble.
-    pub fn keep(&self, workspace: &Workspace, ran: &Ran) {
-        if let Some(bytes) = self.encode(workspace, ran) {
-            let _ = workspace.store.write_meu(NAME, &bytes, Durability::Scratch);
+    /// Keeps what is known of the project after the part was run, if nothing is left to do in it.
+    pub fn keep(self, workspace: &Workspace, ran: &Ran) {
+        if ran.is_final() {
+            let _ = self.try_to_keep(workspace, ran);
         }
     }
 
-    fn encode(&self, workspace: &Workspace, ran: &Ran) -> Option<Vec<u8>> {
+    fn try_to_keep(mut self, workspace: &Workspace, ran: &Ran) -> Option<()> {
         let store = &workspace.store;
-        if !ran.is_final() {
-            return None;
-        }
         let rows = self.own_rows(workspace, &ran.verdicts)?;
         let mut head = self.seal.head.clone();
         head.counts = self.counts(&rows);
@@ -180,11 +185,13 @@ impl Part {
         loud.extend(rows.iter().filter(|row| !row.state.is_quiet()).cloned());
         loud.sort_by(|a, b| a.id.cmp(&b.id));
         head.passes = loud.iter().all(Row::passes_check);
-        let (loud, all, table) = (lines(&loud)?, self.patched(&rows)?, self.table.to_bytes());
-        (head.loud, head.all, head.table) = (Blob::of(&loud), Blob::of(&all), Blob::of(&table));
+        let (loud, all) = (lines(&loud)?, self.patched(&rows)?);
+        (head.loud, head.all) = (Blob::of(&loud), Blob::of(&all));
+        if self.is_edited {
+            self.table_bytes = self.table.to_bytes();
+            head.table = Blob::of(&self.table_bytes);
+        }
 
-        let mut tree = self.seal.bytes[self.seal.head_length..].to_vec();
-        let mut digests = self.seal.all_digests()?;
         // What this run saw and wrote, not what it became since then.
         let mut seen: HashMap<PathBuf, Digest> = HashMap::new();
         for (path, found) in workspace.shelf.seen() {
@@ -202,18 +209,21 @@ impl Part {
             let digest = now_in(Kind::File, &path)?;
             seen.insert(path, digest);
         }
+        let mut changed = Vec::new();
         for leaf in self.seal.tree()?.leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
         {
             let digest = seen.get(&leaf.path())?;
-            let place = &mut digests[32 * leaf.index..][..32];
-            if *place != digest.as_bytes()[..] {
-                place.copy_from_slice(digest.as_bytes());
-                // It is younger than the run: the next one looks at the text.
-                Tree::set(&mut tree, leaf.stamp_at, Stamp::NEVER);
+            let place = self.digests.get_mut(32 * leaf.index..)?.first_chunk_mut()?;
+            if std::mem::replace(place, *digest.as_bytes()) != *digest.as_bytes() {
+                changed.push(leaf.stamp_at);
             }
         }
-        head.digests = Digest::of(&digests);
-        whole(&head, &tree, &[&digests, &loud, &all, &table])
+        head.digests = Digest::of(&self.digests);
+        let tree = &mut self.seal.bytes[self.seal.head_length..];
+        // They are younger than the run: the next one looks at the texts.
+        changed.into_iter().for_each(|at| Tree::set(tree, at, Stamp::NEVER));
+        write(store, &head, tree, &[&self.digests, &loud, &all, &self.table_bytes]);
+        Some(())
     }
 
     /// The lines of all rows, those of the part replaced.
