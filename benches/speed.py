@@ -38,11 +38,13 @@ def document(at, word):
     return f"# Document {at}\n\n" + line * (2000 // len(line))
 
 
+identity = lambda at: f"p{at // 100}/t{at}"
+
+
 def generate(root, n):
     """The same graph for every tool, each in a folder of its name; `git` is meu's with everything committed."""
     numbers = random.Random(42)
     put(root / "meu/meu.toml", '[project]\nname = "bench"\n[context]\ntokenizer = "chars"\nbudget = 20000\n')
-    identity = lambda at: f"p{at // 100}/t{at}"
     ninja, make, tup = ["rule cp\n  command = cp $first $out\n"], [], []
     for at in range(n // 10):
         for tool in tools:
@@ -158,6 +160,9 @@ for n in options.sizes or [1000, 10_000]:
                 put(root / tool / "docs/0/d7.md", document(7, f"round {turn}"))
 
         measure("one document edited", n, {"meu": ([meu, "run"], ours), **peers}, before=edit)
+        task = ours / f"tasks/{identity(n // 2)}.toml"
+        reword = lambda turn: put(task, task.read_text().replace("A line", f"Round {turn}. A line", 1))
+        measure("one task edited", n, {"meu": ([meu, "run"], ours)}, before=reword)
         measure("evaluated anew", n, {"meu": ([meu, "status"], ours)},
                 before=lambda turn: (ours / ".meu/seal").unlink(missing_ok=True))
 
