@@ -159,8 +159,8 @@ impl Lock {
     pub fn of_some<'a>(text: Arc<String>, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
         let mut lock = Lock::default();
         let mut lines = Vec::new();
-        // The header is no record.
         let mut from = text.find('\n')? + 1;
+        serde_json::from_str::<Header>(&text[..from]).ok().filter(|header| header.meu_lock <= VERSION)?;
         for task in tasks {
             let line = find_line(&text, from, task)?;
             if !line.is_empty() {

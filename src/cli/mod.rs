@@ -195,7 +195,7 @@ impl Env {
         Ok(Store::new(&root).ok().and_then(|store| Seal::read(&store)))
     }
 
-    /// The same for a run that had nothing to do; nobody else changes the project until the hold is dropped.
+    /// The same of a run that left nothing to do; nobody else changes the project until the hold is dropped.
     fn sealed_held(&self) -> Result<Option<(Hold, Seal)>, Error> {
         let Ok(store) = Store::new(&disk::find_project(&self.folder()?)?) else { return Ok(None) };
         if !Seal::is_there(&store) {

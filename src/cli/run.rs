@@ -253,7 +253,8 @@ pub(super) fn bring_up_to_date(
     let index_written = part.is_none() && super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
-    let settled = ran.sums.fresh == total - duplicates || ran.is_final();
+    let unrecorded = Arc::ptr_eq(&ran.lock_text, &workspace.lock_text);
+    let settled = ran.is_final() || (ran.sums.fresh == total - duplicates && unrecorded);
     match part {
         Some(part) => part.keep(&workspace, &ran),
         None if arguments.is_plain() && settled && !index_written => {

@@ -205,7 +205,7 @@ impl Gatherer<'_> {
             return;
         }
         let upstream = self.graph.upstream(ix);
-        for sibling in self.graph.siblings(ix).into_iter().take(policy.siblings) {
+        for sibling in self.graph.siblings(ix).take(policy.siblings) {
             if upstream[sibling.0] {
                 self.add(output(self.graph, sibling, None, Tier::Plan));
             } else {
@@ -344,7 +344,11 @@ pub fn recipe(
             match &candidate.source {
                 Source::Card(ix) => framer.field("card").field(card(graph, *ix)),
                 Source::File { path, literal, output_of } => {
-                    let title = output_of.map(|ix| graph.node(ix).task.title.as_str());
+                    // A required output that cannot be shortened may go in as its task's card.
+                    let title = output_of.map(|ix| match candidate.tier {
+                        Tier::Requires => card(graph, ix),
+                        _ => graph.node(ix).task.title.clone(),
+                    });
                     let digest = match shelf.digest(path) {
                         Err(_) if !literal => None,
                         other => other?,

@@ -238,14 +238,12 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
                     format!("no document `{}`", input.path),
                     "paths start at the project's folder",
                 )),
-                Ok(Some(_)) => match (&input.heading, shelf.text(&input.path)) {
-                    (Some(heading), Ok(Some(text)))
-                        if portion(input.path.as_str(), &text, Some(heading)).is_none() =>
-                    {
-                        Some(no_heading(input.path.as_str(), heading, &text))
-                    }
-                    _ => None,
-                },
+                // A text is read only where it matters.
+                Ok(Some(_)) => input.heading.as_ref().and_then(|heading| {
+                    let text = shelf.text(&input.path).ok()??;
+                    let missing = portion(input.path.as_str(), &text, Some(heading)).is_none();
+                    missing.then(|| no_heading(input.path.as_str(), heading, &text))
+                }),
             };
             if let Some(problem) = problem {
                 sink.push(Diagnostic::error(problem.message).at(input.at.place()).maybe_help(problem.help));

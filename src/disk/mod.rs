@@ -42,7 +42,7 @@ pub use load::{
     Listed, Overlay, Workspace, find_project, load, load_config, load_or_empty, load_over, read_optional,
     task_ids,
 };
-pub use part::{Part, load_part, read_tasks_in};
+pub use part::{Wanted, load_part, read_tasks_in};
 pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::reload;

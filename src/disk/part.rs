@@ -19,7 +19,7 @@ use super::{Listed, Overlay, Store, Workspace, now_in_nanoseconds, read_optional
 
 /// A part of a project, and what is known of it.
 #[derive(Debug)]
-pub struct Part {
+pub struct Wanted {
     /// Its tasks, by id.
     pub pieces: Vec<Piece>,
     /// The files that these are in.
@@ -51,15 +51,15 @@ fn named(folder: &Path, files: impl IntoIterator<Item = PathBuf>) -> Option<Vec<
 }
 
 /// Loads a part of a project; `None` if it is not what it was taken for, or anything is to be said of it.
-pub fn load_part(store: &Arc<Store>, part: Part) -> Option<Workspace> {
+pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     let sink = Sink::default();
     let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
     let config = load_config(store, &sink);
-    let files = named(&store.full(&config.tasks), part.files)?;
+    let files = named(&store.full(&config.tasks), wanted.files)?;
     listed.task_files =
         files.iter().map(|(name, path)| (format!("{}/{name}", config.tasks), path.clone())).collect();
     let mut tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
-    let ids: BTreeSet<&str> = part.pieces.iter().map(|piece| piece.id.as_str()).collect();
+    let ids: BTreeSet<&str> = wanted.pieces.iter().map(|piece| piece.id.as_str()).collect();
     // A file may have tasks that are of no concern.
     tasks.retain(|task| ids.contains(task.id.value.as_str()));
     let mut vars = config.vars.clone();
@@ -69,21 +69,24 @@ pub fn load_part(store: &Arc<Store>, part: Part) -> Option<Workspace> {
 
     let text = read_optional(&store.root().join("meu.lock")).ok()??;
     let text = Arc::new(text);
-    let inner = part.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());
-    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(text.as_str()) == part.lock)?;
-    let graph = build_part(Project { config, tasks }, &part.pieces, part.whole, &sink)?;
+    let inner = wanted.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());
+    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(text.as_str()) == wanted.lock)?;
+    let graph = build_part(Project { config, tasks }, &wanted.pieces, wanted.whole, &sink)?;
     let mut known = HashMap::new();
     for (_, node) in graph.nodes() {
         let documents = node.documents().map(|input| &input.path);
         // INDEX.md's digest is that of a part of it.
         let files = documents.chain([&node.output]).chain(node.schema());
         for path in files.filter(|path| **path != graph.config.index) {
-            if let Some(found) = part.known.get(&store.full(path)) {
+            if let Some(found) = wanted.known.get(&store.full(path)) {
                 known.insert(path.clone(), *found);
             }
         }
     }
     let plan =
         Plan { store: store.clone(), graph, templates, lock, lock_text: text, redactor, listed, known };
-    finish(plan, sink).ok().filter(|workspace| workspace.warnings.is_empty())
+    let odd = |workspace: &Workspace| {
+        !workspace.warnings.is_empty() || workspace.replay.found || workspace.replay.unreadable
+    };
+    finish(plan, sink).ok().filter(|workspace| !odd(workspace))
 }

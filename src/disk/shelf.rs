@@ -40,6 +40,8 @@ pub struct DiskShelf {
     /// Whether they are kept on disk.
     keeps_corpus: Cell<bool>,
     embedder: OnceCell<Embedder>,
+    /// Whether every text was still what it was when it was first looked at.
+    is_steady: Cell<bool>,
     /// Digests over many texts, by the address of their sorted list; the list is kept, so that the address stays its.
     lists: RefCell<HashMap<usize, (PathList, Digest)>>,
 }
@@ -103,6 +105,7 @@ impl DiskShelf {
             corpus: RefCell::default(),
             keeps_corpus: Cell::new(true),
             embedder: OnceCell::new(),
+            is_steady: Cell::new(true),
             lists: RefCell::default(),
         }
     }
@@ -127,6 +130,12 @@ impl DiskShelf {
         if let Some(corpus) = self.corpus.borrow_mut().as_mut().filter(|corpus| corpus.grown()) {
             super::corpus::save(&self.store, corpus);
         }
+    }
+
+    /// Whether every text that was read was still what it was when it was first looked at: else what was found before
+    /// and after does not go together.
+    pub fn is_steady(&self) -> bool {
+        self.is_steady.get()
     }
 
     /// Every path that this process looked at, with what it found there.
@@ -305,6 +314,7 @@ impl Shelf for DiskShelf {
             }
             // It changed since this process looked at it: what counts is what it is now.
             _ => {
+                self.is_steady.set(false);
                 self.look_again(path);
                 match self.look(path)? {
                     Some(_) => Ok(self.inner.borrow().texts.get(path).cloned()),

@@ -98,9 +98,9 @@ impl State {
     pub(super) fn join(&mut self, store: &Store) {
         if std::mem::take(&mut self.apart) {
             let mut whole = State::load(store);
+            whole.dirty = self.dirty;
             whole.files.extend(self.files.drain());
             whole.requests.extend(self.requests.drain());
-            whole.dirty = true;
             whole.began = self.began;
             *self = whole;
         }

@@ -355,9 +355,9 @@ impl Graph {
     }
 
     /// The other tasks of the same plan, by (priority, id); without duplicates and the root.
-    pub fn siblings(&self, ix: Ix) -> Vec<Ix> {
+    pub fn siblings(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
         let plan = self.plans.get(self.node(ix).plan());
-        plan.into_iter().flatten().copied().filter(|other| *other != ix).collect()
+        plan.into_iter().flatten().copied().filter(move |other| *other != ix)
     }
 
     /// Groups the tasks of each plan, by (priority, id).

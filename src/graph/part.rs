@@ -1,6 +1,6 @@
 //! A part of a project: the tasks that a change may reach, and at its edge those that they name.
 //!
-//! Tasks at the edge are up to date and stay so. They have no links here, and order nobody: they are there for their
+//! Tasks at the edge need nothing, and stay so. They have no links here, and order nobody: they are there for their
 //! titles, their cards and their outputs. What the whole project knows of the tasks of a part (level, order, who is
 //! upstream of whom) is told by whoever looked at it as a whole.
 
@@ -141,7 +141,7 @@ impl Graph {
             links.chain(node.relates_to.iter().copied()).chain(excluded).chain(self.root).collect();
         if !matches!(node.task.run, Runner::Template | Runner::Assemble) {
             all.extend(self.above(ix));
-            all.extend(self.siblings(ix).into_iter().take(node.policy.siblings));
+            all.extend(self.siblings(ix).take(node.policy.siblings));
         }
         all.remove(&ix);
         all
@@ -157,7 +157,7 @@ impl Graph {
         self.outside.as_ref().is_some_and(|outside| outside.edge[ix.0])
     }
 
-    /// How many tasks of the project are not in this part of it: all of them up to date.
+    /// How many tasks of the project are not in this part of it: none of them needs anything.
     pub fn outside(&self) -> usize {
         let inside = |outside: &Outside| outside.edge.iter().filter(|edge| !**edge).count();
         self.outside.as_ref().map_or(0, |outside| outside.whole.tasks - inside(outside))

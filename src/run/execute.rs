@@ -78,7 +78,7 @@ impl Ran {
             State::Edited => verdict.unchanged == Some(true) && !verdict.reasons.is_empty(),
             _ => false,
         };
-        !self.interrupted && self.verdicts.iter().flatten().all(is_final)
+        !self.interrupted && self.not_reached == 0 && self.verdicts.iter().flatten().all(is_final)
     }
 }
 

@@ -25,8 +25,9 @@ fn try_to_keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -
     let plain = workspace.warnings.is_empty()
         && graph.config.redact.patterns.is_empty()
         && graph.nodes().all(|(ix, _)| graph.embedder(ix).is_none());
+    let whole = workspace.shelf.is_steady() && rows.len() >= graph.len();
     let replay = &workspace.replay;
-    if !plain || replay.found || replay.unreadable || !workspace.store.meu().is_dir() {
+    if !plain || !whole || replay.found || replay.unreadable || !workspace.store.meu().is_dir() {
         return None;
     }
     let program = program()?;

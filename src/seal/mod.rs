@@ -1,6 +1,7 @@
 //! The seal: what the last evaluation of the whole project found, with all that it had read. While every
-//! file is as it was then, the finding stands, and nothing is read, parsed or decided again. Where only documents
-//! or outputs changed, what that may reach is looked at, and all else is as it was (see `part`).
+//! file is as it was then, the finding stands, and nothing is read, parsed or decided again. Where only texts
+//! changed, of documents, of outputs or within tasks, what that may reach is looked at, and all else is as it was
+//! (see `part`).
 //!
 //! A door (◇). The rest of the house does not know it: commands ask for it before they load a project, and
 //! without it, or if anything else is not as it was, they go the whole way. One file, `.meu/seal`:
@@ -47,7 +48,8 @@ const NAME: &str = "seal";
 
 /// What else meu itself writes that counts: the lock, and in `.meu/` what a run leaves.
 const LOCK: &str = "meu.lock";
-const BOOKS: [&str; 2] = ["journal", "failures.json"];
+const JOURNAL: &str = "journal";
+const BOOKS: [&str; 2] = [JOURNAL, "failures.json"];
 
 /// What stands before head and tree.
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;

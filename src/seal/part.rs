@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::keep::lines;
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, LOCK, Seal, absent, now_in, write};
+use super::{BOOKS, Blob, JOURNAL, LOCK, Seal, absent, now_in, write};
 use crate::digest::Digest;
 use crate::disk::{self, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
@@ -49,10 +49,13 @@ impl Seal {
             return None;
         }
         let pieces = table.pieces(&reached);
+        if pieces.len() > 4 * MOST {
+            return None;
+        }
         let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
         let digests = self.all_digests()?;
-        let (part, touched) = self.files_of(&table, &digests, pieces, whole, store)?;
-        let workspace = load_part(store, part)?;
+        let (wanted, touched) = self.files_of(&table, &digests, pieces, whole, store)?;
+        let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
         // Somebody may be saving right now.
         let same = |task: &Task| {
@@ -102,7 +105,7 @@ impl Seal {
         pieces: Vec<Piece>,
         whole: Whole,
         store: &Store,
-    ) -> Option<(disk::Part, Vec<usize>)> {
+    ) -> Option<(disk::Wanted, Vec<usize>)> {
         let numbers = || pieces.iter().map(|piece| piece.number as usize);
         let inner = || pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.number as usize);
         let files: HashSet<u32> = numbers().map(|task| table.file[task]).collect();
@@ -134,7 +137,7 @@ impl Seal {
                 touched.push(leaf.index);
             }
         }
-        Some((disk::Part { pieces, files: task_files, whole, lock: lock?, known }, touched))
+        Some((disk::Wanted { pieces, files: task_files, whole, lock: lock?, known }, touched))
     }
 }
 
@@ -170,7 +173,7 @@ impl Part {
 
     /// Keeps what is known of the project after the part was run, if nothing is left to do in it.
     pub fn keep(self, workspace: &Workspace, ran: &Ran) {
-        if ran.is_final() {
+        if ran.is_final() && workspace.shelf.is_steady() {
             let _ = self.try_to_keep(workspace, ran);
         }
     }
@@ -180,8 +183,9 @@ impl Part {
         let rows = self.own_rows(workspace, &ran.verdicts)?;
         let mut head = self.seal.head.clone();
         head.counts = self.counts(&rows);
+        let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut loud = self.seal.rows(false)?;
-        loud.retain(|row| !rows.iter().any(|own| own.id == row.id));
+        loud.retain(|row| !own.contains(row.id.as_str()));
         loud.extend(rows.iter().filter(|row| !row.state.is_quiet()).cloned());
         loud.sort_by(|a, b| a.id.cmp(&b.id));
         head.passes = loud.iter().all(Row::passes_check);
@@ -207,6 +211,10 @@ impl Part {
         for name in BOOKS {
             let path = store.meu().join(name);
             let digest = now_in(Kind::File, &path)?;
+            // A journal that is still there has what nothing else has.
+            if name == JOURNAL && digest != absent() {
+                return None;
+            }
             seen.insert(path, digest);
         }
         let mut changed = Vec::new();

@@ -24,7 +24,7 @@ pub(super) struct Table {
     level: Vec<u32>,
     pub(super) file: Vec<u32>,
     pub(super) output: Vec<u32>,
-    whole: Vec<u32>,
+    needs_whole: Vec<u32>,
     pub(super) earlier: Lists,
     near: Lists,
     pub(super) reads: Lists,
@@ -43,7 +43,9 @@ impl Table {
     /// The table of a workspace, given the entries of files. `None` if its parts cannot be told apart.
     pub(super) fn of(workspace: &Workspace, entry: &dyn Fn(&Path) -> Option<u32>) -> Option<Table> {
         let (graph, store, lock) = (&workspace.graph, &workspace.store, &workspace.lock);
-        let in_order = !lock.is_changed() && lock.broken.is_empty();
+        // A part writes the other records as they are.
+        let written = &workspace.lock_text;
+        let in_order = lock.broken.is_empty() && (written.is_empty() || lock.to_text() == **written);
         let recorded = |id: &str| {
             let place = graph.find(id).map(|ix| graph.node(ix).output.as_str());
             matches!(lock.records(id), [one] if Some(one.output.as_str()) == place)
@@ -65,7 +67,7 @@ impl Table {
             table.level.push(u32::try_from(node.level).ok()?);
             table.file.push(entry(files.get(node.task.id.source.path.as_str())?)?);
             table.output.push(entry(&store.full(&node.output))?);
-            table.whole.push(u32::from(graph.needs_the_whole(ix)));
+            table.needs_whole.push(u32::from(graph.needs_the_whole(ix)));
             table.earlier.push(graph.ordering(ix).map(|earlier| number(&earlier)));
             table.near.push(graph.neighbours(ix).iter().map(number));
             let reads = node.documents().map(|input| &input.path).chain(node.schema());
@@ -131,7 +133,7 @@ impl Table {
             reached[task] |= above;
         }
         let reached: Vec<usize> = (0..self.len()).filter(|task| reached[*task]).collect();
-        let alone = reached.iter().all(|task| self.whole[*task] == 0);
+        let alone = reached.iter().all(|task| self.needs_whole[*task] == 0);
         (known.len() == changed.len() && alone).then_some(reached)
     }
 
@@ -179,7 +181,7 @@ impl Table {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (self.len() as u32).to_le_bytes().to_vec();
         let mut add = |words: &[u32]| bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-        [&self.order, &self.level, &self.file, &self.output, &self.whole]
+        [&self.order, &self.level, &self.file, &self.output, &self.needs_whole]
             .into_iter()
             .for_each(|all| add(all));
         for lists in [&self.earlier, &self.near, &self.reads, &self.ids] {
@@ -206,7 +208,7 @@ impl Table {
             level: take(len)?,
             file: take(len)?,
             output: take(len)?,
-            whole: take(len)?,
+            needs_whole: take(len)?,
             ..Table::default()
         };
         for lists in [&mut table.earlier, &mut table.near, &mut table.reads, &mut table.ids] {
@@ -284,7 +286,7 @@ mod tests {
             level: vec![0, 1, 2, 0],
             file: vec![8, 9, 10, 11],
             output: vec![4, 5, 6, 7],
-            whole: vec![0, 0, 0, 1],
+            needs_whole: vec![0, 0, 0, 1],
             searched: vec![12],
             ..Table::default()
         };

@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use meu::digest::Digest;
 use meu::disk::{Store, Workspace};
+use meu::event::Event;
 use meu::plan::State;
-use meu::run::{Counts, Row, Survey, rows};
+use meu::provider::Providers;
+use meu::run::{Counts, Options, Ran, Row, Survey, rows, run};
 use meu::seal::{Seal, keep};
 use proptest::prelude::*;
 
@@ -308,6 +310,76 @@ proptest! {
     }
 }
 
+/// A run of a loaded project that is told what happens.
+fn run_and(workspace: &Workspace, cancel: &dyn Fn() -> bool, tell: &mut dyn FnMut(&Event)) -> Ran {
+    let providers =
+        Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
+    let targets = workspace.graph.nodes().map(|(ix, _)| ix).collect();
+    let options = Options { targets, jobs: 1, ..Options::default() };
+    run(workspace, &providers, &options, cancel, tell).expect("the run ends well")
+}
+
+/// Whether what a run found is kept, its files old.
+fn is_kept(mut workspace: Workspace, ran: &Ran) -> bool {
+    workspace.listed.began += 10_000_000_000;
+    let seal = workspace.store.meu().join("seal");
+    drop(fs::remove_file(&seal));
+    if ran.is_final() {
+        keep(&workspace, &rows(&workspace, &ran.verdicts), &ran.lock_text, true);
+    }
+    seal.is_file()
+}
+
+/// Tasks of the offline provider; b waits for a, and reads what c reads.
+fn drafted() -> House {
+    House::empty()
+        .file("meu.toml", "[project]\nname = \"p\"\n")
+        .file("docs/d.md", "# D\n\nText of some length, to be drafted from.\n")
+        .file("docs/e.md", "# E\n\nText of some length, to be drafted from.\n")
+        .task("a", "inputs = [\"docs/e.md\"]")
+        .task("b", "requires = [\"a\"]\ninputs = [\"docs/d.md\"]")
+        .task("c", "priority = -1\ninputs = [\"docs/d.md\"]")
+}
+
+#[test]
+fn a_run_that_was_cancelled_is_not_kept() {
+    let house = drafted();
+    house.meu(&["check"]).ok();
+    let load = || meu::disk::load(&house.root()).expect("whole");
+    let workspace = load();
+    workspace.store.make_meu().expect("made");
+    let ran = run_and(&workspace, &|| true, &mut |_| ());
+    assert_eq!(ran.not_reached, 3);
+    assert!(!is_kept(workspace, &ran));
+    let workspace = load();
+    let ran = run_and(&workspace, &|| false, &mut |_| ());
+    assert!(is_kept(workspace, &ran), "one that was not is");
+}
+
+#[test]
+fn a_run_in_which_a_document_changed_is_not_kept() {
+    let house = drafted();
+    house.meu(&["run", "-q"]).ok();
+    seal_here(&house);
+    for edited in [false, true] {
+        house.put("docs/e.md", format!("# E\n\nAnother text of some length, edited: {edited}.\n"));
+        let store = Arc::new(Store::new(&house.root()).expect("a store"));
+        let (part, workspace) = Seal::read(&store).expect("a seal").part(&store).expect("a part");
+        // What b reads of d is not what it was when b was looked at.
+        let ran = run_and(&workspace, &|| false, &mut |event| {
+            if edited && matches!(event, Event::TaskStarted { task, .. } if task == "a") {
+                house.put("docs/d.md", "# D\n\nNew words while a is asked for.\n");
+            }
+        });
+        assert_eq!((ran.sums.built, ran.sums.failed, ran.not_reached), (2, 0, 0));
+        let seal = || fs::read(house.root().join(".meu/seal")).expect("a seal");
+        let before = seal();
+        part.keep(&workspace, &ran);
+        assert_eq!(seal() == before, edited);
+    }
+    assert_eq!(house.meu(&["status", "--check"]).code, 3, "c is to be made again");
+}
+
 /// Copies a folder with all that is in it.
 fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
@@ -444,6 +516,13 @@ fn an_edit_is_looked_at_in_its_part_of_the_project() {
     task("p/e", "answer of p-e!", "requires = [\"c\"]");
     both(&["run"]);
 
+    // A person's own page.
+    put("out/q/f.md", "By hand, and more.\n");
+    for _ in 0..2 {
+        both(&["status", "--json"]);
+        both(&["run"]);
+    }
+
     // What stops a run is told as ever, and mended as ever.
     for house in [&with, &without] {
         fs::remove_file(house.root().join("docs/a.md")).expect("removed");
@@ -458,11 +537,16 @@ fn an_edit_is_looked_at_in_its_part_of_the_project() {
 
 /// Seals a project as if its files were old.
 fn seal_as_old(house: &House) {
+    seal_here(house);
+    as_by(Path::new(env!("CARGO_BIN_EXE_meu")), &house.root().join(".meu/seal"));
+}
+
+/// The same, as this program.
+fn seal_here(house: &House) {
     let (mut workspace, found) = look(&house.root()).expect("whole");
     workspace.listed.began += 10_000_000_000;
     keep(&workspace, &found, &workspace.lock_text, true);
     assert!(Seal::standing(&workspace.store).is_some());
-    as_by(Path::new(env!("CARGO_BIN_EXE_meu")), &house.root().join(".meu/seal"));
 }
 
 /// Puts another program into a seal in place of the one that made it.

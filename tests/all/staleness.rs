@@ -337,3 +337,18 @@ fn odd_line_ends_settle() {
     house.run_asks(&[]);
     assert_eq!(house.state("p"), "fresh");
 }
+
+#[test]
+fn a_card_in_place_of_a_required_output_counts() {
+    let task = |prompt: &str| format!("run = \"manual\"\noutput = \"out/a.json\"\nprompt = \"{prompt}\"\n");
+    let house = House::new()
+        .file("tasks/a.toml", task("Numbers of the year."))
+        .file("out/a.json", format!("{{\"k\": \"{}\"}}\n", "x".repeat(4000)))
+        .task("b", "requires = [\"a\"]\n[context]\nitem_max = 120");
+    house.run_asks(&["b"]);
+    house.run_asks(&[]);
+    let shown = house.meu(&["context", "show", "b"]).ok();
+    assert!(shown.out.contains("task:a card"), "{}", shown.out);
+    house.put("tasks/a.toml", task("Numbers of last year."));
+    house.run_asks(&["b"]);
+}
