@@ -172,6 +172,11 @@ impl Env {
         })
     }
 
+    /// The store of the project around that folder, if it can be opened.
+    fn store(&self) -> Result<Option<Arc<Store>>, Error> {
+        Ok(Store::new(&disk::find_project(&self.folder()?)?).ok().map(Arc::new))
+    }
+
     /// The project, held: nobody else changes it from before it is read until the hold is dropped.
     fn load_held(&self) -> Result<(Hold, Workspace), Error> {
         self.load_held_by(&disk::load)
@@ -191,24 +196,19 @@ impl Env {
 
     /// What the last look at the whole project found, if that still stands but for some files.
     fn sealed(&self) -> Result<Option<Seal>, Error> {
-        let root = disk::find_project(&self.folder()?)?;
-        Ok(Store::new(&root).ok().and_then(|store| Seal::read(&store)))
+        Ok(self.store()?.and_then(|store| Seal::read(&store)))
     }
 
     /// The same of a run that left nothing to do; nobody else changes the project until the hold is dropped.
     fn sealed_held(&self) -> Result<Option<(Hold, Seal)>, Error> {
-        let Ok(store) = Store::new(&disk::find_project(&self.folder()?)?) else { return Ok(None) };
-        if !Seal::is_there(&store) {
-            return Ok(None);
-        }
+        let Some(store) = self.store()?.filter(|store| Seal::is_there(store)) else { return Ok(None) };
         let hold = disk::hold(&store)?;
         Ok(Seal::read(&store).filter(Seal::is_settled).map(|seal| (hold, seal)))
     }
 
     /// What changed since that look, with all that this may reach, if that is but a part of the project.
     fn part(&self, seal: Seal) -> Result<Option<(Part, Workspace)>, Error> {
-        let store = Store::new(&disk::find_project(&self.folder()?)?).ok();
-        let part = store.and_then(|store| seal.part(&Arc::new(store)));
+        let part = self.store()?.and_then(|store| seal.part(&store));
         if let Some((_, workspace)) = &part {
             crate::show::redact_with(&workspace.redactor);
         }

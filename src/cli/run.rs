@@ -173,8 +173,8 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     Ok(bad.then_some(ErrorKind::Failed))
 }
 
-/// Builds what the arguments say, of a project or of a part of it, or only tells what would be built (`None`). With `cancel` nobody is asked
-/// any more.
+/// Builds what the arguments say, of a project or of a part of it, or only tells what would be built (`None`).
+/// With `cancel` nobody is asked any more.
 pub(super) fn bring_up_to_date(
     env: &Env,
     mut workspace: Workspace,
@@ -253,17 +253,23 @@ pub(super) fn bring_up_to_date(
     let index_written = part.is_none() && super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
-    let unrecorded = Arc::ptr_eq(&ran.lock_text, &workspace.lock_text);
-    let settled = ran.is_final() || (ran.sums.fresh == total - duplicates && unrecorded);
-    match part {
-        Some(part) => part.keep(&workspace, &ran),
-        None if arguments.is_plain() && settled && !index_written => {
-            seal::keep(&workspace, &rows(&workspace, &ran.verdicts), &ran.lock_text, true);
-        }
-        None => {}
+    if arguments.is_plain() && !index_written {
+        keep_finding(&workspace, part, &ran, ran.sums.fresh == total - duplicates);
     }
     let parcel = trace.parcel();
     Ok(Some((ran, parcel)))
+}
+
+/// Keeps what a run of all found, if it left nothing to do; `idle` is one in which everything was up to date.
+fn keep_finding(workspace: &Workspace, part: Option<Part>, ran: &Ran, idle: bool) {
+    let unrecorded = Arc::ptr_eq(&ran.lock_text, &workspace.lock_text);
+    match part {
+        Some(part) => part.keep(workspace, ran),
+        None if ran.is_final() || (idle && unrecorded) => {
+            seal::keep(workspace, &rows(workspace, &ran.verdicts), &ran.lock_text, true);
+        }
+        None => {}
+    }
 }
 
 /// Sends the trace of a run, once the project is free for others.

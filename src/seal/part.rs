@@ -1,5 +1,5 @@
-//! Where only some texts changed, of documents, of outputs or within tasks: what that may reach is loaded and looked at,
-//! all else is as it was.
+//! Where only some texts changed, of documents, of outputs or within tasks: what that may reach is loaded and looked
+//! at, all else is as it was.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

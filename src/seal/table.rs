@@ -2,9 +2,10 @@
 //! may reach without a task file being read.
 //!
 //! Words of four bytes, little endian: how many tasks; for each its place in the order of all, its level, the entries
-//! of its file and of its output, whether it needs the whole project; then four lists for each (their ends, then their
-//! numbers): the tasks that come earlier, those that it must be looked at with, the entries of the documents that
-//! it reads, the bytes of its id, four a word; then how many documents are searched by anybody, and their entries; then for each task marks of how it is tied in, and of its card.
+//! of its file and of its output, whether it needs the whole project. Then four lists for each (their ends, then
+//! their numbers): the tasks that come earlier, those that it must be looked at with, the entries of the documents
+//! that it reads, the bytes of its id, four a word. Then how many documents are searched by anybody, and their entries;
+//! at last for each task marks of how it is tied in, and of its card.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
