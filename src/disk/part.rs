@@ -22,8 +22,8 @@ use super::{Listed, Overlay, Store, Workspace, now_in_nanoseconds, read_optional
 pub struct Wanted {
     /// Its tasks, by id.
     pub pieces: Vec<Piece>,
-    /// The files that these are in.
-    pub files: Vec<PathBuf>,
+    /// The files that these are in, with the digests of their texts.
+    pub files: Vec<(PathBuf, Digest)>,
     /// What it is a part of.
     pub whole: Whole,
     /// The lock's digest: it has a record for each task at most, and is written as meu writes it.
@@ -55,11 +55,21 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     let sink = Sink::default();
     let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
     let config = load_config(store, &sink);
-    let files = named(&store.full(&config.tasks), wanted.files)?;
+    let (files, texts): (Vec<PathBuf>, Vec<Digest>) = wanted.files.into_iter().unzip();
+    let files = named(&store.full(&config.tasks), files)?;
     listed.task_files =
         files.iter().map(|(name, path)| (format!("{}/{name}", config.tasks), path.clone())).collect();
     let mut tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
     let ids: BTreeSet<&str> = wanted.pieces.iter().map(|piece| piece.id.as_str()).collect();
+    let texts: HashMap<&str, Digest> =
+        listed.task_files.iter().map(|(shown, _)| shown.as_str()).zip(texts).collect();
+    let as_known = |task: &Task| {
+        let source = &task.id.source;
+        texts.get(source.path.as_str()) == Some(&Digest::of(&source.text))
+    };
+    if !tasks.iter().all(as_known) {
+        return None;
+    }
     // A file may have tasks that are of no concern.
     tasks.retain(|task| ids.contains(task.id.value.as_str()));
     let mut vars = config.vars.clone();

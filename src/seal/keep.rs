@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, Head, LOCK, absent, now_in, program, write};
+use super::{BOOKS, Blob, Head, LOCK, SETTINGS, absent, now_in, program, write};
 use crate::digest::Digest;
 use crate::disk::{RACY, Workspace, index_of_repository};
 use crate::run::{Counts, Row};
@@ -122,7 +122,7 @@ impl Read {
         }
         // Its digest on the shelf is that of a part of it.
         read.now(&store.full(&workspace.graph.config.index))?;
-        for name in ["meu.toml", "templates/system.txt", "templates/task.txt"] {
+        for name in SETTINGS {
             read.now(&root.join(name))?;
         }
         for name in BOOKS {
@@ -130,6 +130,8 @@ impl Read {
         }
         for folder in &workspace.listed.folders {
             read.add(folder, Kind::Folder)?;
+            // A repository of its own is ignored by rules of its own.
+            read.add(&folder.join(".git"), Kind::Place)?;
             read.now(&folder.join(".gitignore"))?;
         }
         read.places(root)?;

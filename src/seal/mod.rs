@@ -46,6 +46,9 @@ pub use part::Part;
 const MAGIC: &[u8] = b"meu seal 2\n";
 const NAME: &str = "seal";
 
+/// What a person writes for all tasks.
+const SETTINGS: [&str; 3] = ["meu.toml", "templates/system.txt", "templates/task.txt"];
+
 /// What else meu itself writes that counts: the lock, and in `.meu/` what a run leaves.
 const LOCK: &str = "meu.lock";
 const JOURNAL: &str = "journal";

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::keep::lines;
 use super::table::Table;
-use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, JOURNAL, LOCK, Seal, absent, now_in, write};
+use super::tree::{Kind, Stamp, Tree, stamp_of};
+use super::{BOOKS, Blob, JOURNAL, LOCK, SETTINGS, Seal, absent, now_in, write};
 use crate::digest::Digest;
 use crate::disk::{self, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
@@ -54,17 +54,17 @@ impl Seal {
         }
         let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
         let digests = self.all_digests()?;
-        let (wanted, touched) = self.files_of(&table, &digests, pieces, whole, store)?;
+        let (wanted, touched) = self.files_of(&table, &digests, pieces, whole, store, &edited)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
-        // Somebody may be saving right now.
-        let same = |task: &Task| {
-            let loaded = graph.find(&task.id.value).map(|ix| &graph.node(ix).task.id.source);
-            loaded.is_some_and(|loaded| loaded.text == task.id.source.text)
+        // Somebody may have saved, and have taken it back, since the stamps were looked at.
+        let mut plain = SETTINGS.map(|name| store.root().join(name)).to_vec();
+        plain.push(store.full(&graph.config.index));
+        let as_it_was = |path: &PathBuf| {
+            let leaf = self.tree()?.leaves().find(|leaf| leaf.is(path))?;
+            (leaf.stamp == stamp_of(path).unwrap_or(Stamp::ABSENT)).then_some(())
         };
-        if !edited.iter().all(same) {
-            return None;
-        }
+        plain.iter().map(as_it_was).collect::<Option<Vec<()>>>()?;
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
         let tasks = reached.into_iter().zip(inner).collect();
         let is_edited = !edited.is_empty();
@@ -105,6 +105,7 @@ impl Seal {
         pieces: Vec<Piece>,
         whole: Whole,
         store: &Store,
+        edited: &[Task],
     ) -> Option<(disk::Wanted, Vec<usize>)> {
         let numbers = || pieces.iter().map(|piece| piece.number as usize);
         let inner = || pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.number as usize);
@@ -119,10 +120,16 @@ impl Seal {
             |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
         let (mut task_files, mut known, mut lock, mut touched) =
             (Vec::new(), HashMap::new(), None, Vec::new());
+        let mut edits = edited.iter().map(|task| (task.id.value.as_str(), Digest::of(&task.id.source.text)));
+        let edits: HashMap<u32, Digest> = edits.try_fold(HashMap::new(), |mut edits, (id, digest)| {
+            edits.insert(table.file[table.find(id)?], digest);
+            Some(edits)
+        })?;
         for leaf in self.tree()?.leaves() {
             let entry = leaf.index as u32;
             if files.contains(&entry) {
-                task_files.push(leaf.path());
+                let text = edits.get(&entry).copied().or_else(|| digest(leaf.index))?;
+                task_files.push((leaf.path(), text));
             }
             if texts.contains(&entry) && !changed.contains(&entry) {
                 let digest = digest(leaf.index)?;

@@ -342,6 +342,50 @@ fn drafted() -> House {
 }
 
 #[test]
+fn what_is_saved_while_a_part_is_loaded_makes_it_none() {
+    let house = drafted().file("templates/task.txt", "{{ prompt }}\n").file("INDEX.md", "# Index\n");
+    house.meu(&["run", "-q"]).ok();
+    seal_here(&house);
+    house.put("docs/e.md", "# E\n\nAnother text of some length.\n");
+    let store = Arc::new(Store::new(&house.root()).expect("a store"));
+    let part = |name: &str| {
+        let seal = Seal::read(&store).expect("a seal");
+        let path = house.root().join(name);
+        let text = fs::read(&path).unwrap_or_default();
+        if !name.is_empty() {
+            fs::write(&path, [&text[..], b"\n# saved\n"].concat()).expect("saved");
+        }
+        let part = seal.part(&store).is_some();
+        if !name.is_empty() {
+            fs::write(&path, text).expect("taken back");
+        }
+        part
+    };
+    assert!(part(""));
+    for name in ["tasks/a.toml", "tasks/b.toml", "meu.toml", "templates/task.txt", "INDEX.md"] {
+        assert!(!part(name), "{name}");
+        seal_here(&house);
+        house.put("docs/e.md", format!("# E\n\nAnother text, after {name}.\n"));
+    }
+}
+
+#[test]
+fn a_repository_within_has_rules_of_its_own_though_sealed() {
+    let house = House::new()
+        .file(".gitignore", "ign*\n.meu/\n")
+        .file("notes/deep/ign.md", "# Ignored\n")
+        .file("notes/deep/b.md", "# B\n")
+        .task("a", "inputs = [\"notes/**/*.md\"]");
+    house.git(&["init", "-q"]);
+    house.run_asks(&["a"]);
+    seal_as_old(&house);
+    house.meu(&["status", "--check"]).ok();
+    house.git(&["init", "-q", "notes/deep"]);
+    assert_eq!(house.meu(&["status", "--check"]).code, 3);
+    house.run_asks(&["a"]);
+}
+
+#[test]
 fn a_run_that_was_cancelled_is_not_kept() {
     let house = drafted();
     house.meu(&["check"]).ok();
