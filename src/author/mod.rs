@@ -15,6 +15,7 @@ mod list;
 mod markdown;
 mod merge;
 mod name;
+mod source;
 mod suggest;
 
 pub use apart::{Apart, Reads, check_apart, take_apart};
@@ -25,6 +26,7 @@ pub use list::read_list;
 pub use markdown::read_markdown;
 pub use merge::{Change, KEYS, Merging, check_keys, patch, prompt_of};
 pub use name::slug;
+pub use source::{joined, sketch_of};
 pub use suggest::{Suggestion, Words, suggest_links};
 
 /// A plan as its source has it: no task files yet, and its own names for things.

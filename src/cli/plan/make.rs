@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::{Asking, Decompose, Import, Propose, Target, finish};
 use crate::author::{
-    self, Place, Question, Sketch, check_apart, named_files, read_list, read_markdown, slug, take_apart,
+    self, Place, Question, Sketch, check_apart, joined, named_files, read_markdown, sketch_of, slug,
+    take_apart,
 };
 use crate::cli::{Done, Env, select};
 use crate::context::Shelf;
@@ -25,29 +26,6 @@ fn read(path: &Path) -> Result<(String, String), Error> {
         .and_then(|text| text.ok_or_else(|| "it is not there".into()))
         .map_err(|message| Error::invalid(format!("`{}` cannot be read: {message}", plain(&shown))))?;
     Ok((shown, text))
-}
-
-/// The plan that the structure of a file has.
-fn sketch_of(file: &str, text: &str, tag: Option<&str>, in_order: bool) -> Result<Sketch, Error> {
-    let name = file.rsplit('/').next().unwrap_or(file);
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_lowercase();
-    if tag.is_some() && extension != "json" {
-        return Err(Error::invalid("--tag is for claude-task-master's tasks.json"));
-    }
-    let sketch = match extension.as_str() {
-        "json" | "yaml" | "yml" | "toml" => read_list(file, text, tag)
-            .map_err(|message| Error::invalid(format!("`{}`: {message}", plain(file))))?,
-        "md" | "markdown" | "txt" | "" => read_markdown(file, text, in_order),
-        other => {
-            return Err(Error::invalid(format!("`{}`: nothing is known of `.{other}`", plain(file)))
-                .help("a plan is read from .md, .txt, .json, .yaml and .toml"));
-        }
-    };
-    match sketch.is_empty() {
-        true => Err(Error::invalid(format!("`{}` holds no task", plain(file)))
-            .help("a plan has headings, lists, boxes to tick, or a list of tasks")),
-        false => Ok(sketch),
-    }
 }
 
 fn inside(into: &str) -> String {
@@ -160,7 +138,7 @@ fn proposal_of(
 
 pub(super) fn import(env: &Env, arguments: &Import) -> Done {
     let (file, text) = read(&arguments.file)?;
-    let mut sketch = sketch_of(&file, &text, arguments.tag.as_deref(), arguments.in_order)?;
+    let mut sketch = sketch_of(&plain(&file), &text, arguments.tag.as_deref(), arguments.in_order)?;
     if arguments.suggest_links {
         let links = author::suggest_links(&mut sketch);
         env.shell.note(&format!("{} suggested", counted(links, "link")));
@@ -242,7 +220,7 @@ pub(super) fn propose(env: &Env, arguments: Propose) -> Done {
     let (sketch, source) = if provider.api == ProviderApi::Offline {
         let mut sketches: Vec<Sketch> = documents
             .iter()
-            .map(|(file, text)| sketch_of(file, text, None, false))
+            .map(|(file, text)| sketch_of(&plain(file), text, None, false))
             .collect::<Result<_, _>>()?;
         let names: Vec<&str> = documents.iter().map(|(file, _)| file.as_str()).collect();
         let sketch = match sketches.len() {
@@ -280,23 +258,6 @@ pub(super) fn propose(env: &Env, arguments: Propose) -> Done {
     let (proposal, _) = keep(env, &workspace, proposal_of(&sketch, &place, name, source, of, &workspace)?)?;
     next(env, &proposal.name);
     Ok(None)
-}
-
-/// Several sketches as the big tasks of one.
-fn joined(title: &str, sketches: Vec<Sketch>) -> Sketch {
-    let mut whole = Sketch { title: title.to_owned(), ..Sketch::default() };
-    for (at, sketch) in sketches.into_iter().enumerate() {
-        whole.left.extend(sketch.left);
-        let prompt = if sketch.intro.is_empty() { sketch.title.clone() } else { sketch.intro };
-        whole.parts.push(author::Part {
-            key: format!("file {at}"),
-            title: sketch.title,
-            prompt,
-            parts: author::apart_from(sketch.parts, &format!("{at}:")),
-            ..author::Part::default()
-        });
-    }
-    whole
 }
 
 pub(super) fn decompose(env: &Env, arguments: &Decompose) -> Done {
