@@ -345,7 +345,7 @@ pub fn recipe(
                 Source::Card(ix) => framer.field("card").field(card(graph, *ix)),
                 Source::File { path, literal, output_of } => {
                     // A required output that cannot be shortened may go in as its task's card.
-                    let title = output_of.map(|ix| match candidate.tier {
+                    let told = output_of.map(|ix| match candidate.tier {
                         Tier::Requires => card(graph, ix),
                         _ => graph.node(ix).task.title.clone(),
                     });
@@ -356,7 +356,7 @@ pub fn recipe(
                     framer
                         .field([u8::from(*literal)])
                         .field(format!("{:?}", Format::of(path.as_str())))
-                        .maybe(title)
+                        .maybe(told)
                         .maybe(digest.as_ref().map(Digest::as_bytes))
                 }
             };

@@ -17,7 +17,7 @@ use crate::model::Schema;
 use crate::path::{RelPath, nfc};
 use crate::plan::Failure;
 use crate::request::Templates;
-use crate::spec::{Config, Project, Vars, parse_config, parse_tasks};
+use crate::spec::{Config, Project, parse_config, parse_tasks};
 use crate::text::Redactor;
 
 use super::cores::{joined, on_all_cores};
@@ -51,6 +51,9 @@ pub struct Workspace {
     /// What was listed to find tasks and documents.
     pub listed: Listed,
 }
+
+/// What a person writes for all tasks.
+pub const SETTINGS: [&str; 3] = ["meu.toml", "templates/system.txt", "templates/task.txt"];
 
 /// What was listed to find tasks and documents: what is new there is new to the project.
 #[derive(Debug, Default)]
@@ -176,9 +179,7 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
                 .help("`meu new ID` writes a first one"),
         );
     }
-    let mut vars = config.vars.clone();
-    vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
-    let templates = load_templates(&store, &vars, &sink);
+    let templates = load_templates(&store, &config, &tasks, &sink);
 
     let project = Project { config, tasks };
     // Whatever a record names was written by meu: the outputs of tasks that are gone, that became
@@ -453,7 +454,15 @@ fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
     (Arc::new(source.text), lock)
 }
 
-pub(super) fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<Templates> {
+/// The request's templates, which may name the vars of the project and of tasks.
+pub(super) fn load_templates(
+    store: &Store,
+    config: &Config,
+    tasks: &[crate::spec::Task],
+    sink: &Sink,
+) -> Option<Templates> {
+    let mut vars = config.vars.clone();
+    vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
     let inside = |name: &str| {
         let path = store.root().join("templates").join(name);
         match path.canonicalize() {
@@ -471,7 +480,7 @@ pub(super) fn load_templates(store: &Store, vars: &Vars, sink: &Sink) -> Option<
         }
     };
     let (system, task) = (read("system.txt"), read("task.txt"));
-    match Templates::new(system, task, vars) {
+    match Templates::new(system, task, &vars) {
         Ok(templates) => Some(templates),
         Err(trouble) => {
             sink.push(Diagnostic::error(trouble.message).maybe_help(trouble.help));

@@ -39,8 +39,8 @@ pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};
 pub use load::{
-    Listed, Overlay, Workspace, find_project, load, load_config, load_or_empty, load_over, read_optional,
-    task_ids,
+    Listed, Overlay, SETTINGS, Workspace, find_project, load, load_config, load_or_empty, load_over,
+    read_optional, task_ids,
 };
 pub use part::{Wanted, load_part, read_tasks_in};
 pub use proposals::{About, Proposal, Proposals, Staged};

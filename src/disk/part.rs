@@ -72,9 +72,7 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     }
     // A file may have tasks that are of no concern.
     tasks.retain(|task| ids.contains(task.id.value.as_str()));
-    let mut vars = config.vars.clone();
-    vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
-    let templates = load_templates(store, &vars, &sink);
+    let templates = load_templates(store, &config, &tasks, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
 
     let text = read_optional(&store.root().join("meu.lock")).ok()??;

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use super::cores::on_all_cores;
 use super::load::{Plan, check_tracked, finish};
 use super::state::{RACY, Stat};
-use super::{Workspace, load, now_in_nanoseconds, read_optional};
+use super::{SETTINGS, Workspace, load, now_in_nanoseconds, read_optional};
 
 /// The files and folders that a plan was read from, as they were.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
         all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
     }
     all.push(Stamp::of(root.join("meu.lock"), began, Some(Digest::of(workspace.lock_text.as_str()))));
-    let named = ["meu.toml", "templates/system.txt", "templates/task.txt"].map(|name| root.join(name));
+    let named = SETTINGS.map(|name| root.join(name));
     let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());
     let ignores = ignores.map(|folder| folder.join(".gitignore"));
     let repositories = root.ancestors().map(|folder| folder.join(".git/HEAD"));

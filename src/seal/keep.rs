@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::table::Table;
 use super::tree::{Kind, Stamp, Tree};
-use super::{BOOKS, Blob, Head, LOCK, SETTINGS, absent, now_in, program, write};
+use super::{BOOKS, Blob, Head, LOCK, absent, now_in, program, write};
 use crate::digest::Digest;
-use crate::disk::{RACY, Workspace, index_of_repository};
+use crate::disk::{RACY, SETTINGS, Workspace, index_of_repository};
 use crate::run::{Counts, Row};
 
 /// Keeps what an evaluation of the whole project found; `lock` is the lock's text after it. `settled` says that a

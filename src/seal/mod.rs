@@ -46,9 +46,6 @@ pub use part::Part;
 const MAGIC: &[u8] = b"meu seal 2\n";
 const NAME: &str = "seal";
 
-/// What a person writes for all tasks.
-const SETTINGS: [&str; 3] = ["meu.toml", "templates/system.txt", "templates/task.txt"];
-
 /// What else meu itself writes that counts: the lock, and in `.meu/` what a run leaves.
 const LOCK: &str = "meu.lock";
 const JOURNAL: &str = "journal";
@@ -104,11 +101,6 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// The finding of the last evaluation, if all that it read is as it was.
-    pub fn standing(store: &Store) -> Option<Seal> {
-        Seal::read(store).filter(Seal::stands)
-    }
-
     /// The finding of the last evaluation, if all that it read but some files is as it was.
     pub fn read(store: &Store) -> Option<Seal> {
         let began = now_in_nanoseconds();

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::keep::lines;
 use super::table::Table;
-use super::tree::{Kind, Stamp, Tree, stamp_of};
-use super::{BOOKS, Blob, JOURNAL, LOCK, SETTINGS, Seal, absent, now_in, write};
+use super::tree::{Kind, Leaf, Stamp, Tree, stamp_of};
+use super::{BOOKS, Blob, JOURNAL, LOCK, Seal, absent, now_in, write};
 use crate::digest::Digest;
-use crate::disk::{self, Store, Workspace, load_part, read_tasks_in};
+use crate::disk::{self, SETTINGS, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
 use crate::plan::{State, Verdict};
 use crate::run::{Counts, Ran, Row};
@@ -52,19 +52,18 @@ impl Seal {
         if pieces.len() > 4 * MOST {
             return None;
         }
-        let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
         let digests = self.all_digests()?;
-        let (wanted, touched) = self.files_of(&table, &digests, pieces, whole, store, &edited)?;
+        let (wanted, touched) = self.files_of(&table, &digests, pieces, &edited, store)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
         // Somebody may have saved, and have taken it back, since the stamps were looked at.
-        let mut plain = SETTINGS.map(|name| store.root().join(name)).to_vec();
-        plain.push(store.full(&graph.config.index));
-        let as_it_was = |path: &PathBuf| {
-            let leaf = self.tree()?.leaves().find(|leaf| leaf.is(path))?;
-            (leaf.stamp == stamp_of(path).unwrap_or(Stamp::ABSENT)).then_some(())
-        };
-        plain.iter().map(as_it_was).collect::<Option<Vec<()>>>()?;
+        let mut shared = SETTINGS.map(|name| store.root().join(name)).to_vec();
+        shared.push(store.full(&graph.config.index));
+        let now = |path: &PathBuf| stamp_of(path).unwrap_or(Stamp::ABSENT);
+        let as_it_was = |leaf: &Leaf<'_>| shared.iter().any(|path| leaf.is(path) && leaf.stamp == now(path));
+        if self.tree()?.leaves().filter(as_it_was).count() != shared.len() {
+            return None;
+        }
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
         let tasks = reached.into_iter().zip(inner).collect();
         let is_edited = !edited.is_empty();
@@ -103,9 +102,8 @@ impl Seal {
         table: &Table,
         digests: &[u8],
         pieces: Vec<Piece>,
-        whole: Whole,
-        store: &Store,
         edited: &[Task],
+        store: &Store,
     ) -> Option<(disk::Wanted, Vec<usize>)> {
         let numbers = || pieces.iter().map(|piece| piece.number as usize);
         let inner = || pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.number as usize);
@@ -120,11 +118,10 @@ impl Seal {
             |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
         let (mut task_files, mut known, mut lock, mut touched) =
             (Vec::new(), HashMap::new(), None, Vec::new());
-        let mut edits = edited.iter().map(|task| (task.id.value.as_str(), Digest::of(&task.id.source.text)));
-        let edits: HashMap<u32, Digest> = edits.try_fold(HashMap::new(), |mut edits, (id, digest)| {
-            edits.insert(table.file[table.find(id)?], digest);
-            Some(edits)
-        })?;
+        let mut edits = HashMap::new();
+        for task in edited {
+            edits.insert(table.file[table.find(&task.id.value)?], Digest::of(&task.id.source.text));
+        }
         for leaf in self.tree()?.leaves() {
             let entry = leaf.index as u32;
             if files.contains(&entry) {
@@ -144,6 +141,7 @@ impl Seal {
                 touched.push(leaf.index);
             }
         }
+        let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
         Some((disk::Wanted { pieces, files: task_files, whole, lock: lock?, known }, touched))
     }
 }
