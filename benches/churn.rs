@@ -58,7 +58,7 @@ impl State {
     fn chosen(&self, query: &str) -> BTreeMap<ItemRef, String> {
         let searched = self.searched();
         let hits =
-            look_up(&searched, query, &Retrieve::default(), self, first(K)).expect("a search by words");
+            look_up(&searched[..], query, &Retrieve::default(), self, first(K)).expect("a search by words");
         hits.into_iter().map(|(_, hit, text)| (hit.item, text)).collect()
     }
 

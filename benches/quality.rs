@@ -14,7 +14,7 @@
 use std::collections::HashMap;
 
 use meu::author::Words;
-use meu::context::{Corpus, Query, ranked, search};
+use meu::context::{Corpus, Query, TextIx, TextKey, ranked, search};
 use meu::digest::Digest;
 use meu::spec::{Ranking, TokenizerName};
 use meu::text::Format;
@@ -29,25 +29,32 @@ fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap_or_default()
 }
 
+/// A corpus of some texts, which are all taken for different ones.
+fn indexed(path: &str, texts: &[String]) -> (Corpus, Vec<TextIx>) {
+    let mut corpus = Corpus::default();
+    let key = |at: usize| TextKey::of(Digest::of(format!("{at} {}", texts[at])), path);
+    (0..texts.len()).for_each(|at| corpus.add(key(at), path, &texts[at]));
+    corpus.settle();
+    let found = (0..texts.len()).map(|at| corpus.find(key(at)).expect("it is in")).collect();
+    (corpus, found)
+}
+
 /// Each document a page with its title as heading; each query's first hundred pages.
 fn retrieval(folder: &str, ranking: Ranking) {
-    let mut corpus = Corpus::default();
     let mut ids: Vec<String> = Vec::new();
-    let mut texts = Vec::new();
+    let mut pages = Vec::new();
     for row in rows(&format!("{folder}/corpus.jsonl")) {
-        let page = match text(&row, "title") {
+        ids.push(text(&row, "id").to_owned());
+        pages.push(match text(&row, "title") {
             "" => text(&row, "text").to_owned(),
             title => format!("# {}\n\n{}", title.replace('\n', " "), text(&row, "text")),
-        };
-        // Pages of one content would stand for each other.
-        let page = format!("{page}\n<!-- {} -->", ids.len());
-        ids.push(text(&row, "id").to_owned());
-        texts.push(corpus.add(Digest::of(&page), "page.md", page.rsplit_once('\n').unwrap().0));
+        });
     }
+    let (corpus, texts) = indexed("page.md", &pages);
     for query in rows(&format!("{folder}/queries.jsonl")) {
         let mut rank = 0;
         let mut seen = std::collections::HashSet::new();
-        for hit in search(&corpus, &texts, text(&query, "text"), ranking) {
+        for hit in search(&corpus, &texts, text(&query, "text"), ranking).expect("not damaged").found {
             if seen.insert(hit.text) && rank < 100 {
                 rank += 1;
                 println!("{}\t{}\t{rank}\t{:.6}", text(&query, "id"), ids[hit.text], hit.score);
@@ -170,21 +177,15 @@ fn links(files: &[String]) {
             let texts: Vec<(String, String)> =
                 tasks.iter().map(|task| (text(task, "title").to_owned(), body(task))).collect();
             let words = Words::new(texts.iter().map(|(title, body)| (title.as_str(), body.as_str())));
-            let mut corpus = Corpus::default();
-            let pages: Vec<_> = texts
-                .iter()
-                .enumerate()
-                .map(|(at, (title, body))| {
-                    let page = format!("{title}. {}", body.replace(['#', '\n'], " "));
-                    corpus.add(Digest::of(format!("{at} {page}")), "page.txt", &page)
-                })
-                .collect();
+            let page =
+                |(title, body): &(String, String)| format!("{title}. {}", body.replace(['#', '\n'], " "));
+            let (corpus, pages) = indexed("page.txt", &texts.iter().map(page).collect::<Vec<_>>());
             for (at, relevant) in relevant.iter().enumerate().filter(|(_, relevant)| !relevant.is_empty()) {
                 let ranking: Vec<usize> = words.suggest(at).iter().map(|found| found.task).collect();
                 ours.push(ndcg(&ranking, relevant));
                 let mut by_words: Vec<usize> = Vec::new();
                 let query = format!("{} {}", texts[at].0, texts[at].1);
-                for hit in search(&corpus, &pages, &query, Ranking::Bm25) {
+                for hit in search(&corpus, &pages, &query, Ranking::Bm25).expect("not damaged").found {
                     if hit.text != at && !by_words.contains(&hit.text) {
                         by_words.push(hit.text);
                     }

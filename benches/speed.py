@@ -38,6 +38,13 @@ def document(at, word):
     return f"# Document {at}\n\n" + line * (2000 // len(line))
 
 
+def forget(root):
+    """What searches and counts left."""
+    shutil.rmtree(root / ".meu/corpus", ignore_errors=True)
+    for name in ("state", "searched"):
+        (root / ".meu" / name).unlink(missing_ok=True)
+
+
 identity = lambda at: f"p{at // 100}/t{at}"
 
 
@@ -179,7 +186,7 @@ for n in options.sizes or [1000, 10_000]:
         put(root / ".meu/.gitignore", "*\n")
         time.sleep(2.5)
         query = ([meu, "search", "kettle7 bridge3"], root)
-        cold = lambda turn: [(root / ".meu" / name).unlink(missing_ok=True) for name in ("corpus", "state")]
+        cold = lambda turn: forget(root)
         measure("search, index built", n, {"meu": query}, before=cold, rounds=min(options.rounds, 3))
         subprocess.run(query[0], cwd=root, check=True, capture_output=True)
         measure("search, one document changed", n, {"meu": query},
@@ -196,7 +203,7 @@ with tempfile.TemporaryDirectory() as folder:
     put(root / "meu.toml", "[context]\nbudget = 8000\n")
     put(root / "tasks/a.toml", 'prompt = "Say how the kettle boils."\ninputs = ["docs/*.md"]\n')
     put(root / ".meu/.gitignore", "*\n")
-    anew = lambda turn: [(root / ".meu" / name).unlink(missing_ok=True) for name in ("corpus", "state")]
+    anew = lambda turn: forget(root)
     context = ([meu, "context", "show", "a"], root)
     measure("context of 50 items of 2,000 tokens", 1, {"meu": context}, before=anew)
     time.sleep(2.5)

@@ -38,7 +38,7 @@ pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
     let query = arguments.query.join(" ");
-    let hits = look_up(&searched, &query, &retrieve, &workspace.shelf, first(arguments.k))
+    let hits = look_up(&searched[..], &query, &retrieve, &workspace.shelf, first(arguments.k))
         .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
     let hits: Vec<_> = hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect();
     workspace.shelf.save();

@@ -29,6 +29,16 @@ pub enum Source {
     Card(Ix),
 }
 
+impl Source {
+    /// The file, if it is one.
+    pub fn path(&self) -> Option<&RelPath> {
+        match self {
+            Source::File { path, .. } => Some(path),
+            Source::Card(_) => None,
+        }
+    }
+}
+
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {

@@ -19,12 +19,12 @@ use std::sync::Arc;
 
 pub use assemble::assemble;
 pub use budget::fill;
-pub use corpus::{Corpus, TextIx};
+pub use corpus::{Corpus, Pieces, TextIx, TextKey};
 pub use fence::{Fenced, fenced, parse_fenced, safe, stable_prefix};
 pub use gather::{Candidate, Gathered, Source, card, card_of, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};
-pub use retrieve::{Judged, first, look_up};
-pub use search::{Found, search};
+pub use retrieve::{Judged, Searched, first, look_up};
+pub use search::{Found, Results, search};
 pub use shorten::{MARK, Query, excerpt, ranked};
 
 use crate::digest::{Digest, Framer};

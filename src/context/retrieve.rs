@@ -3,17 +3,17 @@
 //! With `embed` the ranks by words and by vectors are fused (reciprocal rank fusion: Cormack and others,
 //! SIGIR 2009).
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::graph::Node;
-use crate::path::RelPath;
 use crate::spec::{Embed, ItemRef, Retrieve};
 use crate::text::{Passage, portion};
 
-use super::search::{Found, matched, search};
-use super::{Candidate, Hit, Shelf, Source, TextIx, Trouble};
+use super::search::{Found, search};
+use super::{Candidate, Hit, Shelf, TextIx, TextKey, Trouble};
 
 /// How many passages that nearly made it are told.
 const NEARLY: usize = 10;
@@ -37,7 +37,7 @@ pub enum Judged {
 }
 
 /// The judge that takes the first `k`, whatever they are.
-pub fn first<'a>(k: usize) -> impl FnMut(&[(&'a Candidate, ItemRef)], f64, &str) -> Judged {
+pub fn first<'a>(k: usize) -> impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64, &str) -> Judged {
     let mut taken = 0;
     move |_, _, _| {
         taken += 1;
@@ -45,108 +45,152 @@ pub fn first<'a>(k: usize) -> impl FnMut(&[(&'a Candidate, ItemRef)], f64, &str)
     }
 }
 
-/// The searched texts, as far as they can be read.
-struct Texts<'a, 's> {
-    candidates: Vec<&'a Candidate>,
-    paths: Vec<&'a RelPath>,
-    numbers: Vec<TextIx>,
-    /// For each text those of the same content, itself among them.
-    twins: HashMap<TextIx, Vec<usize>>,
-    shelf: &'s dyn Shelf,
+/// What a search looks through: texts, in order.
+pub trait Searched {
+    /// How many there are, those that are not there among them.
+    fn count(&self) -> usize;
+
+    /// What a text is known by. `None` if it gives none: what a glob found and what was never built may not.
+    fn key(&self, text: usize, shelf: &dyn Shelf) -> Option<TextKey>;
+
+    /// The item that it is, whole.
+    fn candidate(&self, text: usize) -> Cow<'_, Candidate>;
 }
 
-impl<'a, 's> Texts<'a, 's> {
-    fn read(searched: &'a [Candidate], shelf: &'s dyn Shelf) -> Self {
-        let mut texts = Texts {
-            candidates: Vec::new(),
-            paths: Vec::new(),
-            numbers: Vec::new(),
-            twins: HashMap::new(),
-            shelf,
-        };
-        for candidate in searched {
-            let Source::File { path, .. } = &candidate.source else { continue };
-            // What a glob found and what was never built may give no text.
-            let Ok(Some(digest)) = shelf.digest(path) else { continue };
-            let known = shelf.corpus().find(digest, path.as_str());
-            let number = match known {
-                Some(known) => known,
-                None => match shelf.text(path) {
-                    // Under the digest of this very text: the file may have changed since it was looked at.
-                    Ok(Some(text)) => shelf.corpus().add(Digest::of(&*text), path.as_str(), &text),
-                    _ => continue,
-                },
-            };
-            texts.twins.entry(number).or_default().push(texts.numbers.len());
-            texts.candidates.push(candidate);
-            texts.paths.push(path);
-            texts.numbers.push(number);
+impl Searched for [Candidate] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn key(&self, text: usize, shelf: &dyn Shelf) -> Option<TextKey> {
+        let path = self[text].source.path()?;
+        Some(TextKey::of(shelf.digest(path).ok()??, path.as_str()))
+    }
+
+    fn candidate(&self, text: usize) -> Cow<'_, Candidate> {
+        Cow::Borrowed(&self[text])
+    }
+}
+
+/// The searched texts, as far as they can be read.
+struct Texts<'a, S: ?Sized> {
+    searched: &'a S,
+    /// Which of them, and as what the corpus knows them.
+    places: Vec<usize>,
+    keys: Vec<TextKey>,
+    numbers: Vec<TextIx>,
+    shelf: &'a dyn Shelf,
+}
+
+impl<'a, S: Searched + ?Sized> Texts<'a, S> {
+    fn read(searched: &'a S, shelf: &'a dyn Shelf) -> Self {
+        let mut found = Vec::new();
+        for place in 0..searched.count() {
+            let Some(mut key) = searched.key(place, shelf) else { continue };
+            if shelf.corpus().find(key).is_none() {
+                let candidate = searched.candidate(place);
+                let Some(path) = candidate.source.path() else { continue };
+                let Ok(Some(text)) = shelf.text(path) else { continue };
+                // Under the digest of this very text: the file may have changed since it was looked at.
+                key = TextKey::of(Digest::of(&*text), path.as_str());
+                shelf.corpus().add(key, path.as_str(), &text);
+            }
+            found.push((place, key));
         }
+        let mut texts = Texts { searched, places: Vec::new(), keys: Vec::new(), numbers: Vec::new(), shelf };
+        let mut corpus = shelf.corpus();
+        corpus.settle();
+        for (place, key) in found {
+            if let Some(number) = corpus.find(key) {
+                texts.places.push(place);
+                texts.keys.push(key);
+                texts.numbers.push(number);
+            }
+        }
+        drop(corpus);
         texts
     }
 
-    fn passages(&self, text: usize) -> Option<Arc<Vec<Passage>>> {
-        let body = self.shelf.text(self.paths[text]).ok().flatten()?;
-        Some(self.shelf.corpus().passages(self.numbers[text], self.paths[text].as_str(), &body))
+    fn candidate(&self, text: usize) -> Cow<'a, Candidate> {
+        self.searched.candidate(self.places[text])
     }
 
-    fn item(&self, text: usize, passage: &Passage) -> ItemRef {
-        ItemRef { subject: self.candidates[text].item.subject.clone(), heading: passage.address.clone() }
+    /// The passages of a text that is an item.
+    fn passages(&self, text: usize, candidate: &Candidate) -> Option<Arc<Vec<Passage>>> {
+        let path = candidate.source.path()?;
+        let body = self.shelf.text(path).ok().flatten()?;
+        Some(self.shelf.corpus().passages(self.keys[text], path.as_str(), &body))
+    }
+
+    /// The items that are a passage of a text, and of all of the same content.
+    fn items(&self, text: usize, passage: &Passage) -> Vec<(Cow<'a, Candidate>, ItemRef)> {
+        let twins = (0..self.numbers.len()).filter(|twin| self.numbers[*twin] == self.numbers[text]);
+        twins
+            .map(|twin| {
+                let candidate = self.candidate(twin);
+                let subject = candidate.item.subject.clone();
+                (candidate, ItemRef { subject, heading: passage.address.clone() })
+            })
+            .collect()
     }
 }
 
 /// A passage: what it is of, what is told of it, its text.
-type LookedUp<'a> = (&'a Candidate, Hit, String);
+type LookedUp<'a> = (Cow<'a, Candidate>, Hit, String);
 
 /// The best passages of some texts for a query, the best first, as far as `judge` goes: it is given the
 /// items that have a passage's text (several where documents are equal), the score, and the text.
-pub fn look_up<'a>(
-    searched: &'a [Candidate],
+pub fn look_up<'a, S: Searched + ?Sized>(
+    searched: &'a S,
     query: &str,
     settings: &Retrieve,
-    shelf: &dyn Shelf,
-    mut judge: impl FnMut(&[(&'a Candidate, ItemRef)], f64, &str) -> Judged,
+    shelf: &'a dyn Shelf,
+    mut judge: impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64, &str) -> Judged,
 ) -> Result<Vec<LookedUp<'a>>, Trouble> {
-    let texts = Texts::read(searched, shelf);
-    let mut found = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
+    let mut texts = Texts::read(searched, shelf);
+    let mut results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
+    if results.is_none() {
+        // What was kept is damaged: it only saves work.
+        shelf.corpus().clear();
+        texts = Texts::read(searched, shelf);
+        results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
+    }
+    let mut results = results.unwrap_or_default();
+    let mut found = std::mem::take(&mut results.found);
     if let Some(embed) = &settings.embed {
         found = fused(found, nearest(&texts, query, embed)?);
     }
     let mut hits = Vec::new();
-    let mut places = Vec::new();
     for (at, found) in found.into_iter().enumerate() {
-        let Some(passages) = texts.passages(found.text) else { continue };
+        let Some(passages) = texts.passages(found.text, &texts.candidate(found.text)) else { continue };
         let Some(passage) = passages.get(found.nth) else { continue };
-        let twins = &texts.twins[&texts.numbers[found.text]];
-        let items: Vec<_> =
-            twins.iter().map(|twin| (texts.candidates[*twin], texts.item(*twin, passage))).collect();
+        let mut items = texts.items(found.text, passage);
         let body = passage.text.trim_end();
         let (chosen, passed_over) = match judge(&items, found.score, body) {
             Judged::In(chosen) => (chosen, None),
             Judged::Out(reason) => (0, Some(reason)),
             Judged::Enough => break,
         };
-        let (candidate, item) = items[chosen].clone();
-        let hit = Hit { item, rank: at + 1, score: found.score, matched: Vec::new(), passed_over };
+        let (candidate, item) = items.swap_remove(chosen);
+        let matched = results.matched(found.text, found.nth);
+        let hit = Hit { item, rank: at + 1, score: found.score, matched, passed_over };
         hits.push((candidate, hit, body.to_owned()));
-        places.push((found.text, found.nth));
-    }
-    let matched = matched(&shelf.corpus(), &texts.numbers, query, places.into_iter());
-    for ((_, hit, _), matched) in hits.iter_mut().zip(matched) {
-        hit.matched = matched;
     }
     Ok(hits)
 }
 
 /// The passages by how near their vectors are to the query's, the nearest first.
-fn nearest(texts: &Texts<'_, '_>, query: &str, embed: &Embed) -> Result<Vec<(usize, usize)>, Trouble> {
+fn nearest<S: Searched + ?Sized>(
+    texts: &Texts<'_, S>,
+    query: &str,
+    embed: &Embed,
+) -> Result<Vec<(usize, usize)>, Trouble> {
     let mut asked = vec![query.chars().take(EMBEDDED).collect::<String>()];
     let mut places = Vec::new();
-    for text in 0..texts.numbers.len() {
-        if texts.twins[&texts.numbers[text]][0] != text {
-            continue;
-        }
-        for (nth, passage) in texts.passages(text).iter().flat_map(|passages| passages.iter().enumerate()) {
+    let mut known = HashSet::new();
+    for text in (0..texts.numbers.len()).filter(|text| known.insert(texts.numbers[*text])) {
+        let passages = texts.passages(text, &texts.candidate(text));
+        for (nth, passage) in passages.iter().flat_map(|passages| passages.iter().enumerate()) {
             let heads = passage.headings.join("\n");
             asked.push(format!("{heads}\n{}", passage.text).chars().take(EMBEDDED).collect());
             places.push((text, nth));
@@ -205,7 +249,7 @@ pub(super) fn retrieve(
         let holds = |known: &Candidate, text: &str| {
             items.iter().any(|(_, item)| item.subject == known.item.subject) && text.contains(body)
         };
-        let excluded = |(of, item): &(&Candidate, ItemRef)| {
+        let excluded = |(of, item): &(Cow<'_, Candidate>, ItemRef)| {
             node.exclude.iter().any(|excluded| {
                 excluded.covers(item)
                     || section(excluded, of, shelf).is_some_and(|section| section.contains(body))
@@ -233,17 +277,19 @@ pub(super) fn retrieve(
     })?;
     let taken = hits.iter().filter(|(_, hit, _)| hit.passed_over.is_none());
     let chosen = taken
-        .map(|(of, hit, body)| (Candidate { item: hit.item.clone(), ..(*of).clone() }, body.clone()))
+        .map(|(of, hit, body)| {
+            (Candidate { item: hit.item.clone(), ..of.clone().into_owned() }, body.clone())
+        })
         .collect();
     Ok((chosen, hits.into_iter().map(|(_, hit, _)| hit).collect()))
 }
 
 /// The section that an item names, if it is one of a searched text.
 fn section(item: &ItemRef, of: &Candidate, shelf: &dyn Shelf) -> Option<String> {
-    let Source::File { path, .. } = &of.source else { return None };
     if item.subject != of.item.subject {
         return None;
     }
+    let path = of.source.path()?;
     let text = shelf.text(path).ok().flatten()?;
     Some(portion(path.as_str(), &text, Some(item.heading.as_deref()?))?.into_owned())
 }

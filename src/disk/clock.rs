@@ -1,6 +1,6 @@
 //! The clock, for run records and for how long things took. No digest and no decision depends on it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, to measure from.
 #[derive(Clone, Copy, Debug)]
@@ -40,12 +40,16 @@ pub fn at(since: u64) -> String {
     format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// A name for a run: its start in UTC and the process, so that names sort by time.
+/// A name for a run: its start in UTC to the millisecond and the process, so that names sort by time.
 pub fn run_name() -> String {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (y, m, d, seconds) = utc(since);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    name_of(since, std::process::id())
+}
+
+fn name_of(since: Duration, process: u32) -> String {
+    let (y, m, d, seconds) = utc(since.as_secs());
     let clock = format!("{:02}{:02}{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{y:04}{m:02}{d:02}-{clock}-{}", std::process::id())
+    format!("{y:04}{m:02}{d:02}-{clock}{:03}-{process}", since.subsec_millis())
 }
 
 fn utc(since: u64) -> (i64, u64, u64, u64) {
@@ -75,5 +79,13 @@ mod tests {
         assert_eq!(civil(0), (1970, 1, 1));
         assert_eq!(civil(11_016), (2000, 2, 29)); // `date -u -d @951782400`
         assert_eq!(civil(20_779), (2026, 11, 22));
+    }
+
+    #[test]
+    fn names_of_runs_sort_by_time_whatever_the_processes() {
+        let names =
+            [(5, 9999), (6, 10_000), (1000, 7)].map(|(ms, id)| name_of(Duration::from_millis(ms), id));
+        assert_eq!(names, ["19700101-000000005-9999", "19700101-000000006-10000", "19700101-000001000-7"]);
+        assert!(names.is_sorted());
     }
 }

@@ -1,34 +1,87 @@
-//! The corpus on disk: `.meu/corpus`, a head with version and checksum, then the corpus as it writes
-//! itself. It only saves work: damaged, of another version or gone, it is made anew.
+//! The corpus on disk: `.meu/corpus/`, a file for each of its segments, named by its digest. It only saves
+//! work: what is damaged, of another version or gone is made anew.
 
-use crate::context::Corpus;
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::context::{Corpus, Pieces};
 use crate::digest::Digest;
 
 use super::{Durability, Store};
 
-/// Changed whenever terms or passages of a text would come out otherwise.
-const MAGIC: &[u8] = b"meu corpus 2\n";
+const NAME: &str = "corpus";
 
-pub(super) fn load(store: &Store) -> Corpus {
-    let bytes = std::fs::read(store.meu().join("corpus")).unwrap_or_default();
-    let whole = bytes.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk::<32>());
-    let body = whole.filter(|(sum, body)| Digest::of(body).as_bytes() == *sum).map(|(_, body)| body);
-    body.and_then(Corpus::from_bytes).unwrap_or_default()
+/// A segment's file, read piece by piece.
+#[derive(Debug)]
+struct OnDisk {
+    file: File,
+    length: u64,
 }
 
+impl Pieces for OnDisk {
+    fn read(&self, at: u64, length: usize) -> Option<Vec<u8>> {
+        // A damaged length must not ask for all the memory there is.
+        if at.checked_add(length as u64)? > self.length {
+            return None;
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, at).ok()?;
+        Some(bytes)
+    }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// The files of its folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn open(path: &Path) -> Option<Box<dyn Pieces>> {
+    let file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    Some(Box::new(OnDisk { file, length }))
+}
+
+pub(super) fn load(store: &Store) -> Corpus {
+    Corpus::of(files(&store.meu().join(NAME)).iter().filter_map(|file| open(file)))
+}
+
+/// A failure is nobody's trouble.
 pub(super) fn save(store: &Store, corpus: &mut Corpus) {
-    if !store.meu().is_dir() {
+    corpus.tidy();
+    let useless = corpus.useless();
+    if !store.meu().is_dir() || (useless.is_empty() && corpus.new_segments().next().is_none()) {
         return;
     }
-    let body = corpus.to_bytes();
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(Digest::of(&body).as_bytes());
-    bytes.extend(body);
-    // It saves work only, so a failure is nobody's trouble.
-    drop(store.write_meu("corpus", &bytes, Durability::Scratch));
+    let folder = store.meu().join(NAME);
+    if folder.is_file() {
+        // It is of an earlier version.
+        let _ = fs::remove_file(&folder);
+    }
+    for (digest, bytes) in corpus.new_segments() {
+        drop(store.write_meu(&format!("{NAME}/{}", digest.short()), bytes, Durability::Scratch));
+    }
+    let names = |digests: HashSet<Digest>| -> HashSet<PathBuf> {
+        digests.iter().map(|digest| folder.join(digest.short())).collect()
+    };
+    let (kept, useless) = (names(corpus.segments()), names(useless));
+    for file in files(&folder).into_iter().filter(|file| !kept.contains(file)) {
+        // Another process may have left one meanwhile.
+        if useless.contains(&file) || Corpus::of(open(&file)).segments().is_empty() {
+            let _ = fs::remove_file(file);
+        }
+    }
+    corpus.set_kept();
 }
 
 /// Removes it.
 pub(super) fn forget(store: &Store) {
-    let _ = std::fs::remove_file(store.meu().join("corpus"));
+    let folder = store.meu().join(NAME);
+    let _ = fs::remove_dir_all(&folder);
+    let _ = fs::remove_file(&folder);
 }

@@ -127,7 +127,7 @@ impl DiskShelf {
         if !self.keeps_corpus.get() {
             return super::corpus::forget(&self.store);
         }
-        if let Some(corpus) = self.corpus.borrow_mut().as_mut().filter(|corpus| corpus.grown()) {
+        if let Some(corpus) = self.corpus.borrow_mut().as_mut() {
             super::corpus::save(&self.store, corpus);
         }
     }

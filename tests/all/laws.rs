@@ -186,7 +186,7 @@ impl Plan {
             Edit::OutputGone(id) => drop(fs::remove_file(root.join("out").join(format!("{}.md", IDS[*id])))),
             Edit::StateGone => drop(fs::remove_file(root.join(".meu/state"))),
             Edit::StateDamaged => drop(fs::write(root.join(".meu/state"), "meu state 1\nx")),
-            Edit::CorpusGone => drop(fs::remove_file(root.join(".meu/corpus"))),
+            Edit::CorpusGone => drop(fs::remove_dir_all(root.join(".meu/corpus"))),
             Edit::Unread => fs::write(root.join("unread.txt"), "nobody reads this").expect("a file"),
             Edit::Touch(_) | Edit::Crlf(_) => {}
         }

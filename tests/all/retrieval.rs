@@ -1,6 +1,8 @@
 //! Sections and the retrieved tier, through the command line: what a request takes, and what makes it
 //! stale.
 
+use std::fs;
+
 use crate::house::House;
 
 /// Two pages, each too long to be one passage.
@@ -123,10 +125,25 @@ fn the_corpus_only_saves_work() {
     let house = pages().file("tasks/a.toml", asking("How to calibrate a meter", RETRIEVE));
     house.run_asks(&["A"]);
     let shown = house.meu(&["context", "show", "a", "--json"]).ok().out;
-    for bytes in [&b""[..], b"meu corpus 2\nrubbish", b"meu corpus 1\n"] {
-        house.put(".meu/corpus", bytes);
+    let corpus = house.root().join(".meu/corpus");
+    let segments = || fs::read_dir(&corpus).into_iter().flatten().flatten().map(|entry| entry.path());
+    let kept: Vec<_> = segments().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let whole = fs::read(&kept[0]).expect("a segment");
+    for at in 0..whole.len() / 16 {
+        let mut damaged = whole.clone();
+        damaged[16 * at] ^= 1;
+        fs::write(&kept[0], damaged).expect("it is written");
         assert_eq!(house.meu(&["context", "show", "a", "--json"]).ok().out, shown);
+        assert_eq!(segments().collect::<Vec<_>>(), kept);
     }
+    // One file, as earlier versions had it; one of those; one cut off.
+    fs::remove_dir_all(&corpus).expect("a folder");
+    house.put(".meu/corpus", "meu corpus 2\nrubbish");
+    assert_eq!(house.meu(&["context", "show", "a", "--json"]).ok().out, shown);
+    house.put(".meu/corpus/0123456789ab", "");
+    house.put(".meu/corpus/0123456789ac", &whole[..whole.len() - 1]);
+    assert_eq!(house.meu(&["context", "show", "a", "--json"]).ok().out, shown);
     house.run_asks(&[]);
 }
 

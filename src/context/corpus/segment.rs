@@ -1,0 +1,386 @@
+//! A segment of the corpus: an index over some texts that never changes, read piece by piece.
+//!
+//! ```text
+//! "meu corpus 3\n"  how many texts, entries, terms; bytes of head, blocks, postings, lists (u64 each)
+//!                   BLAKE3 of those numbers and the head
+//! head      texts by key: key, language (u8), first entry (u32)
+//!           entries: how many terms in all (u32), where its list begins (u64)
+//!           index: the first term of each block, the block's length
+//! blocks    for so many terms in order: where the postings of the first are, then for each its text, how many
+//!           entries have it, the length of its postings
+//! postings  for each term: the entries that have it, how often
+//! lists     for each entry: the terms that it has, by number in order, how often
+//! ```
+//!
+//! Fixed numbers are little endian, all others LEB128; those in order are steps from the one before. A block, the
+//! postings of a term and the list of an entry are pieces: each begins with 8 bytes of its BLAKE3. So what is read
+//! is checked, and what is not read costs nothing.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::draft::Draft;
+use super::{Postings, TextKey};
+use crate::digest::{Digest, Framer};
+use crate::text::Language;
+
+/// Changed whenever terms or passages of a text would come out otherwise.
+const MAGIC: &[u8] = b"meu corpus 3\n";
+
+/// How many terms a block has.
+pub(super) const BLOCK: usize = 32;
+
+/// How many bytes of the head are a text's, an entry's.
+pub(super) const TEXT_BYTES: usize = TextKey::BYTES + 1 + 4;
+const ENTRY_BYTES: usize = 4 + 8;
+
+/// How many bytes of a piece are its checksum.
+const SUM: usize = 8;
+
+/// Bytes that are read in pieces.
+pub trait Pieces: std::fmt::Debug {
+    /// So many bytes from a place; `None` if they cannot be read.
+    fn read(&self, at: u64, length: usize) -> Option<Vec<u8>>;
+
+    /// All, if they are in memory.
+    fn in_memory(&self) -> Option<&[u8]>;
+}
+
+impl Pieces for Vec<u8> {
+    fn read(&self, at: u64, length: usize) -> Option<Vec<u8>> {
+        Some(self.get(usize::try_from(at).ok()?..)?.get(..length)?.to_vec())
+    }
+
+    fn in_memory(&self) -> Option<&[u8]> {
+        Some(self)
+    }
+}
+
+/// What a segment begins with: how many there are of each, and how many bytes.
+pub(super) struct Front {
+    pub(super) texts: usize,
+    pub(super) entries: usize,
+    pub(super) terms: usize,
+    pub(super) head: usize,
+    pub(super) blocks: usize,
+    pub(super) postings: usize,
+    pub(super) lists: usize,
+}
+
+impl Front {
+    const NUMBERS: usize = 7 * 8;
+    const BYTES: usize = MAGIC.len() + Front::NUMBERS + 32;
+
+    /// It and the checksum of the head.
+    pub(super) fn to_bytes(&self, head: &[u8]) -> Vec<u8> {
+        let Front { texts, entries, terms, head: length, blocks, postings, lists } = *self;
+        let numbers = [texts, entries, terms, length, blocks, postings, lists];
+        let numbers = numbers.map(|number| (number as u64).to_le_bytes());
+        let sum = sum_of(numbers.as_flattened(), head);
+        [MAGIC, numbers.as_flattened(), sum.as_bytes()].concat()
+    }
+
+    /// What some bytes begin with, and the checksum of the head.
+    fn read(pieces: &dyn Pieces) -> Option<(Front, Vec<u8>, Digest)> {
+        let bytes = pieces.read(0, Front::BYTES)?;
+        let (numbers, sum) = bytes.strip_prefix(MAGIC)?.split_at_checked(Front::NUMBERS)?;
+        let mut each =
+            numbers.as_chunks::<8>().0.iter().map(|number| usize::try_from(u64::from_le_bytes(*number)).ok());
+        let mut next = || each.next().flatten();
+        let front = Front {
+            texts: next()?,
+            entries: next()?,
+            terms: next()?,
+            head: next()?,
+            blocks: next()?,
+            postings: next()?,
+            lists: next()?,
+        };
+        Some((front, numbers.to_vec(), Digest::from_bytes(sum.try_into().ok()?)))
+    }
+}
+
+fn sum_of(numbers: &[u8], head: &[u8]) -> Digest {
+    Framer::new("meu corpus v3").field(numbers).field(head).finish()
+}
+
+/// A term, how many entries have it, and where its postings are.
+#[derive(Debug)]
+struct Term {
+    text: Arc<str>,
+    count: u32,
+    place: u64,
+    length: usize,
+}
+
+/// An index over some texts.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pieces: Box<dyn Pieces>,
+    digest: Digest,
+    head: Vec<u8>,
+    texts: usize,
+    entries: usize,
+    /// The first term of each block, and where the block is.
+    index: Vec<(Box<str>, Range<u64>)>,
+    postings_at: u64,
+    lists: Range<u64>,
+    /// The texts that somebody asked for.
+    used: Vec<bool>,
+    /// The blocks that were read.
+    blocks: RefCell<HashMap<usize, Rc<Vec<Term>>>>,
+}
+
+impl Segment {
+    /// The segment of a draft, in memory; `None` if there is nothing in it.
+    pub(super) fn of(draft: Draft) -> Option<Segment> {
+        if draft.is_empty() { None } else { Segment::open(Box::new(draft.into_bytes())) }
+    }
+
+    /// The segment in some bytes. `None` if they hold none, or not all of one.
+    pub(super) fn open(pieces: Box<dyn Pieces>) -> Option<Segment> {
+        let (front, numbers, digest) = Front::read(&*pieces)?;
+        let Front { texts, entries, .. } = front;
+        let head = pieces.read(Front::BYTES as u64, front.head)?;
+        if sum_of(&numbers, &head) != digest {
+            return None;
+        }
+        let blocks_at = (Front::BYTES + front.head) as u64;
+        let postings_at = blocks_at + front.blocks as u64;
+        let lists_at = postings_at + front.postings as u64;
+        let lists = lists_at..lists_at + front.lists as u64;
+        // That it was cut off shows here.
+        pieces.read(lists.end.checked_sub(1)?, 1)?;
+        let mut index = Vec::with_capacity(front.terms.div_ceil(BLOCK));
+        let mut rest = head.get(texts * TEXT_BYTES + entries * ENTRY_BYTES..)?;
+        let mut at = blocks_at;
+        while !rest.is_empty() {
+            let first = take_text(&mut rest)?.into();
+            let length = take(&mut rest)?;
+            index.push((first, at..at + length));
+            at += length;
+        }
+        let blocks = RefCell::default();
+        let used = vec![false; texts];
+        Some(Segment { pieces, digest, head, texts, entries, index, postings_at, lists, used, blocks })
+    }
+
+    /// What it is known by.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(super) fn in_memory(&self) -> Option<&[u8]> {
+        self.pieces.in_memory()
+    }
+
+    /// How many texts it has.
+    pub(super) fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// How many entries it has.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// How many texts somebody asked for.
+    pub(super) fn used(&self) -> usize {
+        self.used.iter().filter(|used| **used).count()
+    }
+
+    pub(super) fn is_used(&self, text: usize) -> bool {
+        self.used[text]
+    }
+
+    pub(super) fn set_used(&mut self, text: usize) {
+        self.used[text] = true;
+    }
+
+    /// What the head says of a text: its key, its language, its first entry.
+    fn text(&self, text: usize) -> Option<(&[u8; TextKey::BYTES], u8, u32)> {
+        let own = self.head[..self.texts * TEXT_BYTES].get(text * TEXT_BYTES..)?;
+        let (key, rest) = own.split_first_chunk()?;
+        let (language, rest) = rest.split_first()?;
+        Some((key, *language, u32::from_le_bytes(*rest.first_chunk()?)))
+    }
+
+    /// The key of a text.
+    pub(super) fn key(&self, text: usize) -> Option<TextKey> {
+        self.text(text).map(|(key, ..)| TextKey::from_bytes(*key))
+    }
+
+    /// The language of a text.
+    pub(super) fn language(&self, text: usize) -> Option<Language> {
+        Language::from_number(self.text(text)?.1)
+    }
+
+    /// The entries of a text.
+    pub(super) fn entries_of(&self, text: usize) -> Range<usize> {
+        let first = |text| self.text(text).map_or(self.entries, |(_, _, first)| first as usize);
+        first(text)..first(text + 1)
+    }
+
+    /// The text of a key.
+    pub(super) fn find(&self, key: TextKey) -> Option<usize> {
+        let texts = self.head[..self.texts * TEXT_BYTES].as_chunks::<TEXT_BYTES>().0;
+        let find = |among: Range<usize>| {
+            let found =
+                texts[among.clone()].binary_search_by(|text| text[..TextKey::BYTES].cmp(key.as_bytes()));
+            match found {
+                Ok(at) => Ok(among.start + at),
+                Err(at) => Err(at == 0 || at == among.len()),
+            }
+        };
+        // Digests are spread evenly: where one is among the others can be told from how it begins, more or less.
+        let [a, b, c, d, ..] = *key.as_bytes();
+        let share = u64::from(u32::from_be_bytes([a, b, c, d]));
+        let guess = ((share * self.texts as u64) >> 32) as usize;
+        let reach = 2 * self.texts.isqrt() + 8;
+        match find(guess.saturating_sub(reach)..self.texts.min(guess + reach)) {
+            Err(true) => find(0..self.texts).ok(),
+            found => found.ok(),
+        }
+    }
+
+    fn heads(&self) -> &[[u8; ENTRY_BYTES]] {
+        let from = self.texts * TEXT_BYTES;
+        self.head[from..from + self.entries * ENTRY_BYTES].as_chunks().0
+    }
+
+    /// How many terms each entry has in all.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = u32> {
+        self.heads().iter().map(|[a, b, c, d, ..]| u32::from_le_bytes([*a, *b, *c, *d]))
+    }
+
+    /// The terms of an entry by number, and how often each is there.
+    pub(super) fn list(&self, entry: usize) -> Option<Vec<(u32, u32)>> {
+        let place = |entry: usize| Some(u64::from_le_bytes(*self.heads().get(entry)?.last_chunk()?));
+        let from = self.lists.start + place(entry)?;
+        let end = place(entry + 1).map_or(self.lists.end, |next| self.lists.start + next);
+        let mut list = Vec::new();
+        take_steps(&self.piece(from, usize::try_from(end.checked_sub(from)?).ok()?)?[SUM..], 0, &mut list)?;
+        Some(list)
+    }
+
+    /// The terms of an entry, and how often each is there.
+    pub(super) fn terms_of(&self, entry: usize) -> Option<Vec<(Arc<str>, u32)>> {
+        let list = self.list(entry)?;
+        let text = |number: u32| {
+            let block = self.block(number as usize / BLOCK)?;
+            Some(block.get(number as usize % BLOCK)?.text.clone())
+        };
+        list.into_iter().map(|(number, count)| Some((text(number)?, count))).collect()
+    }
+
+    /// All terms, by number.
+    pub(super) fn vocabulary(&self) -> Option<Vec<Arc<str>>> {
+        let mut all = Vec::new();
+        for at in 0..self.index.len() {
+            all.extend(self.block(at)?.iter().map(|term| term.text.clone()));
+        }
+        Some(all)
+    }
+
+    /// How many entries have a term; `None` if it is damaged.
+    pub(super) fn frequency(&self, term: &str) -> Option<usize> {
+        self.term(term, |term| Some(term.count as usize)).unwrap_or(Some(0))
+    }
+
+    /// Adds the entries that have a term, their numbers raised; `None` if it is damaged.
+    pub(super) fn postings(&self, term: &str, raised: u32, all: &mut Postings) -> Option<()> {
+        let read = |term: &Term| {
+            let piece = self.piece(self.postings_at + term.place, term.length)?;
+            all.reserve(term.count.min(piece.len() as u32) as usize);
+            take_steps(&piece[SUM..], raised, all)
+        };
+        self.term(term, read).unwrap_or(Some(()))
+    }
+
+    /// What is to be known of a term; the outer `None` if it is in no text, the inner one if that is damaged.
+    fn term<T>(&self, term: &str, of: impl FnOnce(&Term) -> Option<T>) -> Option<Option<T>> {
+        let block = self.index.partition_point(|(first, _)| **first <= *term).checked_sub(1)?;
+        let Some(block) = self.block(block) else { return Some(None) };
+        let at = block.binary_search_by(|known| (*known.text).cmp(term)).ok()?;
+        Some(of(&block[at]))
+    }
+
+    fn block(&self, at: usize) -> Option<Rc<Vec<Term>>> {
+        if let Some(known) = self.blocks.borrow().get(&at) {
+            return Some(known.clone());
+        }
+        let (_, place) = self.index.get(at)?;
+        let bytes = self.piece(place.start, usize::try_from(place.end - place.start).ok()?)?;
+        let mut rest = &bytes[SUM..];
+        let mut place = take(&mut rest)?;
+        let mut terms = Vec::with_capacity(BLOCK);
+        while !rest.is_empty() {
+            let text = take_text(&mut rest)?.into();
+            let count = u32::try_from(take(&mut rest)?).ok()?;
+            let length = usize::try_from(take(&mut rest)?).ok()?;
+            terms.push(Term { text, count, place, length });
+            place += length as u64;
+        }
+        let terms = Rc::new(terms);
+        self.blocks.borrow_mut().insert(at, terms.clone());
+        Some(terms)
+    }
+
+    /// Some bytes, if they are what was written; the first of them are their checksum.
+    fn piece(&self, at: u64, length: usize) -> Option<Vec<u8>> {
+        let piece = self.pieces.read(at, length)?;
+        let (sum, bytes) = piece.split_first_chunk::<SUM>()?;
+        Digest::of(bytes).as_bytes().starts_with(sum).then_some(piece)
+    }
+}
+
+/// Adds a piece: what `write` adds, behind its checksum.
+pub(super) fn put_piece(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = bytes.len();
+    bytes.extend([0; SUM]);
+    write(bytes);
+    let sum = Digest::of(&bytes[at + SUM..]);
+    bytes[at..at + SUM].copy_from_slice(&sum.as_bytes()[..SUM]);
+}
+
+/// A number as LEB128: seven bits a byte, the lowest first.
+pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(take(bytes)?).ok()?;
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    std::str::from_utf8(text).ok()
+}
+
+/// Adds numbers that are steps, with their counts.
+fn take_steps(mut bytes: &[u8], raised: u32, pairs: &mut Vec<(u32, u32)>) -> Option<()> {
+    let mut number = raised;
+    while !bytes.is_empty() {
+        number = number.checked_add(u32::try_from(take(&mut bytes)?).ok()?)?;
+        pairs.push((number, u32::try_from(take(&mut bytes)?).ok()?));
+    }
+    Some(())
+}
