@@ -3,9 +3,12 @@
 use clap::Args;
 
 use super::{Done, Env};
-use crate::context::{excerpt, first, look_up, searchable};
-use crate::diag::Error;
+use crate::context::{Hit, Searched, Shelf, excerpt, first, look_up, searchable};
+use crate::diag::{Error, Sink};
+use crate::disk::{DiskShelf, load_config};
+use crate::seal::{SearchList, keep_list};
 use crate::show;
+use crate::spec::Retrieve;
 
 /// Search the documents and outputs of the project, as the `retrieved` tier does
 #[derive(Debug, Args)]
@@ -26,22 +29,61 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
-    let workspace = env.load()?;
-    let mut retrieve = workspace.graph.config.policy.retrieve.clone();
-    if arguments.lexical {
-        retrieve.embed = None;
+    let hits = match in_list(env, &arguments)? {
+        Some(hits) => hits,
+        None => in_project(env, &arguments)?,
+    };
+    show::hits(&env.shell, &hits);
+    Ok(None)
+}
+
+/// Searches what the last search looked through, if that is what there is to look through.
+fn in_list(env: &Env, arguments: &Arguments) -> Result<Option<Vec<(Hit, String)>>, Error> {
+    let Some(store) = env.store()? else { return Ok(None) };
+    let config = load_config(&store, &Sink::default());
+    let shelf = DiskShelf::apart(store.clone(), config.index);
+    let retrieve = settings(&config.policy.retrieve, arguments);
+    // Vectors are made of all texts.
+    if retrieve.embed.is_some() {
+        return Ok(None);
     }
+    let Some(list) = SearchList::read(&store, &shelf) else { return Ok(None) };
+    let hits = hits(&list, &retrieve, &shelf, arguments)?;
+    shelf.save();
+    Ok(Some(hits))
+}
+
+fn in_project(env: &Env, arguments: &Arguments) -> Result<Vec<(Hit, String)>, Error> {
+    let mut workspace = env.load()?;
+    let retrieve = settings(&workspace.graph.config.policy.retrieve, arguments);
     let documents = workspace.documents(&retrieve.documents)?;
     let searched = searchable(&workspace.graph, &documents);
     if searched.is_empty() {
         return Err(Error::failed("there is nothing to search")
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
-    let query = arguments.query.join(" ");
-    let hits = look_up(&searched[..], &query, &retrieve, &workspace.shelf, first(arguments.k))
-        .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
-    let hits: Vec<_> = hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect();
+    let hits = hits(&searched[..], &retrieve, &workspace.shelf, arguments)?;
     workspace.shelf.save();
-    show::hits(&env.shell, &hits);
-    Ok(None)
+    keep_list(&workspace, &searched);
+    Ok(hits)
+}
+
+fn settings(retrieve: &Retrieve, arguments: &Arguments) -> Retrieve {
+    let mut retrieve = retrieve.clone();
+    if arguments.lexical {
+        retrieve.embed = None;
+    }
+    retrieve
+}
+
+fn hits<S: Searched + ?Sized>(
+    searched: &S,
+    retrieve: &Retrieve,
+    shelf: &dyn Shelf,
+    arguments: &Arguments,
+) -> Result<Vec<(Hit, String)>, Error> {
+    let query = arguments.query.join(" ");
+    let hits = look_up(searched, &query, retrieve, shelf, first(arguments.k))
+        .map_err(|trouble| Error::failed(trouble.message).help("say --lexical to search by words alone"))?;
+    Ok(hits.into_iter().map(|(_, hit, text)| (hit, excerpt(&text, &query))).collect())
 }

@@ -54,7 +54,7 @@ pub trait Searched {
     fn key(&self, text: usize, shelf: &dyn Shelf) -> Option<TextKey>;
 
     /// The item that it is, whole.
-    fn candidate(&self, text: usize) -> Cow<'_, Candidate>;
+    fn candidate(&self, text: usize) -> Option<Cow<'_, Candidate>>;
 }
 
 impl Searched for [Candidate] {
@@ -67,71 +67,75 @@ impl Searched for [Candidate] {
         Some(TextKey::of(shelf.digest(path).ok()??, path.as_str()))
     }
 
-    fn candidate(&self, text: usize) -> Cow<'_, Candidate> {
-        Cow::Borrowed(&self[text])
+    fn candidate(&self, text: usize) -> Option<Cow<'_, Candidate>> {
+        Some(Cow::Borrowed(&self[text]))
     }
 }
 
 /// The searched texts, as far as they can be read.
 struct Texts<'a, S: ?Sized> {
     searched: &'a S,
-    /// Which of them, and as what the corpus knows them.
+    /// Which of them, and as what the corpus knows each.
     places: Vec<usize>,
-    keys: Vec<TextKey>,
     numbers: Vec<TextIx>,
     shelf: &'a dyn Shelf,
 }
 
 impl<'a, S: Searched + ?Sized> Texts<'a, S> {
     fn read(searched: &'a S, shelf: &'a dyn Shelf) -> Self {
-        let mut found = Vec::new();
-        for place in 0..searched.count() {
-            let Some(mut key) = searched.key(place, shelf) else { continue };
-            if shelf.corpus().find(key).is_none() {
-                let candidate = searched.candidate(place);
-                let Some(path) = candidate.source.path() else { continue };
-                let Ok(Some(text)) = shelf.text(path) else { continue };
-                // Under the digest of this very text: the file may have changed since it was looked at.
-                key = TextKey::of(Digest::of(&*text), path.as_str());
-                shelf.corpus().add(key, path.as_str(), &text);
-            }
-            found.push((place, key));
+        let mut texts = Texts { searched, places: Vec::new(), numbers: Vec::new(), shelf };
+        // Only what is settled has a number.
+        if texts.put_in() {
+            shelf.corpus().settle();
+            (texts.places, texts.numbers) = (Vec::new(), Vec::new());
+            texts.put_in();
         }
-        let mut texts = Texts { searched, places: Vec::new(), keys: Vec::new(), numbers: Vec::new(), shelf };
-        let mut corpus = shelf.corpus();
-        corpus.settle();
-        for (place, key) in found {
-            if let Some(number) = corpus.find(key) {
-                texts.places.push(place);
-                texts.keys.push(key);
-                texts.numbers.push(number);
-            }
-        }
-        drop(corpus);
         texts
     }
 
-    fn candidate(&self, text: usize) -> Cow<'a, Candidate> {
+    /// Notes the texts that the corpus has, and puts in the others; whether there were any.
+    fn put_in(&mut self) -> bool {
+        let mut any = false;
+        for place in 0..self.searched.count() {
+            let Some(key) = self.searched.key(place, self.shelf) else { continue };
+            let known = self.shelf.corpus().find(key);
+            if let Some(number) = known {
+                self.places.push(place);
+                self.numbers.push(number);
+                continue;
+            }
+            let Some(candidate) = self.searched.candidate(place) else { continue };
+            let Some(path) = candidate.source.path() else { continue };
+            let Ok(Some(text)) = self.shelf.text(path) else { continue };
+            // Under the digest of this very text: the file may have changed since it was looked at.
+            let key = TextKey::of(Digest::of(&*text), path.as_str());
+            self.shelf.corpus().add(key, path.as_str(), &text);
+            any = true;
+        }
+        any
+    }
+
+    fn candidate(&self, text: usize) -> Option<Cow<'a, Candidate>> {
         self.searched.candidate(self.places[text])
     }
 
-    /// The passages of a text that is an item.
-    fn passages(&self, text: usize, candidate: &Candidate) -> Option<Arc<Vec<Passage>>> {
+    /// The passages of a text.
+    fn passages(&self, text: usize) -> Option<Arc<Vec<Passage>>> {
+        let candidate = self.candidate(text)?;
         let path = candidate.source.path()?;
         let body = self.shelf.text(path).ok().flatten()?;
-        Some(self.shelf.corpus().passages(self.keys[text], path.as_str(), &body))
+        let key = self.searched.key(self.places[text], self.shelf)?;
+        Some(self.shelf.corpus().passages(key, path.as_str(), &body))
     }
 
     /// The items that are a passage of a text, and of all of the same content.
     fn items(&self, text: usize, passage: &Passage) -> Vec<(Cow<'a, Candidate>, ItemRef)> {
         let twins = (0..self.numbers.len()).filter(|twin| self.numbers[*twin] == self.numbers[text]);
-        twins
-            .map(|twin| {
-                let candidate = self.candidate(twin);
-                let subject = candidate.item.subject.clone();
-                (candidate, ItemRef { subject, heading: passage.address.clone() })
-            })
-            .collect()
+        let item = |candidate: Cow<'a, Candidate>| {
+            let subject = candidate.item.subject.clone();
+            (candidate, ItemRef { subject, heading: passage.address.clone() })
+        };
+        twins.filter_map(|twin| self.candidate(twin).map(item)).collect()
     }
 }
 
@@ -162,7 +166,7 @@ pub fn look_up<'a, S: Searched + ?Sized>(
     }
     let mut hits = Vec::new();
     for (at, found) in found.into_iter().enumerate() {
-        let Some(passages) = texts.passages(found.text, &texts.candidate(found.text)) else { continue };
+        let Some(passages) = texts.passages(found.text) else { continue };
         let Some(passage) = passages.get(found.nth) else { continue };
         let mut items = texts.items(found.text, passage);
         let body = passage.text.trim_end();
@@ -189,8 +193,7 @@ fn nearest<S: Searched + ?Sized>(
     let mut places = Vec::new();
     let mut known = HashSet::new();
     for text in (0..texts.numbers.len()).filter(|text| known.insert(texts.numbers[*text])) {
-        let passages = texts.passages(text, &texts.candidate(text));
-        for (nth, passage) in passages.iter().flat_map(|passages| passages.iter().enumerate()) {
+        for (nth, passage) in texts.passages(text).iter().flat_map(|passages| passages.iter().enumerate()) {
             let heads = passage.headings.join("\n");
             asked.push(format!("{heads}\n{}", passage.text).chars().take(EMBEDDED).collect());
             places.push((text, nth));

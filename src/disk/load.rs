@@ -269,10 +269,12 @@ fn recorded(lock: &Lock) -> Vec<RelPath> {
 }
 
 impl Workspace {
-    /// The documents that some globs find.
-    pub fn documents(&self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
+    /// The documents that some globs find; what is odd is told with all that is.
+    pub fn documents(&mut self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
         let bases = graph::outermost(globs.iter().map(|glob| graph::base_of(glob)).collect());
-        let files = walk_documents(&self.store, &bases, &mut Listed::default(), &Sink::default());
+        let sink = Sink::default();
+        let files = walk_documents(&self.store, &bases, &mut self.listed, &sink);
+        self.warnings.extend(sink.into_sorted());
         graph::documents(&self.graph, &files, &recorded(&self.lock), globs).map_err(Error::invalid)
     }
 

@@ -77,6 +77,11 @@ impl DiskShelf {
         DiskShelf::with(state, store, index, disowned, made)
     }
 
+    /// A shelf for a few texts of a project, without what is stored of all; `index` is its index document.
+    pub fn apart(store: Arc<Store>, index: RelPath) -> Self {
+        DiskShelf::with(State::apart(), store, index, Vec::new(), HashSet::new())
+    }
+
     /// The shelf of a part of a project: `known` are texts that are known to be as they were.
     pub(super) fn of_part(
         store: Arc<Store>,

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::keep::lines;
+use super::sealed::{absent, now_in};
 use super::table::Table;
-use super::tree::{Kind, Leaf, Stamp, Tree, stamp_of};
-use super::{BOOKS, Blob, JOURNAL, LOCK, Seal, absent, now_in, write};
+use super::tree::{Kind, Leaf, Stamp, stamp_of};
+use super::{ALL, BOOKS, Finding, JOURNAL, LOCK, NAME, Seal, TABLE};
 use crate::digest::Digest;
 use crate::disk::{self, SETTINGS, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
@@ -40,7 +41,7 @@ pub struct Part {
 impl Seal {
     /// The part of the project that the files that changed may reach, loaded; `None` if it has to be loaded as a whole.
     pub fn part(self, store: &Arc<Store>) -> Option<(Part, Workspace)> {
-        let table_bytes = self.table()?;
+        let table_bytes = self.0.blob(TABLE)?;
         let mut table = Table::read(&table_bytes)?;
         let loud: HashMap<String, Row> =
             self.rows(false)?.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -52,7 +53,7 @@ impl Seal {
         if pieces.len() > 4 * MOST {
             return None;
         }
-        let digests = self.all_digests()?;
+        let digests = self.0.digests()?;
         let (wanted, touched) = self.files_of(&table, &digests, pieces, &edited, store)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
@@ -61,7 +62,7 @@ impl Seal {
         shared.push(store.full(&graph.config.index));
         let now = |path: &PathBuf| stamp_of(path).unwrap_or(Stamp::ABSENT);
         let as_it_was = |leaf: &Leaf<'_>| shared.iter().any(|path| leaf.is(path) && leaf.stamp == now(path));
-        if self.tree()?.leaves().filter(as_it_was).count() != shared.len() {
+        if self.0.tree().leaves().filter(as_it_was).count() != shared.len() {
             return None;
         }
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
@@ -79,16 +80,16 @@ impl Seal {
         store: &Store,
     ) -> Option<(Vec<usize>, Vec<Task>)> {
         // What a run left as it is, it would leave again.
-        let also: Option<Vec<usize>> = match self.head.settled {
+        let also: Option<Vec<usize>> = match self.finding().settled {
             true => Some(Vec::new()),
             false => loud.keys().map(|id| table.find(id)).collect(),
         };
         let (mut also, mut tasks) = (also?, Vec::new());
         let files: HashSet<u32> = table.file.iter().copied().collect();
         let (edited, texts): (HashSet<u32>, HashSet<u32>) =
-            self.changed.iter().copied().partition(|entry| files.contains(entry));
+            self.0.changed.iter().copied().partition(|entry| files.contains(entry));
         if !edited.is_empty() {
-            let tree = self.tree()?;
+            let tree = self.0.tree();
             let leaves = tree.leaves().filter(|leaf| edited.contains(&(leaf.index as u32)));
             tasks = read_tasks_in(store, leaves.map(|leaf| leaf.path()))?;
             also.extend(table.edit(&edited, &tasks)?);
@@ -111,7 +112,7 @@ impl Seal {
         let mut texts: HashSet<u32> = numbers().map(|task| table.output[task]).collect();
         texts.extend(inner().flat_map(|task| table.reads.of(task)));
         let outputs: HashSet<u32> = inner().map(|task| table.output[task]).collect();
-        let changed: HashSet<u32> = self.changed.iter().copied().collect();
+        let changed: HashSet<u32> = self.0.changed.iter().copied().collect();
         let lock_path = store.root().join(LOCK);
         let books = BOOKS.map(|name| store.meu().join(name));
         let digest =
@@ -122,7 +123,7 @@ impl Seal {
         for task in edited {
             edits.insert(table.file[table.find(&task.id.value)?], Digest::of(&task.id.source.text));
         }
-        for leaf in self.tree()?.leaves() {
+        for leaf in self.0.tree().leaves() {
             let entry = leaf.index as u32;
             if files.contains(&entry) {
                 let text = edits.get(&entry).copied().or_else(|| digest(leaf.index))?;
@@ -186,19 +187,16 @@ impl Part {
     fn try_to_keep(mut self, workspace: &Workspace, ran: &Ran) -> Option<()> {
         let store = &workspace.store;
         let rows = self.own_rows(workspace, &ran.verdicts)?;
-        let mut head = self.seal.head.clone();
-        head.counts = self.counts(&rows);
         let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut loud = self.seal.rows(false)?;
         loud.retain(|row| !own.contains(row.id.as_str()));
         loud.extend(rows.iter().filter(|row| !row.state.is_quiet()).cloned());
         loud.sort_by(|a, b| a.id.cmp(&b.id));
-        head.passes = loud.iter().all(Row::passes_check);
+        let passes = loud.iter().all(Row::passes_check);
+        let finding = Finding { settled: self.seal.finding().settled, passes, counts: self.counts(&rows) };
         let (loud, all) = (lines(&loud)?, self.patched(&rows)?);
-        (head.loud, head.all) = (Blob::of(&loud), Blob::of(&all));
         if self.is_edited {
             self.table_bytes = self.table.to_bytes();
-            head.table = Blob::of(&self.table_bytes);
         }
 
         // What this run saw and wrote, not what it became since then.
@@ -223,7 +221,7 @@ impl Part {
             seen.insert(path, digest);
         }
         let mut changed = Vec::new();
-        for leaf in self.seal.tree()?.leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
+        for leaf in self.seal.0.tree().leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
         {
             let digest = seen.get(&leaf.path())?;
             let place = self.digests.get_mut(32 * leaf.index..)?.first_chunk_mut()?;
@@ -231,17 +229,14 @@ impl Part {
                 changed.push(leaf.stamp_at);
             }
         }
-        head.digests = Digest::of(&self.digests);
-        let tree = &mut self.seal.bytes[self.seal.head_length..];
-        // They are younger than the run: the next one looks at the texts.
-        changed.into_iter().for_each(|at| Tree::set(tree, at, Stamp::NEVER));
-        write(store, &head, tree, &[&self.digests, &loud, &all, &self.table_bytes]);
+        let blobs: [&[u8]; 3] = [&loud, &all, &self.table_bytes];
+        self.seal.0.replace(store, NAME, finding, (&self.digests, &changed), &blobs);
         Some(())
     }
 
     /// The lines of all rows, those of the part replaced.
     fn patched(&self, rows: &[Row]) -> Option<Vec<u8>> {
-        let old = self.seal.all()?;
+        let old = self.seal.0.blob(ALL)?;
         let mut new = Vec::with_capacity(old.len() + 1024);
         let mut own = self.tasks.iter().zip(rows).peekable();
         for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -260,7 +255,7 @@ impl Part {
 
     /// How many tasks there are in each state, with these in place of what they were.
     fn counts(&self, rows: &[Row]) -> Counts {
-        let mut counts = self.seal.head.counts.clone();
+        let mut counts = self.seal.counts().clone();
         for row in rows {
             let before = self.loud.get(&row.id).map_or(State::Fresh, |row| row.state);
             counts.exchange(before, row.state);

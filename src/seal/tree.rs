@@ -4,6 +4,7 @@
 //! its kind (u8), length of its name (u8), its name, its stamp (four u64). All little endian.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use serde::{Deserialize, Serialize};
 
-/// Below so many entries one thread is faster.
-const FEW: usize = 2000;
+/// Below so many entries, of about so many bytes, one thread is faster.
+const FEW: usize = 2000 * 48;
 
 /// What an entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,18 +137,18 @@ impl Leaf<'_> {
     }
 }
 
-struct Folder<'a> {
-    path: &'a Path,
-    /// Its entries, where they begin in the tree, and the index of the first.
-    entries: &'a [u8],
-    at: usize,
+/// Where a folder's path and its entries are in a tree, and the index of the first of them.
+pub(super) struct Folder {
+    path: Range<usize>,
+    entries: Range<usize>,
     first: usize,
 }
 
 /// Entries by folder.
+#[derive(Clone, Copy)]
 pub(super) struct Tree<'a> {
-    folders: Vec<Folder<'a>>,
-    entries: usize,
+    bytes: &'a [u8],
+    folders: &'a [Folder],
 }
 
 impl<'a> Tree<'a> {
@@ -181,39 +182,53 @@ impl<'a> Tree<'a> {
         tree[at..at + 32].copy_from_slice(&stamp.bytes());
     }
 
-    /// The tree in some bytes. `None` if they hold none.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+    /// The tree in some bytes, of which these are the folders.
+    pub(super) fn new(bytes: &'a [u8], folders: &'a [Folder]) -> Self {
+        Tree { bytes, folders }
+    }
+
+    /// The folders of the tree in some bytes. `None` if they hold none.
+    pub(super) fn folders(bytes: &[u8]) -> Option<Vec<Folder>> {
         fn number(rest: &mut &[u8]) -> Option<usize> {
             let (number, more) = rest.split_first_chunk::<4>()?;
             *rest = more;
             usize::try_from(u32::from_le_bytes(*number)).ok()
         }
+        fn bytes_of(rest: &mut &[u8], all: &[u8], length: usize) -> Option<Range<usize>> {
+            let at = all.len() - rest.len();
+            *rest = rest.get(length..)?;
+            Some(at..at + length)
+        }
         let mut rest = bytes;
-        let mut tree = Tree { folders: Vec::new(), entries: 0 };
+        let (mut folders, mut first) = (Vec::new(), 0);
         while !rest.is_empty() {
             let length = number(&mut rest)?;
-            let (path, more) = rest.split_at_checked(length)?;
-            rest = more;
+            let path = bytes_of(&mut rest, bytes, length)?;
             let (count, length) = (number(&mut rest)?, number(&mut rest)?);
-            let at = bytes.len() - rest.len();
-            let (entries, more) = rest.split_at_checked(length)?;
-            rest = more;
-            let path = Path::new(OsStr::from_bytes(path));
-            let folder = Folder { path, entries, at, first: tree.entries };
+            let entries = bytes_of(&mut rest, bytes, length)?;
+            let folder = Folder { path, entries, first };
             // One that is not whole must not pass for one in which nothing changed.
-            let leaves = folder.leaves().try_fold(0, |leaves, leaf| leaf.map(|_| leaves + 1));
+            let leaves = folder.leaves(bytes).try_fold(0, |leaves, leaf| leaf.map(|_| leaves + 1));
             if leaves != Some(count) {
                 return None;
             }
-            tree.folders.push(folder);
-            tree.entries += count;
+            folders.push(folder);
+            first += count;
         }
-        Some(tree)
+        Some(folders)
+    }
+
+    /// One entry, as recorded.
+    pub(super) fn leaf(&self, index: usize) -> Option<Leaf<'a>> {
+        let folder = self.folders.partition_point(|folder| folder.first <= index).checked_sub(1)?;
+        let folder = &self.folders[folder];
+        folder.leaves(self.bytes).nth(index - folder.first)?
     }
 
     /// Every entry, as recorded.
     pub(super) fn leaves(&self) -> impl Iterator<Item = Leaf<'a>> {
-        self.folders.iter().flat_map(Folder::leaves).flatten()
+        let bytes = self.bytes;
+        self.folders.iter().flat_map(|folder| folder.leaves(bytes)).flatten()
     }
 
     /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stamp
@@ -224,11 +239,11 @@ impl<'a> Tree<'a> {
         let work = || {
             let mut own = Vec::new();
             while let Some(folder) = self.folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-                folder.walk(&each, &mut own);
+                folder.walk(self.bytes, &each, &mut own);
             }
             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(&mut own);
         };
-        let workers = match self.entries < FEW {
+        let workers = match self.bytes.len() < FEW {
             true => 1,
             false => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
         };
@@ -242,11 +257,15 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl<'a> Folder<'a> {
+impl Folder {
+    fn path<'a>(&self, bytes: &'a [u8]) -> &'a Path {
+        Path::new(OsStr::from_bytes(&bytes[self.path.clone()]))
+    }
+
     /// Its entries in order; a `None` ends those of a damaged one.
-    fn leaves(&self) -> impl Iterator<Item = Option<Leaf<'a>>> + use<'a> {
-        let (path, whole, at, mut index) = (self.path, self.entries, self.at, self.first);
-        let mut rest = whole;
+    fn leaves<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = Option<Leaf<'a>>> + use<'a> {
+        let (path, end, mut index) = (self.path(bytes), self.entries.end, self.first);
+        let mut rest = &bytes[self.entries.clone()];
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
@@ -255,7 +274,7 @@ impl<'a> Folder<'a> {
                 let (&[kind, length], more) = rest.split_first_chunk::<2>()?;
                 let (name, more) = more.split_at_checked(usize::from(length))?;
                 let (recorded, more) = more.split_first_chunk::<32>()?;
-                let stamp_at = at + whole.len() - more.len() - 32;
+                let stamp_at = end - more.len() - 32;
                 rest = more;
                 index += 1;
                 let kind = *Kind::ALL.get(usize::from(kind))?;
@@ -276,15 +295,15 @@ impl<'a> Folder<'a> {
         })
     }
 
-    fn walk<T>(&self, each: &impl Fn(&Leaf<'_>, Stamp) -> Option<T>, found: &mut Vec<T>) {
+    fn walk<T>(&self, bytes: &[u8], each: &impl Fn(&Leaf<'_>, Stamp) -> Option<T>, found: &mut Vec<T>) {
         #[cfg(target_os = "linux")]
         let only_path = OFlags::PATH;
         #[cfg(not(target_os = "linux"))]
         let only_path = OFlags::RDONLY;
         let flags = only_path | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // Nothing is in a folder that is not there.
-        let handle = openat(CWD, self.path.as_os_str().as_bytes(), flags, Mode::empty()).ok();
-        for leaf in self.leaves().flatten() {
+        let handle = openat(CWD, self.path(bytes), flags, Mode::empty()).ok();
+        for leaf in self.leaves(bytes).flatten() {
             let stamp =
                 handle.as_ref().map_or(Stamp::ABSENT, |handle| Stamp::of(handle, leaf.name, leaf.kind));
             found.extend(each(&leaf, stamp));
