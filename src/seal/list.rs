@@ -51,18 +51,19 @@ pub struct SearchList {
     sealed: Sealed<Finding>,
     root: PathBuf,
     texts: Vec<u8>,
+    task_bytes: Vec<u8>,
+    tasks: OnceCell<Vec<String>>,
     /// The texts that changed.
     changed: HashSet<usize>,
-    tasks: OnceCell<Vec<String>>,
 }
 
 impl SearchList {
     /// The list of the last search; `shelf` is to have its texts.
     pub fn read(store: &Store, shelf: &DiskShelf) -> Option<SearchList> {
         let sealed: Sealed<Finding> = Sealed::read(store, NAME)?;
-        let texts = sealed.blob(TEXTS)?;
-        let root = store.root().to_owned();
-        let mut list = SearchList { sealed, root, texts, changed: HashSet::new(), tasks: OnceCell::new() };
+        let (texts, task_bytes) = (sealed.blob(TEXTS)?, sealed.blob(TASKS)?);
+        let (root, tasks, changed) = (store.root().to_owned(), OnceCell::new(), HashSet::new());
+        let mut list = SearchList { sealed, root, texts, task_bytes, tasks, changed };
         if !list.sealed.changed.is_empty() {
             let entries: HashSet<u32> = list.sealed.changed.iter().copied().collect();
             list.changed = (0..list.count()).filter(|text| entries.contains(&list.entry(*text))).collect();
@@ -91,8 +92,8 @@ impl SearchList {
 
     /// The ids of the tasks whose outputs are in it.
     fn tasks(&self) -> &[String] {
-        let read = || serde_json::from_slice(&self.sealed.blob(TASKS)?).ok();
-        self.tasks.get_or_init(|| read().unwrap_or_default())
+        // The bytes are those that were written.
+        self.tasks.get_or_init(|| serde_json::from_slice(&self.task_bytes).unwrap_or_default())
     }
 }
 

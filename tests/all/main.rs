@@ -14,6 +14,7 @@ mod expect;
 mod house;
 mod json;
 mod laws;
+mod list;
 mod network;
 mod plans;
 mod providers;

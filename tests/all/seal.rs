@@ -22,7 +22,7 @@ use crate::laws::{
 };
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Edit(Edit),
     Run,
     Nothing,
@@ -40,7 +40,7 @@ enum Step {
     Renamed(usize),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let doc = 0..DOCS.len();
     prop_oneof![
         6 => edit().prop_map(Step::Edit),
@@ -71,7 +71,7 @@ fn step_of_a_part() -> impl Strategy<Value = Step> {
 
 /// Waits until the file system's clock has moved on: a change in one tick with the look before it is
 /// what git's rule is for, and that is a test of its own.
-fn next_tick(root: &Path) {
+pub(super) fn next_tick(root: &Path) {
     let probe = root.join(".probe");
     let tick = || {
         fs::write(&probe, "x").expect("a probe");
@@ -83,8 +83,8 @@ fn next_tick(root: &Path) {
     fs::remove_file(probe).expect("removed");
 }
 
-fn apply(step: &Step, plan: &mut Plan, root: &Path) {
-    let seal = root.join(".meu/seal");
+pub(super) fn apply(step: &Step, plan: &mut Plan, root: &Path) {
+    let kept = ["seal", "searched"].map(|name| root.join(".meu").join(name));
     let doc = |at: usize| Some(root.join(DOCS[at])).filter(|path| path.is_file());
     match step {
         Step::Edit(edit) => plan.apply(edit, root),
@@ -121,22 +121,22 @@ fn apply(step: &Step, plan: &mut Plan, root: &Path) {
                 std::os::unix::fs::symlink("elsewhere", root.join("docs")).expect("a link");
             }
         }
-        Step::SealGone => drop(fs::remove_file(seal)),
-        Step::SealDamaged(at) => {
-            let Ok(file) = fs::File::options().read(true).write(true).open(&seal) else { return };
-            let at = at.index(file.metadata().expect("a seal").len() as usize) as u64;
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, at).expect("a byte");
-            file.write_all_at(&[byte[0] ^ 0x20], at).expect("damaged");
-        }
-        Step::SealCut(at) => {
-            let Ok(file) = fs::File::options().write(true).open(&seal) else { return };
-            let length = file.metadata().expect("a seal").len();
-            file.set_len(at.index(length as usize) as u64).expect("cut");
-        }
-        Step::SealOlder => {
-            let Ok(file) = fs::File::options().write(true).open(&seal) else { return };
-            file.write_all_at(b"meu seal 0\n", 0).expect("older");
+        Step::SealGone => kept.iter().for_each(|seal| drop(fs::remove_file(seal))),
+        Step::SealDamaged(_) | Step::SealCut(_) | Step::SealOlder => {
+            for seal in kept {
+                let Ok(file) = fs::File::options().read(true).write(true).open(&seal) else { continue };
+                let length = file.metadata().expect("a seal").len();
+                match step {
+                    Step::SealDamaged(at) => {
+                        let at = at.index(length as usize) as u64;
+                        let mut byte = [0];
+                        file.read_exact_at(&mut byte, at).expect("a byte");
+                        file.write_all_at(&[byte[0] ^ 0x20], at).expect("damaged");
+                    }
+                    Step::SealCut(at) => file.set_len(at.index(length as usize) as u64).expect("cut"),
+                    _ => file.write_all_at(b"meu seal 0\n", 0).expect("older"),
+                }
+            }
         }
         Step::Renamed(at) => {
             let Some(path) = doc(*at) else { return };
@@ -599,7 +599,7 @@ fn seal_here(house: &House) {
 }
 
 /// Puts another program into a seal in place of the one that made it.
-fn as_by(program: &Path, path: &Path) {
+pub(super) fn as_by(program: &Path, path: &Path) {
     let bytes = fs::read(path).expect("a seal");
     let (magic, rest) = bytes.split_at(b"meu seal 3\n".len());
     let length = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().expect("a length")) as usize;

@@ -81,8 +81,7 @@ impl Draft {
     }
 
     /// It as the bytes of a segment.
-    pub(super) fn into_bytes(mut self) -> Vec<u8> {
-        self.texts.sort_by_key(|text| text.key);
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let entries = || self.texts.iter().flat_map(|text| &text.entries);
         // Terms that nothing has any more are left out.
         let mut found = vec![0u32; self.terms.len()];
@@ -146,7 +145,10 @@ impl Draft {
             texts.extend(first.to_le_bytes());
             first += text.entries.len() as u32;
         }
-        let head = [texts, heads, index].concat();
+        let mut by_key: Vec<usize> = (0..self.texts.len()).collect();
+        by_key.sort_by_key(|at| self.texts[*at].key);
+        let by_key: Vec<u8> = by_key.into_iter().flat_map(|at| (at as u32).to_le_bytes()).collect();
+        let head = [texts, by_key, heads, index].concat();
         let front = Front {
             texts: self.texts.len(),
             entries: first as usize,

@@ -128,7 +128,7 @@ impl Corpus {
         if self.draft.is_empty() {
             return;
         }
-        self.segments.extend(Segment::of(std::mem::take(&mut self.draft)));
+        self.segments.extend(Segment::of(&std::mem::take(&mut self.draft)));
         while let [.., larger, last] = &self.segments[..]
             && 2 * last.entries() >= larger.entries()
         {
@@ -248,7 +248,7 @@ fn merged(segments: &[&Segment], keep: impl Fn(&Segment, usize) -> bool) -> Opti
     for segment in segments {
         draft.take_over(segment, |at| keep(segment, at))?;
     }
-    Segment::of(draft)
+    Segment::of(&draft)
 }
 
 #[cfg(test)]

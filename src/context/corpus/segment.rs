@@ -3,7 +3,8 @@
 //! ```text
 //! "meu corpus 3\n"  how many texts, entries, terms; bytes of head, blocks, postings, lists (u64 each)
 //!                   BLAKE3 of those numbers and the head
-//! head      texts by key: key, language (u8), first entry (u32)
+//! head      texts as they came in: key, language (u8), first entry (u32)
+//!           the numbers of texts (u32) by key
 //!           entries: how many terms in all (u32), where its list begins (u64)
 //!           index: the first term of each block, the block's length
 //! blocks    for so many terms in order: where the postings of the first are, then for each its text, how many
@@ -18,13 +19,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::Read;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::draft::Draft;
 use super::{Postings, TextKey};
-use crate::digest::{Digest, Framer};
+use crate::digest::Digest;
 use crate::text::Language;
 
 /// Changed whenever terms or passages of a text would come out otherwise.
@@ -79,7 +81,7 @@ impl Front {
         let Front { texts, entries, terms, head: length, blocks, postings, lists } = *self;
         let numbers = [texts, entries, terms, length, blocks, postings, lists];
         let numbers = numbers.map(|number| (number as u64).to_le_bytes());
-        let sum = sum_of(numbers.as_flattened(), head);
+        let sum = Digest::of([numbers.as_flattened(), head].concat());
         [MAGIC, numbers.as_flattened(), sum.as_bytes()].concat()
     }
 
@@ -103,10 +105,6 @@ impl Front {
     }
 }
 
-fn sum_of(numbers: &[u8], head: &[u8]) -> Digest {
-    Framer::new("meu corpus v3").field(numbers).field(head).finish()
-}
-
 /// A term, how many entries have it, and where its postings are.
 #[derive(Debug)]
 struct Term {
@@ -128,16 +126,17 @@ pub(super) struct Segment {
     index: Vec<(Box<str>, Range<u64>)>,
     postings_at: u64,
     lists: Range<u64>,
-    /// The texts that somebody asked for.
+    /// The texts that somebody asked for, and the one after the last of them.
     used: Vec<bool>,
+    next: usize,
     /// The blocks that were read.
     blocks: RefCell<HashMap<usize, Rc<Vec<Term>>>>,
 }
 
 impl Segment {
     /// The segment of a draft, in memory; `None` if there is nothing in it.
-    pub(super) fn of(draft: Draft) -> Option<Segment> {
-        if draft.is_empty() { None } else { Segment::open(Box::new(draft.into_bytes())) }
+    pub(super) fn of(draft: &Draft) -> Option<Segment> {
+        if draft.is_empty() { None } else { Segment::open(Box::new(draft.to_bytes())) }
     }
 
     /// The segment in some bytes. `None` if they hold none, or not all of one.
@@ -145,7 +144,7 @@ impl Segment {
         let (front, numbers, digest) = Front::read(&*pieces)?;
         let Front { texts, entries, .. } = front;
         let head = pieces.read(Front::BYTES as u64, front.head)?;
-        if sum_of(&numbers, &head) != digest {
+        if Digest::of_all_in(numbers.chain(&head[..])).ok()? != digest {
             return None;
         }
         let blocks_at = (Front::BYTES + front.head) as u64;
@@ -155,7 +154,7 @@ impl Segment {
         // That it was cut off shows here.
         pieces.read(lists.end.checked_sub(1)?, 1)?;
         let mut index = Vec::with_capacity(front.terms.div_ceil(BLOCK));
-        let mut rest = head.get(texts * TEXT_BYTES + entries * ENTRY_BYTES..)?;
+        let mut rest = head.get(texts * (TEXT_BYTES + 4) + entries * ENTRY_BYTES..)?;
         let mut at = blocks_at;
         while !rest.is_empty() {
             let first = take_text(&mut rest)?.into();
@@ -165,7 +164,19 @@ impl Segment {
         }
         let blocks = RefCell::default();
         let used = vec![false; texts];
-        Some(Segment { pieces, digest, head, texts, entries, index, postings_at, lists, used, blocks })
+        Some(Segment {
+            pieces,
+            digest,
+            head,
+            texts,
+            entries,
+            index,
+            postings_at,
+            lists,
+            used,
+            next: 0,
+            blocks,
+        })
     }
 
     /// What it is known by.
@@ -225,29 +236,38 @@ impl Segment {
     }
 
     /// The text of a key.
-    pub(super) fn find(&self, key: TextKey) -> Option<usize> {
-        let texts = self.head[..self.texts * TEXT_BYTES].as_chunks::<TEXT_BYTES>().0;
-        let find = |among: Range<usize>| {
-            let found =
-                texts[among.clone()].binary_search_by(|text| text[..TextKey::BYTES].cmp(key.as_bytes()));
-            match found {
-                Ok(at) => Ok(among.start + at),
-                Err(at) => Err(at == 0 || at == among.len()),
-            }
-        };
-        // Digests are spread evenly: where one is among the others can be told from how it begins, more or less.
-        let [a, b, c, d, ..] = *key.as_bytes();
-        let share = u64::from(u32::from_be_bytes([a, b, c, d]));
-        let guess = ((share * self.texts as u64) >> 32) as usize;
-        let reach = 2 * self.texts.isqrt() + 8;
-        match find(guess.saturating_sub(reach)..self.texts.min(guess + reach)) {
-            Err(true) => find(0..self.texts).ok(),
-            found => found.ok(),
+    pub(super) fn find(&mut self, key: TextKey) -> Option<usize> {
+        let key = key.as_bytes();
+        // As a rule they are asked for in the order in which they came in.
+        if self.text(self.next).is_none_or(|(known, ..)| known != key) {
+            self.next = self.look_for(key)?;
         }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+
+    fn look_for(&self, key: &[u8; TextKey::BYTES]) -> Option<usize> {
+        let by_key = &self.head[self.texts * TEXT_BYTES..][..self.texts * 4].as_chunks::<4>().0;
+        let begins = |key: &[u8]| key.first_chunk().map(|begin| u64::from_be_bytes(*begin));
+        let wanted = begins(key)?;
+        let (mut low, mut high, mut least, mut most) = (0, by_key.len(), 0, u64::MAX);
+        while low < high {
+            // Digests are spread evenly: where one is among others can be told from how it begins, more or less.
+            let share = wanted.checked_sub(least)? as f64 / (most - least) as f64;
+            let at = (low + (share * (high - low) as f64) as usize).min(high - 1);
+            let text = u32::from_le_bytes(by_key[at]) as usize;
+            let (known, ..) = self.text(text)?;
+            match known.cmp(key) {
+                std::cmp::Ordering::Equal => return Some(text),
+                std::cmp::Ordering::Less => (low, least) = (at + 1, begins(known)?),
+                std::cmp::Ordering::Greater => (high, most) = (at, begins(known)?),
+            }
+        }
+        None
     }
 
     fn heads(&self) -> &[[u8; ENTRY_BYTES]] {
-        let from = self.texts * TEXT_BYTES;
+        let from = self.texts * (TEXT_BYTES + 4);
         self.head[from..from + self.entries * ENTRY_BYTES].as_chunks().0
     }
 
