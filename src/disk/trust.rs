@@ -1,17 +1,20 @@
 //! Trust: programs that a project wants to run, and keys that it wants to send, once allowed by the
 //! person. What was allowed is kept outside the project, by content.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::diag::Error;
+use crate::diag::{Diagnostic, Error};
 use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
 use crate::spec::{Provider, ProviderApi, Runner, Telemetry};
 
 use super::Store;
+
+/// So much of what needs a yes is told in a refusal.
+const TOLD: usize = 20;
 
 /// What needs a yes.
 #[derive(Clone, Debug)]
@@ -196,8 +199,10 @@ impl Trust {
     /// The refusal.
     pub fn refused(&self) -> Error {
         let mut error = Error::invalid("this project wants what you have not allowed yet");
-        for want in self.lines() {
-            error.diagnostics.push(crate::diag::Diagnostic::error(want));
+        error.diagnostics.extend(self.lines().take(TOLD).map(Diagnostic::error));
+        if let Some(more @ 1..) = self.wants.len().checked_sub(TOLD) {
+            let more = format!("and {more} more like these, which `meu trust --show` lists");
+            error.diagnostics.push(Diagnostic::error(more));
         }
         if let Some(last) = error.diagnostics.last_mut() {
             last.help = Some("look at it, then say `meu trust`; in CI set MEU_TRUST=1".into());
@@ -230,8 +235,12 @@ fn content(argv: &[String], store: &Store) -> Digest {
             std::iter::once(word).chain(glued).chain(below).filter(|word| !word.is_empty())
         });
         let mut files: Vec<PathBuf> = Vec::new();
-        for word in words {
+        for word in words.collect::<BTreeSet<_>>() {
             let place = store.root().join(word);
+            // Most words are no file's name, and what leads nowhere is none.
+            if !place.exists() {
+                continue;
+            }
             let Ok(real) = place.canonicalize() else { continue };
             if real.starts_with(store.root()) && !real.starts_with(store.meu()) && real.is_file() {
                 files.push(real);

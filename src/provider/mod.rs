@@ -21,6 +21,7 @@ mod ollama;
 mod openai;
 #[cfg(feature = "http")]
 mod pause;
+mod pipes;
 mod program;
 #[cfg(feature = "http")]
 mod proxy;

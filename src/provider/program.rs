@@ -4,19 +4,17 @@
 //! come; and a program that takes too long is ended with all its children.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
 
+use super::pipes::{Heard, LONGEST, converse};
 use crate::model::{Cause, Charge, Refusal};
 
 /// The programs under way, by process id.
 static UNDER_WAY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-
-/// How long what a program printed is waited for once it has ended: a child of it may hold the pipe.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Ends all programs under way, with their children: a person does not want to wait for them.
 pub fn end_programs() {
@@ -24,7 +22,6 @@ pub fn end_programs() {
     under_way.iter().for_each(|pid| end_group(*pid));
 }
 
-#[cfg(unix)]
 fn end_group(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
@@ -32,9 +29,6 @@ fn end_group(pid: u32) {
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
-
-#[cfg(not(unix))]
-fn end_group(_: u32) {}
 
 /// How a program ended.
 struct Ended {
@@ -128,9 +122,8 @@ fn execute(
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        .stderr(Stdio::piped())
+        .process_group(0);
     let mut child = command.spawn().map_err(|error| {
         nothing(
             format!("the program `{program}` cannot be started: {error}"),
@@ -140,44 +133,28 @@ fn execute(
     let pid = child.id();
     let under_way = || UNDER_WAY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     under_way().insert(pid);
-    if let Some(mut pipe) = child.stdin.take() {
-        let text = stdin.to_owned();
-        // A program that does not read its input closes the pipe early; that is its right.
-        std::thread::spawn(move || drop(pipe.write_all(text.as_bytes())));
-    }
-    // Threads of their own, which nobody waits for: a child of the program may keep a pipe open.
-    let stdout = child.stdout.take().map(|pipe| Collected::new(pipe, pid));
-    let stderr = child.stderr.take().map(|pipe| Collected::new(pipe, pid));
-    let status = wait(&mut child, timeout);
-    if !matches!(status, Ok(Some(_))) {
+    let heard = converse(&mut child, stdin, timeout);
+    // It went on for too long; or a child of it lives on, though what the program itself printed is here.
+    let ended = heard.as_ref().is_ok_and(|heard| heard.status.is_some() && !heard.is_held);
+    if !ended {
         end_group(pid);
         let _ = child.kill();
         let _ = child.wait();
     }
     under_way().remove(&pid);
-    let printed = |pipe: Option<Collected>| pipe.map_or_else(Default::default, Collected::take);
+    let Heard { status, stdout, stderr, .. } = heard
+        .map_err(|error| refusal(format!("the program `{program}` was lost: {error}"), "run it again"))?;
     match status {
-        Err(error) => Err(refusal(format!("the program `{program}` was lost: {error}"), "run it again")),
-        Ok(None) => Err(refusal(
-            format!(
-                "the program `{program}` took longer than {} s",
-                timeout.unwrap_or_default().as_secs_f64()
-            ),
-            "raise the provider's `timeout`",
-        )),
-        Ok(Some(status)) => {
-            let ((stdout, whole), (stderr, _)) = (printed(stdout), printed(stderr));
-            if !whole {
-                // A child of it that lives on holds the pipe; what the program itself printed is here.
-                end_group(pid);
-            }
-            if stdout.len() as u64 > LONGEST {
-                return Err(refusal(
-                    format!("the program `{program}` prints without end"),
-                    "mend the program",
-                ));
-            }
-            Ok(Ended { status, stdout, stderr })
+        Some(status) => Ok(Ended { status, stdout, stderr }),
+        None if stdout.len().max(stderr.len()) > LONGEST => {
+            Err(refusal(format!("the program `{program}` prints without end"), "mend the program"))
+        }
+        None => {
+            let limit = timeout.unwrap_or_default().as_secs_f64();
+            Err(refusal(
+                format!("the program `{program}` took longer than {limit} s"),
+                "raise the provider's `timeout`",
+            ))
         }
     }
 }
@@ -187,57 +164,62 @@ fn refusal(message: String, help: &str) -> Refusal {
     Refusal { last: true, ..Refusal::new(Cause::Down, message, help).charged(Charge::Unknown) }
 }
 
-/// The most bytes that are taken from a program.
-const LONGEST: u64 = 64 * 1024 * 1024;
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
 
-/// A pipe that is read to its end, beside all else.
-struct Collected {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    end: mpsc::Receiver<()>,
-}
+    use super::*;
 
-impl Collected {
-    fn new(pipe: impl Read + Send + 'static, pid: u32) -> Self {
-        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let (sender, end) = mpsc::channel();
-        let kept = bytes.clone();
-        std::thread::spawn(move || {
-            let mut pipe = pipe.take(LONGEST + 1);
-            let mut piece = vec![0; 64 * 1024];
-            while let Ok(count @ 1..) = pipe.read(&mut piece) {
-                kept.lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .extend_from_slice(&piece[..count]);
-            }
-            if pipe.limit() == 0 {
-                end_group(pid);
-            }
-            sender.send(())
-        });
-        Collected { bytes, end }
+    fn shell(script: &str, stdin: &str, seconds: u64) -> Result<String, String> {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let timeout = Some(Duration::from_secs(seconds));
+        run_program(&argv, stdin, &[], Path::new("/"), timeout).map_err(|refusal| refusal.message)
     }
 
-    /// What came, and whether that is all. While the program lived its pipes were read; what is left is on
-    /// its way.
-    fn take(self) -> (Vec<u8>, bool) {
-        let whole = self.end.recv_timeout(LAST_WORDS).is_ok();
-        let bytes =
-            std::mem::take(&mut *self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        (bytes, whole)
+    #[test]
+    fn a_program_may_print_much_before_it_has_read_all() {
+        let long = "a line of a long text\n".repeat(100_000);
+        assert!(shell("cat", &long, 60) == Ok(long.clone()));
+        assert!(shell("cat; cat >&2", &long, 60) == Ok(long.clone()));
+        assert_eq!(shell("cat > /dev/null; echo done", &long, 60), Ok("done\n".into()));
     }
-}
 
-/// Waits for a program's end; `None` if it took too long.
-fn wait(child: &mut Child, timeout: Option<Duration>) -> std::io::Result<Option<ExitStatus>> {
-    let Some(limit) = timeout else { return child.wait().map(Some) };
-    let began = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+    #[test]
+    fn a_program_need_not_read_and_may_close_its_pipes_early() {
+        let long = "x".repeat(1_000_000);
+        assert_eq!(shell("exec <&-; echo done", &long, 60), Ok("done\n".into()));
+        assert_eq!(shell("echo done; exec >&- 2>&-; sleep 0.1", &long, 60), Ok("done\n".into()));
+        let failed = shell("echo no >&2; exec <&- >&- 2>&-; sleep 0.1; exit 3", &long, 60);
+        assert_eq!(failed, Err("the program `sh` ended with exit status: 3: no".into()));
+    }
+
+    #[test]
+    fn a_program_that_goes_on_is_ended_with_its_children() {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+        let fifo = folder.path().join("fifo");
+        let made = shell(&format!("mkfifo {}", fifo.display()), "", 60);
+        assert_eq!(made, Ok(String::new()));
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut held = std::fs::File::options()
+            .read(true)
+            .custom_flags(flags)
+            .open(&fifo)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let script = format!("sleep 600 > {} & wait", fifo.display());
+        assert_eq!(shell(&script, "", 1), Err("the program `sh` took longer than 1 s".into()));
+        // At its end once nobody holds it any more.
+        let began = std::time::Instant::now();
+        while !matches!(held.read(&mut [0]), Ok(0)) {
+            assert!(began.elapsed() < Duration::from_secs(60), "a child lives on");
+            std::thread::yield_now();
         }
-        if began.elapsed() > limit {
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_millis(10));
+        assert_eq!(shell("yes", "", 600), Err("the program `sh` prints without end".into()));
+        assert_eq!(shell("yes >&2", "", 600), Err("the program `sh` prints without end".into()));
+    }
+
+    #[test]
+    fn what_a_child_that_lives_on_prints_is_not_waited_for() {
+        assert_eq!(shell("sleep 600 & echo done", "", 60), Ok("done\n".into()));
     }
 }

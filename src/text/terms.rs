@@ -4,7 +4,7 @@
 //! language (Snowball), without stop words. Scripts that put no spaces between words give overlapping
 //! characters and pairs of characters. Identifiers give themselves and their parts.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use snowball_stemmers_rs::{Algorithm, Stemmer};
@@ -44,9 +44,9 @@ impl Language {
     pub fn of(text: &str) -> Self {
         let mut found = [0usize; LANGUAGES.len()];
         for word in text.unicode_words().take(TELLING_WORDS) {
-            let word = word.to_lowercase();
+            let Some(languages) = stop_words().get(&*word.to_lowercase()) else { continue };
             for (language, count) in found.iter_mut().enumerate() {
-                *count += usize::from(stop_words(language).contains(word.as_str()));
+                *count += usize::from(languages & (1 << language) != 0);
             }
         }
         let most = found.iter().copied().max().unwrap_or_default();
@@ -65,13 +65,18 @@ impl Language {
     }
 }
 
-fn stop_words(language: usize) -> &'static HashSet<&'static str> {
-    static ALL: OnceLock<Vec<HashSet<&'static str>>> = OnceLock::new();
-    let all = ALL.get_or_init(|| {
-        let words = |code: &str| stop_words::lookup(code).unwrap_or_default().iter().copied().collect();
-        LANGUAGES.iter().map(|(code, _)| words(code)).collect()
-    });
-    &all[language]
+/// Words that say nothing of what a text is about, with the languages that have them, a bit each.
+fn stop_words() -> &'static HashMap<&'static str, u16> {
+    static ALL: OnceLock<HashMap<&'static str, u16>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all: HashMap<&str, u16> = HashMap::new();
+        for (language, (code, _)) in LANGUAGES.iter().enumerate() {
+            for word in stop_words::lookup(code).unwrap_or_default() {
+                *all.entry(word).or_default() |= 1 << language;
+            }
+        }
+        all
+    })
 }
 
 /// Whether a character belongs to a script that puts no spaces between words, or few.
@@ -94,17 +99,18 @@ fn is_accent(c: char) -> bool {
 
 /// The terms of a text, in order, with repetitions.
 pub fn terms(text: &str, language: Language) -> Vec<String> {
-    terms_without(text, language, vec![stop_words(usize::from(language.0))])
+    terms_without(text, language, 1 << language.0)
 }
 
 /// The terms of a query as each language has them. What is a stop word in one of them is none of its terms:
 /// a text may be taken for one of another language.
 pub fn query_terms(query: &str, languages: &BTreeSet<Language>) -> Vec<Vec<String>> {
-    let stop: Vec<_> = languages.iter().map(|language| stop_words(usize::from(language.0))).collect();
-    languages.iter().map(|language| terms_without(query, *language, stop.clone())).collect()
+    let all = languages.iter().fold(0, |all, language| all | 1 << language.0);
+    languages.iter().map(|language| terms_without(query, *language, all)).collect()
 }
 
-fn terms_without(text: &str, language: Language, stop: Vec<&'static HashSet<&'static str>>) -> Vec<String> {
+/// The terms of a text but for the stop words of some languages.
+fn terms_without(text: &str, language: Language, stop: u16) -> Vec<String> {
     let folded: String = text.nfkc().collect();
     let mut builder = Builder {
         stemmer: Stemmer::create(LANGUAGES[usize::from(language.0)].1),
@@ -131,7 +137,8 @@ fn terms_without(text: &str, language: Language, stop: Vec<&'static HashSet<&'st
 
 struct Builder {
     stemmer: Stemmer,
-    stop: Vec<&'static HashSet<&'static str>>,
+    /// The languages whose stop words are left out, a bit each.
+    stop: u16,
     terms: Vec<String>,
     /// Characters of an unspaced script that stand together.
     run: Vec<char>,
@@ -141,7 +148,7 @@ impl Builder {
     fn word(&mut self, word: &str) {
         let word = word.to_lowercase();
         let word = word.strip_suffix("'s").or(word.strip_suffix("’s")).unwrap_or(&word);
-        if word.is_empty() || self.stop.iter().any(|stop| stop.contains(word)) {
+        if word.is_empty() || stop_words().get(word).is_some_and(|languages| languages & self.stop != 0) {
             return;
         }
         let stem = self.stemmer.stem(word);

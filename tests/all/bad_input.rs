@@ -557,6 +557,17 @@ error: this project wants what you have not allowed yet
     house.put("tasks/a.toml", "title = \"a\"\nprompt = \"x\"\nrun = [\"sort\", \"-r\"]\n");
     assert_eq!(house.meu(&["status"]).code, 0);
     assert_eq!(house.meu(&["run"]).code, 2);
+    // Of many the first are told.
+    for at in 0..20 {
+        house.task_put(&format!("b{at:02}"), "run = [\"sort\"]\n");
+    }
+    let said = house.meu(&["run"]).err;
+    assert!(said.contains("error: task b18 runs [\"sort\"]\n"), "{said}");
+    let end = "error: and 1 more like these, which `meu trust --show` lists
+  = help: look at it, then say `meu trust`; in CI set MEU_TRUST=1
+error: this project wants what you have not allowed yet
+";
+    assert!(said.ends_with(end) && !said.contains("b19"), "{said}");
 }
 
 #[test]
