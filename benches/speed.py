@@ -5,8 +5,9 @@
 
 Builds `meu` and `floor` in release, writes the same graph for each tool, N tasks (1,000 and 10,000 if none is given):
 each requires one to three earlier ones, reads one of N/10 documents of 2 KB and writes 1 KB; task files have 600 bytes.
-A task is a `template` for meu and a `cp` for the others. Runs are interleaved; medians of R (7) rounds are shown, with
-the best of them, CPU time, peak memory, and ratios. Peers that are not installed are left out.
+A task is a `template` for meu and a `cp` for the others; once more as a program, a `cat`. Runs are interleaved; medians of R (7) rounds are shown, with
+the best of them, CPU time, peak memory, and ratios. Peers that are not installed are left out. At the end it tells how
+much longer each took for ten times as much.
 """
 import argparse, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -53,8 +54,10 @@ def generate(root, n):
     numbers = random.Random(42)
     put(root / "meu/meu.toml", '[project]\nname = "bench"\n[context]\ntokenizer = "chars"\nbudget = 20000\n')
     ninja, make, tup = ["rule cp\n  command = cp $first $out\n"], [], []
+    put(root / "programs/meu.toml", '[project]\nname = "bench"\n[context]\ntokenizer = "chars"\nbudget = 20000\n'
+        'item_max = 4000\nindex = "none"\nsiblings = 0\n')
     for at in range(n // 10):
-        for tool in tools:
+        for tool in [*tools, "programs"]:
             put(root / tool / f"docs/{at // 100}/d{at}.md", document(at, "kettles"))
     for at in range(n):
         links = sorted({numbers.randrange(at) for _ in range(min(at, numbers.randint(1, 3)))})
@@ -65,6 +68,9 @@ def generate(root, n):
         put(root / f"meu/tasks/{identity(at)}.toml",
             f'title = "Task {at}"\nrun = "template"\nrequires = [{names}]\ninputs = ["{doc}"]\n'
             f'prompt = """\n{prompt}\n{{{{ text("doc:{doc}") }}}}\n"""\n')
+        put(root / f"programs/tasks/{identity(at)}.toml",
+            f'title = "Task {at}"\nrun = ["cat", "{doc}"]\nrequires = [{names}]\ninputs = ["{doc}"]\n'
+            f'prompt = """\n{prompt}"""\n')
         outs = " ".join(f"out/{identity(to)}.md" for to in links)
         out = f"out/{identity(at)}.md"
         ninja.append(f"build {out}: cp {doc} | {outs}\n  first = {doc}\n")
@@ -129,6 +135,7 @@ def measure(what, n, commands, before=None, rounds=None):
 
 
 meu, floor = built()
+os.environ["MEU_TRUST"] = "1"  # the programs of these very graphs
 tools = ["meu"] + [tool for tool in options.peers.split(",") if shutil.which(tool)]
 print("| what | N | meu, ms | best | CPU | MB | peers, ms (meu / peer) |\n| --- | --- | --- | --- | --- | --- | --- |")
 measure("start", 0, {"meu": ([meu, "--version"], "/"), "true": (["true"], "/")}, rounds=3 * options.rounds)
@@ -142,6 +149,10 @@ for n in options.sizes or [1000, 10_000]:
         first = {"meu": ([meu, "run", "-q"], ours), **peers}
         if n <= 10_000:
             first["writes alone"] = ([floor, "write", str(root / "w"), str(n)], root)
+            programs = {"meu": ([meu, "run", "-q"], root / "programs")}
+            if "ninja" in tools:
+                programs["ninja"] = (["ninja"], shutil.copytree(root / "ninja", root / "ninja again"))
+            measure("first run, programs", n, programs, rounds=1)
         measure("first run, template", n, first, rounds=1)
         for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "b"]):
             subprocess.run(["git", *command], cwd=ours, check=True)
@@ -209,5 +220,10 @@ with tempfile.TemporaryDirectory() as folder:
     time.sleep(2.5)
     subprocess.run(context[0], cwd=root, check=True, capture_output=True)
     measure("the same, its counts known", 1, {"meu": context})
+walls = {(row["what"], row["n"]): row["meu"]["wall_ms"] for row in rows}
+print("\n| ten times as much | from N | times as long |\n| --- | --- | --- |")
+for (what, n), wall in walls.items():
+    if (what, 10 * n) in walls and n > 0:
+        print(f"| {what} | {n:,} | {walls[what, 10 * n] / wall:.1f} |")
 if options.json:
     pathlib.Path(options.json).write_text(json.dumps(rows, indent=1))
