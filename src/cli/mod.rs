@@ -35,7 +35,7 @@ pub use index::write as write_index;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::diag::{Error, ErrorKind, Severity};
+use crate::diag::{Diagnostic, Error, ErrorKind, Severity};
 use crate::disk::{self, Hold, Store, Workspace};
 use crate::seal::{Part, Seal};
 use crate::show::{ColorChoice, Shell};
@@ -223,12 +223,14 @@ impl Env {
     fn load_by(&self, load: &Loader) -> Result<Workspace, Error> {
         let workspace = load(&disk::find_project(&self.folder()?)?)?;
         crate::show::redact_with(&workspace.redactor);
-        for warning in &workspace.warnings {
-            if warning.severity == Severity::Warning {
-                self.shell.diagnostic(warning);
-            }
-        }
+        self.warn(&workspace.warnings);
         Ok(workspace)
+    }
+
+    fn warn(&self, warnings: &[Diagnostic]) {
+        for warning in warnings.iter().filter(|warning| warning.severity == Severity::Warning) {
+            self.shell.diagnostic(warning);
+        }
     }
 }
 

@@ -49,6 +49,7 @@ fn in_list(env: &Env, arguments: &Arguments) -> Result<Option<Vec<(Hit, String)>
     }
     let Some(list) = SearchList::read(&store, &shelf) else { return Ok(None) };
     let hits = hits(&list, &retrieve, &shelf, arguments)?;
+    shelf.tidy_corpus();
     shelf.save();
     Ok(Some(hits))
 }
@@ -56,13 +57,16 @@ fn in_list(env: &Env, arguments: &Arguments) -> Result<Option<Vec<(Hit, String)>
 fn in_project(env: &Env, arguments: &Arguments) -> Result<Vec<(Hit, String)>, Error> {
     let mut workspace = env.load()?;
     let retrieve = settings(&workspace.graph.config.policy.retrieve, arguments);
+    let told = workspace.warnings.len();
     let documents = workspace.documents(&retrieve.documents)?;
+    env.warn(&workspace.warnings[told..]);
     let searched = searchable(&workspace.graph, &documents);
     if searched.is_empty() {
         return Err(Error::failed("there is nothing to search")
             .help("`[context] retrieve.documents` of meu.toml names the documents"));
     }
     let hits = hits(&searched[..], &retrieve, &workspace.shelf, arguments)?;
+    workspace.shelf.tidy_corpus();
     workspace.shelf.save();
     keep_list(&workspace, &searched);
     Ok(hits)

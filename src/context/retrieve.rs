@@ -4,7 +4,7 @@
 //! SIGIR 2009).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::digest::Digest;
@@ -13,7 +13,7 @@ use crate::spec::{Embed, ItemRef, Retrieve};
 use crate::text::{Passage, portion};
 
 use super::search::{Found, search};
-use super::{Candidate, Hit, Shelf, TextIx, TextKey, Trouble};
+use super::{Candidate, Corpus, Hit, Shelf, TextIx, TextKey, Trouble};
 
 /// How many passages that nearly made it are told.
 const NEARLY: usize = 10;
@@ -84,20 +84,23 @@ struct Texts<'a, S: ?Sized> {
 impl<'a, S: Searched + ?Sized> Texts<'a, S> {
     fn read(searched: &'a S, shelf: &'a dyn Shelf) -> Self {
         let mut texts = Texts { searched, places: Vec::new(), numbers: Vec::new(), shelf };
-        // Only what is settled has a number.
-        if texts.put_in() {
+        let added = texts.note(&HashMap::new());
+        if !added.is_empty() {
+            // Only what is settled has a number.
             shelf.corpus().settle();
             (texts.places, texts.numbers) = (Vec::new(), Vec::new());
-            texts.put_in();
+            texts.note(&added);
         }
         texts
     }
 
-    /// Notes the texts that the corpus has, and puts in the others; whether there were any.
-    fn put_in(&mut self) -> bool {
-        let mut any = false;
+    /// Notes the texts that the corpus has, and puts in the others: their keys by place. `added` are those that were
+    /// put in before.
+    fn note(&mut self, added: &HashMap<usize, TextKey>) -> HashMap<usize, TextKey> {
+        let mut missing = HashMap::new();
         for place in 0..self.searched.count() {
-            let Some(key) = self.searched.key(place, self.shelf) else { continue };
+            let key = added.get(&place).copied().or_else(|| self.searched.key(place, self.shelf));
+            let Some(key) = key else { continue };
             let known = self.shelf.corpus().find(key);
             if let Some(number) = known {
                 self.places.push(place);
@@ -110,9 +113,9 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
             // Under the digest of this very text: the file may have changed since it was looked at.
             let key = TextKey::of(Digest::of(&*text), path.as_str());
             self.shelf.corpus().add(key, path.as_str(), &text);
-            any = true;
+            missing.insert(place, key);
         }
-        any
+        missing
     }
 
     fn candidate(&self, text: usize) -> Option<Cow<'a, Candidate>> {
@@ -124,7 +127,7 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
         let candidate = self.candidate(text)?;
         let path = candidate.source.path()?;
         let body = self.shelf.text(path).ok().flatten()?;
-        let key = self.searched.key(self.places[text], self.shelf)?;
+        let key = TextKey::of(Digest::of(&*body), path.as_str());
         Some(self.shelf.corpus().passages(key, path.as_str(), &body))
     }
 
@@ -153,9 +156,12 @@ pub fn look_up<'a, S: Searched + ?Sized>(
 ) -> Result<Vec<LookedUp<'a>>, Trouble> {
     let mut texts = Texts::read(searched, shelf);
     let mut results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
-    if results.is_none() {
-        // What was kept is damaged: it only saves work.
-        shelf.corpus().clear();
+    // What is damaged is made anew, and all if it comes to the worst.
+    for drop in [Corpus::drop_damaged, Corpus::clear] {
+        if results.is_some() {
+            break;
+        }
+        drop(&mut shelf.corpus());
         texts = Texts::read(searched, shelf);
         results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
     }

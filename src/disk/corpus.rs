@@ -1,5 +1,5 @@
-//! The corpus on disk: `.meu/corpus/`, a file for each of its segments, named by its digest. It only saves
-//! work: what is damaged, of another version or gone is made anew.
+//! The corpus on disk: `.meu/corpus/`, a file for each of its segments, named by its name's first digits. It
+//! only saves work: what is damaged, of another version or gone is made anew.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -12,6 +12,9 @@ use crate::digest::Digest;
 use super::{Durability, Store};
 
 const NAME: &str = "corpus";
+
+/// In `.meu/`, what the last search of the whole project looked through.
+pub const SEARCHED: &str = "searched";
 
 /// A segment's file, read piece by piece.
 #[derive(Debug)]
@@ -53,7 +56,10 @@ pub(super) fn load(store: &Store) -> Corpus {
 
 /// A failure is nobody's trouble.
 pub(super) fn save(store: &Store, corpus: &mut Corpus) {
-    corpus.tidy();
+    // Where somebody searches the whole project, that search alone knows what nobody looks for.
+    if corpus.new_segments().next().is_some() && !store.meu().join(SEARCHED).exists() {
+        corpus.tidy();
+    }
     let useless = corpus.useless();
     if !store.meu().is_dir() || (useless.is_empty() && corpus.new_segments().next().is_none()) {
         return;
@@ -63,16 +69,20 @@ pub(super) fn save(store: &Store, corpus: &mut Corpus) {
         // It is of an earlier version.
         let _ = fs::remove_file(&folder);
     }
-    for (digest, bytes) in corpus.new_segments() {
-        drop(store.write_meu(&format!("{NAME}/{}", digest.short()), bytes, Durability::Scratch));
+    for (name, bytes) in corpus.new_segments() {
+        let file = format!("{NAME}/{}", name.short());
+        // Without the new ones the old ones are better than nothing.
+        if store.write_meu(&file, bytes, Durability::Scratch).is_err() {
+            return;
+        }
     }
-    let names = |digests: HashSet<Digest>| -> HashSet<PathBuf> {
-        digests.iter().map(|digest| folder.join(digest.short())).collect()
+    let places = |names: HashSet<Digest>| -> HashSet<PathBuf> {
+        names.iter().map(|name| folder.join(name.short())).collect()
     };
-    let (kept, useless) = (names(corpus.segments()), names(useless));
+    let (kept, useless) = (places(corpus.names()), places(useless));
     for file in files(&folder).into_iter().filter(|file| !kept.contains(file)) {
         // Another process may have left one meanwhile.
-        if useless.contains(&file) || Corpus::of(open(&file)).segments().is_empty() {
+        if useless.contains(&file) || Corpus::of(open(&file)).names().is_empty() {
             let _ = fs::remove_file(file);
         }
     }

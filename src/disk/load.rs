@@ -269,7 +269,7 @@ fn recorded(lock: &Lock) -> Vec<RelPath> {
 }
 
 impl Workspace {
-    /// The documents that some globs find; what is odd is told with all that is.
+    /// The documents that some globs find; what is odd there comes to the warnings.
     pub fn documents(&mut self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
         let bases = graph::outermost(globs.iter().map(|glob| graph::base_of(glob)).collect());
         let sink = Sink::default();

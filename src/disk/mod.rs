@@ -29,6 +29,7 @@ mod write;
 
 pub use cache::{Cache, Claim, SentItem, Stored, remove_scratch, sent_items, write_scratch};
 pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
+pub use corpus::SEARCHED;
 pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
 pub use git::{
     blob, changed_since, committed_at, difftool, file_at, index_of_repository, make_repository, open_editor,

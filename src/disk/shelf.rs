@@ -126,6 +126,12 @@ impl DiskShelf {
         self.keeps_corpus.set(false);
     }
 
+    /// Takes terms of texts that were not searched out of what is stored, once they are more than the rest: for a
+    /// search of all that there is.
+    pub fn tidy_corpus(&self) {
+        self.corpus().tidy();
+    }
+
     /// Keeps what was learned for the next process.
     pub fn save(&self) {
         self.inner.borrow_mut().state.save(&self.store);

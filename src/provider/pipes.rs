@@ -12,8 +12,10 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 /// How long what a program printed is waited for once it has ended: a child of it may hold the pipe.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How often it is asked whether it has ended while nothing comes.
-const PATIENCE: Duration = Duration::from_millis(20);
+/// How often it is asked whether it has ended: while nothing comes, and once it has closed its pipes, when it is
+/// about to.
+const NOTHING_COMES: Duration = Duration::from_millis(100);
+const ALL_IS_SAID: Duration = Duration::from_millis(5);
 
 /// The most bytes that are taken from a program.
 pub(super) const LONGEST: usize = 64 * 1024 * 1024;
@@ -86,9 +88,9 @@ pub(super) fn converse(child: &mut Child, text: &str, timeout: Option<Duration>)
             }
         }
         let hears = stdout.pipe.is_some() || stderr.pipe.is_some();
+        let talks = hears || stdin.is_some();
         if ended.is_none() {
-            // With its pipes closed it has nothing more to say: as a rule it ends at once.
-            let status = if hears || timeout.is_some() { child.try_wait()? } else { Some(child.wait()?) };
+            let status = if talks || timeout.is_some() { child.try_wait()? } else { Some(child.wait()?) };
             ended = status.map(|status| (status, Instant::now()));
         }
         let too_much = stdout.bytes.len().max(stderr.bytes.len()) > LONGEST;
@@ -107,7 +109,7 @@ pub(super) fn converse(child: &mut Child, text: &str, timeout: Option<Duration>)
         pipes.extend(stdout.pipe.as_ref().map(|pipe| waits_for(pipe.as_fd(), PollFlags::IN)));
         pipes.extend(stderr.pipe.as_ref().map(|pipe| waits_for(pipe.as_fd(), PollFlags::IN)));
         pipes.extend(stdin.as_ref().map(|pipe| waits_for(pipe.as_fd(), PollFlags::OUT)));
-        let patience = if hears { PATIENCE } else { PATIENCE / 20 };
+        let patience = if talks { NOTHING_COMES } else { ALL_IS_SAID };
         match poll(&mut pipes, Timespec::try_from(patience).ok().as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

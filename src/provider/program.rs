@@ -171,26 +171,33 @@ mod tests {
 
     use super::*;
 
-    fn shell(script: &str, stdin: &str, seconds: u64) -> Result<String, String> {
+    fn within(timeout: Option<u64>, script: &str, stdin: &str) -> Result<String, String> {
         let argv = ["sh", "-c", script].map(str::to_owned);
-        let timeout = Some(Duration::from_secs(seconds));
+        let timeout = timeout.map(Duration::from_secs);
         run_program(&argv, stdin, &[], Path::new("/"), timeout).map_err(|refusal| refusal.message)
+    }
+
+    /// The same with a timeout that is never reached, and without any.
+    fn shell(script: &str, stdin: &str) -> Result<String, String> {
+        let said = within(Some(600), script, stdin);
+        assert!(said == within(None, script, stdin), "{script}");
+        said
     }
 
     #[test]
     fn a_program_may_print_much_before_it_has_read_all() {
         let long = "a line of a long text\n".repeat(100_000);
-        assert!(shell("cat", &long, 60) == Ok(long.clone()));
-        assert!(shell("cat; cat >&2", &long, 60) == Ok(long.clone()));
-        assert_eq!(shell("cat > /dev/null; echo done", &long, 60), Ok("done\n".into()));
+        assert!(shell("cat", &long) == Ok(long.clone()));
+        assert!(shell("cat; cat >&2", &long) == Ok(long.clone()));
+        assert_eq!(shell("cat > /dev/null; echo done", &long), Ok("done\n".into()));
     }
 
     #[test]
     fn a_program_need_not_read_and_may_close_its_pipes_early() {
         let long = "x".repeat(1_000_000);
-        assert_eq!(shell("exec <&-; echo done", &long, 60), Ok("done\n".into()));
-        assert_eq!(shell("echo done; exec >&- 2>&-; sleep 0.1", &long, 60), Ok("done\n".into()));
-        let failed = shell("echo no >&2; exec <&- >&- 2>&-; sleep 0.1; exit 3", &long, 60);
+        assert_eq!(shell("exec <&-; echo done", &long), Ok("done\n".into()));
+        assert_eq!(shell("echo done; exec >&- 2>&-; cat > /dev/null", &long), Ok("done\n".into()));
+        let failed = shell("echo no >&2; exec <&- >&- 2>&-; sleep 0.1; exit 3", &long);
         assert_eq!(failed, Err("the program `sh` ended with exit status: 3: no".into()));
     }
 
@@ -198,7 +205,7 @@ mod tests {
     fn a_program_that_goes_on_is_ended_with_its_children() {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
         let fifo = folder.path().join("fifo");
-        let made = shell(&format!("mkfifo {}", fifo.display()), "", 60);
+        let made = within(None, &format!("mkfifo {}", fifo.display()), "");
         assert_eq!(made, Ok(String::new()));
         let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
         let mut held = std::fs::File::options()
@@ -207,19 +214,19 @@ mod tests {
             .open(&fifo)
             .unwrap_or_else(|error| panic!("{error}"));
         let script = format!("sleep 600 > {} & wait", fifo.display());
-        assert_eq!(shell(&script, "", 1), Err("the program `sh` took longer than 1 s".into()));
+        assert_eq!(within(Some(1), &script, ""), Err("the program `sh` took longer than 1 s".into()));
         // At its end once nobody holds it any more.
         let began = std::time::Instant::now();
         while !matches!(held.read(&mut [0]), Ok(0)) {
             assert!(began.elapsed() < Duration::from_secs(60), "a child lives on");
             std::thread::yield_now();
         }
-        assert_eq!(shell("yes", "", 600), Err("the program `sh` prints without end".into()));
-        assert_eq!(shell("yes >&2", "", 600), Err("the program `sh` prints without end".into()));
+        assert_eq!(shell("yes", ""), Err("the program `sh` prints without end".into()));
+        assert_eq!(shell("yes >&2", ""), Err("the program `sh` prints without end".into()));
     }
 
     #[test]
     fn what_a_child_that_lives_on_prints_is_not_waited_for() {
-        assert_eq!(shell("sleep 600 & echo done", "", 60), Ok("done\n".into()));
+        assert_eq!(shell("sleep 600 & echo done", ""), Ok("done\n".into()));
     }
 }

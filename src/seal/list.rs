@@ -10,8 +10,8 @@
 //! Where only such texts changed, the list stands, and they are read anew.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -21,11 +21,9 @@ use super::read::Read;
 use super::sealed::{Sealed, seal};
 use super::{BOOKS, LOCK};
 use crate::context::{Candidate, Searched, Shelf, Source, TextKey};
-use crate::disk::{DiskShelf, SETTINGS, Store, Workspace};
+use crate::disk::{DiskShelf, SEARCHED, SETTINGS, Store, Workspace};
 use crate::path::RelPath;
 use crate::spec::{ItemRef, Subject, Tier};
-
-const NAME: &str = "searched";
 
 /// Its blobs.
 const TEXTS: usize = 0;
@@ -55,15 +53,24 @@ pub struct SearchList {
     tasks: OnceCell<Vec<String>>,
     /// The texts that changed.
     changed: HashSet<usize>,
+    /// The first entry of folders that somebody asked for, and the paths of all.
+    paths: RefCell<HashMap<usize, (usize, Vec<PathBuf>)>>,
 }
 
 impl SearchList {
     /// The list of the last search; `shelf` is to have its texts.
     pub fn read(store: &Store, shelf: &DiskShelf) -> Option<SearchList> {
-        let sealed: Sealed<Finding> = Sealed::read(store, NAME)?;
+        let sealed: Sealed<Finding> = Sealed::read(store, SEARCHED)?;
         let (texts, task_bytes) = (sealed.blob(TEXTS)?, sealed.blob(TASKS)?);
-        let (root, tasks, changed) = (store.root().to_owned(), OnceCell::new(), HashSet::new());
-        let mut list = SearchList { sealed, root, texts, task_bytes, tasks, changed };
+        let mut list = SearchList {
+            sealed,
+            root: store.root().to_owned(),
+            texts,
+            task_bytes,
+            tasks: OnceCell::new(),
+            changed: HashSet::new(),
+            paths: RefCell::default(),
+        };
         if !list.sealed.changed.is_empty() {
             let entries: HashSet<u32> = list.sealed.changed.iter().copied().collect();
             list.changed = (0..list.count()).filter(|text| entries.contains(&list.entry(*text))).collect();
@@ -86,8 +93,11 @@ impl SearchList {
     }
 
     fn path(&self, text: usize) -> Option<RelPath> {
-        let full = self.sealed.tree().leaf((self.entry(text) & !MORE) as usize)?.path();
-        RelPath::parse(full.strip_prefix(&self.root).ok()?.to_str()?).ok()
+        let entry = (self.entry(text) & !MORE) as usize;
+        let folder = self.sealed.tree().folder_of(entry)?;
+        let mut known = self.paths.borrow_mut();
+        let (first, paths) = known.entry(folder).or_insert_with(|| self.sealed.tree().paths_in(folder));
+        RelPath::parse(paths.get(entry - *first)?.strip_prefix(&self.root).ok()?.to_str()?).ok()
     }
 
     /// The ids of the tasks whose outputs are in it.
@@ -154,7 +164,7 @@ fn try_to_keep(workspace: &Workspace, searched: &[Candidate]) -> Option<()> {
         }
     }
     let finding = Finding { documents: searched.len() - tasks.len() };
-    seal(store, NAME, finding, (&tree, &digests), &[&texts, &serde_json::to_vec(&tasks).ok()?])
+    seal(store, SEARCHED, finding, (&tree, &digests), &[&texts, &serde_json::to_vec(&tasks).ok()?])
 }
 
 /// The files that say more than texts do: what a search looks through may depend on them, or whether there is an error

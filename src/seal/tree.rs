@@ -218,11 +218,15 @@ impl<'a> Tree<'a> {
         Some(folders)
     }
 
-    /// One entry, as recorded.
-    pub(super) fn leaf(&self, index: usize) -> Option<Leaf<'a>> {
-        let folder = self.folders.partition_point(|folder| folder.first <= index).checked_sub(1)?;
+    /// The folder that an entry is in, by number.
+    pub(super) fn folder_of(&self, index: usize) -> Option<usize> {
+        self.folders.partition_point(|folder| folder.first <= index).checked_sub(1)
+    }
+
+    /// The first entry of a folder, and the paths of all.
+    pub(super) fn paths_in(&self, folder: usize) -> (usize, Vec<PathBuf>) {
         let folder = &self.folders[folder];
-        folder.leaves(self.bytes).nth(index - folder.first)?
+        (folder.first, folder.leaves(self.bytes).flatten().map(|leaf| leaf.path()).collect())
     }
 
     /// Every entry, as recorded.

@@ -4,6 +4,7 @@
 //! language (Snowball), without stop words. Scripts that put no spaces between words give overlapping
 //! characters and pairs of characters. Identifiers give themselves and their parts.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
@@ -111,7 +112,7 @@ pub fn query_terms(query: &str, languages: &BTreeSet<Language>) -> Vec<Vec<Strin
 
 /// The terms of a text but for the stop words of some languages.
 fn terms_without(text: &str, language: Language, stop: u16) -> Vec<String> {
-    let folded: String = text.nfkc().collect();
+    let folded: Cow<'_, str> = if text.is_ascii() { text.into() } else { text.nfkc().collect() };
     let mut builder = Builder {
         stemmer: Stemmer::create(LANGUAGES[usize::from(language.0)].1),
         stop,

@@ -190,6 +190,38 @@ fn a_search_loads_the_project_only_where_more_than_texts_changed() {
 }
 
 #[test]
+fn a_run_that_searches_little_leaves_the_rest_of_the_index() {
+    let retrieve = "retrieve = { k = 1, from = \"documents\", documents = [\"docs/k*\"] }";
+    let task = format!("prompt = \"What the kettle boils\"\n[context]\n{retrieve}\n");
+    let house = House::new()
+        .file("docs/kettle.md", "# Kettle\n\nThe kettle boils water.\n")
+        .file("tasks/a.toml", task);
+    for at in 0..100 {
+        house.put(&format!("docs/page{at}.md"), format!("# Page {at}\n\nRopes for boat {at}.\n"));
+    }
+    house.run_asks(&["A"]);
+    let mut workspace = meu::disk::load(&house.root()).expect("whole");
+    let all = searched(&mut workspace);
+    told(&all[..], &workspace.shelf);
+    workspace.shelf.save();
+    workspace.listed.began += 10_000_000_000;
+    keep_list(&workspace, &all);
+    let size = || -> u64 {
+        let files = fs::read_dir(house.root().join(".meu/corpus")).expect("an index");
+        files.map(|file| file.and_then(|file| file.metadata()).expect("a file").len()).sum()
+    };
+    let before = size();
+    house.put("docs/kettle.md", "# Kettle\n\nThe kettle boils no water.\n");
+    house.run_asks(&["A"]);
+    assert!(size() > before, "{} and {before}", size());
+    // Without such searches it goes by what runs look for.
+    fs::remove_file(house.root().join(".meu/searched")).expect("a list");
+    house.put("docs/kettle.md", "# Kettle\n\nThe kettle boils tea.\n");
+    house.run_asks(&["A"]);
+    assert!(size() < before / 4, "{} and {before}", size());
+}
+
+#[test]
 fn what_is_redacted_is_in_no_list() {
     let house = listed();
     let config = house.read("meu.toml");

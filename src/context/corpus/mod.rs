@@ -88,31 +88,31 @@ impl Corpus {
     /// The corpus of some segments; what is none is left out.
     pub fn of(segments: impl IntoIterator<Item = Box<dyn Pieces>>) -> Self {
         let mut segments: Vec<Segment> = segments.into_iter().filter_map(Segment::open).collect();
-        segments.sort_by_key(|segment| std::cmp::Reverse((segment.entries(), segment.digest())));
-        let kept = segments.iter().map(Segment::digest).collect();
+        segments.sort_by_key(|segment| std::cmp::Reverse((segment.entries(), segment.name())));
+        let kept = segments.iter().map(Segment::name).collect();
         Corpus { segments, kept, ..Corpus::default() }
     }
 
-    /// The digests of its segments.
-    pub fn segments(&self) -> HashSet<Digest> {
-        self.segments.iter().map(Segment::digest).collect()
+    /// What its segments are known by.
+    pub fn names(&self) -> HashSet<Digest> {
+        self.segments.iter().map(Segment::name).collect()
     }
 
-    /// The segments that came up here and are not kept: their digests and bytes.
+    /// The segments that came up here and are not kept: their names and bytes.
     pub fn new_segments(&self) -> impl Iterator<Item = (Digest, &[u8])> {
-        let new = self.segments.iter().filter(|segment| !self.kept.contains(&segment.digest()));
-        new.filter_map(|segment| Some((segment.digest(), segment.in_memory()?)))
+        let new = self.segments.iter().filter(|segment| !self.kept.contains(&segment.name()));
+        new.filter_map(|segment| Some((segment.name(), segment.in_memory()?)))
     }
 
     /// Segments that are kept and need not be.
     pub fn useless(&self) -> HashSet<Digest> {
-        let segments = self.segments();
-        self.kept.union(&self.useless).filter(|kept| !segments.contains(kept)).copied().collect()
+        let names = self.names();
+        self.kept.union(&self.useless).filter(|kept| !names.contains(kept)).copied().collect()
     }
 
     /// All of it is kept now, and nothing else.
     pub fn set_kept(&mut self) {
-        self.kept = self.segments();
+        self.kept = self.names();
         self.useless.clear();
     }
 
@@ -139,19 +139,36 @@ impl Corpus {
         }
     }
 
-    /// Takes out what no search of this process looked through, once it is more than the rest.
+    /// Takes out what no search of this process looked through, once it is more than the rest: for those that know
+    /// that nothing else is looked for.
     pub fn tidy(&mut self) {
         let used: usize = self.segments.iter().map(Segment::used).sum();
         let all: usize = self.segments.iter().map(Segment::texts).sum();
         if all - used >= used + SPARE {
             let segments: Vec<&Segment> = self.segments.iter().collect();
-            self.segments = merged(&segments, Segment::is_used).into_iter().collect();
+            // A damaged one shows when it is searched.
+            if let Some(one) = merged(&segments, Segment::is_used) {
+                self.segments = vec![one];
+            }
         }
     }
 
-    /// Takes all out: something of it was damaged.
+    /// Takes out the segments of which something was damaged when it was read.
+    pub fn drop_damaged(&mut self) {
+        self.drop_segments(Segment::is_damaged);
+    }
+
+    /// Takes all out.
     pub fn clear(&mut self) {
-        *self = Corpus { useless: self.kept.union(&self.useless).copied().collect(), ..Corpus::default() };
+        self.drop_segments(|_| true);
+    }
+
+    fn drop_segments(&mut self, which: impl Fn(&Segment) -> bool) {
+        for segment in self.segments.extract_if(.., |segment| which(segment)) {
+            // One like it that comes up anew is to be kept in its place.
+            self.kept.remove(&segment.name());
+            self.useless.insert(segment.name());
+        }
     }
 
     /// A text, if it is in.
@@ -248,7 +265,15 @@ fn merged(segments: &[&Segment], keep: impl Fn(&Segment, usize) -> bool) -> Opti
     for segment in segments {
         draft.take_over(segment, |at| keep(segment, at))?;
     }
-    Segment::of(&draft)
+    let mut one = Segment::of(&draft)?;
+    for segment in segments {
+        for at in (0..segment.texts()).filter(|at| segment.is_used(*at)) {
+            if let Some(at) = one.find(segment.key(at)?) {
+                one.set_used(at);
+            }
+        }
+    }
+    Some(one)
 }
 
 #[cfg(test)]
@@ -346,6 +371,44 @@ mod tests {
         corpus.tidy();
         assert_eq!(corpus.lengths().count(), 2);
         assert_eq!(corpus.frequency("word1"), Some(1));
+    }
+
+    #[test]
+    fn who_asked_for_what_outlives_a_merge() {
+        let mut corpus = Corpus::default();
+        let (asked, others) = (words(10), words(SPARE + 40).split_off(10));
+        for texts in [&asked, &others] {
+            texts.iter().for_each(|(key, text)| corpus.add(*key, "a.md", text));
+            corpus.settle();
+            if corpus.find(others[0].0).is_none() {
+                assert!(asked.iter().all(|(key, _)| corpus.find(*key).is_some()));
+            }
+        }
+        assert_eq!(corpus.segments.len(), 1);
+        corpus.tidy();
+        // The ten, and the one that was looked for above.
+        assert_eq!(corpus.lengths().count(), 11);
+    }
+
+    #[test]
+    fn of_two_segments_the_damaged_one_goes() {
+        let mut whole = Corpus::default();
+        for texts in [&words(5)[..], &words(6)[5..]] {
+            texts.iter().for_each(|(key, text)| whole.add(*key, "a.md", text));
+            whole.settle();
+        }
+        let mut bytes: Vec<Vec<u8>> = whole.new_segments().map(|(_, bytes)| bytes.to_vec()).collect();
+        let Some(last) = bytes[1].last_mut() else { panic!("no bytes") };
+        *last ^= 1;
+        let mut corpus = Corpus::of(bytes.into_iter().map(|bytes| Box::new(bytes) as Box<dyn Pieces>));
+        assert_eq!(corpus.terms_of(5), None);
+        corpus.drop_damaged();
+        assert_eq!((corpus.lengths().count(), corpus.useless().len()), (5, 1));
+        // The same made anew is to be kept.
+        let (key, text) = &words(6)[5];
+        corpus.add(*key, "a.md", text);
+        corpus.settle();
+        assert_eq!((corpus.new_segments().count(), corpus.useless().len()), (1, 0));
     }
 
     #[test]

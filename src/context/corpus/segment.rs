@@ -17,7 +17,7 @@
 //! postings of a term and the list of an entry are pieces: each begins with 8 bytes of its BLAKE3. So what is read
 //! is checked, and what is not read costs nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
@@ -118,7 +118,8 @@ struct Term {
 #[derive(Debug)]
 pub(super) struct Segment {
     pieces: Box<dyn Pieces>,
-    digest: Digest,
+    name: Digest,
+    is_damaged: Cell<bool>,
     head: Vec<u8>,
     texts: usize,
     entries: usize,
@@ -141,10 +142,10 @@ impl Segment {
 
     /// The segment in some bytes. `None` if they hold none, or not all of one.
     pub(super) fn open(pieces: Box<dyn Pieces>) -> Option<Segment> {
-        let (front, numbers, digest) = Front::read(&*pieces)?;
+        let (front, numbers, name) = Front::read(&*pieces)?;
         let Front { texts, entries, .. } = front;
         let head = pieces.read(Front::BYTES as u64, front.head)?;
-        if Digest::of_all_in(numbers.chain(&head[..])).ok()? != digest {
+        if Digest::of_all_in(numbers.chain(&head[..])).ok()? != name {
             return None;
         }
         let blocks_at = (Front::BYTES + front.head) as u64;
@@ -166,7 +167,8 @@ impl Segment {
         let used = vec![false; texts];
         Some(Segment {
             pieces,
-            digest,
+            is_damaged: Cell::new(false),
+            name,
             head,
             texts,
             entries,
@@ -179,9 +181,14 @@ impl Segment {
         })
     }
 
-    /// What it is known by.
-    pub(super) fn digest(&self) -> Digest {
-        self.digest
+    /// What it is known by: the checksum of its head, which has the keys of all its texts.
+    pub(super) fn name(&self) -> Digest {
+        self.name
+    }
+
+    /// Whether something that was read of it is not what was written.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.is_damaged.get()
     }
 
     pub(super) fn in_memory(&self) -> Option<&[u8]> {
@@ -351,9 +358,14 @@ impl Segment {
 
     /// Some bytes, if they are what was written; the first of them are their checksum.
     fn piece(&self, at: u64, length: usize) -> Option<Vec<u8>> {
-        let piece = self.pieces.read(at, length)?;
-        let (sum, bytes) = piece.split_first_chunk::<SUM>()?;
-        Digest::of(bytes).as_bytes().starts_with(sum).then_some(piece)
+        let read = || {
+            let piece = self.pieces.read(at, length)?;
+            let (sum, bytes) = piece.split_first_chunk::<SUM>()?;
+            Digest::of(bytes).as_bytes().starts_with(sum).then_some(piece)
+        };
+        let piece = read();
+        self.is_damaged.set(self.is_damaged() || piece.is_none());
+        piece
     }
 }
 
