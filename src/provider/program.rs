@@ -42,8 +42,9 @@ impl Ended {
     fn printed(self, argv: &[String]) -> Result<String, Refusal> {
         let program = argv.first().map_or("", String::as_str);
         if !self.status.success() {
-            let message =
-                format!("the program `{program}` ended with {}: {}", self.status, self.last_words());
+            let words = Some(self.last_words()).filter(|words| !words.is_empty());
+            let words = words.map_or_else(String::new, |words| format!(": {words}"));
+            let message = format!("the program `{program}` ended with {}{words}", self.status);
             return Err(Refusal { help: None, ..refusal(message, "") });
         }
         String::from_utf8(self.stdout).map_err(|_| {
@@ -199,6 +200,7 @@ mod tests {
         assert_eq!(shell("echo done; exec >&- 2>&-; cat > /dev/null", &long), Ok("done\n".into()));
         let failed = shell("echo no >&2; exec <&- >&- 2>&-; sleep 0.1; exit 3", &long);
         assert_eq!(failed, Err("the program `sh` ended with exit status: 3: no".into()));
+        assert_eq!(shell("exit 3", ""), Err("the program `sh` ended with exit status: 3".into()));
     }
 
     #[test]
