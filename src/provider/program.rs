@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::pipes::{Heard, LONGEST, converse};
@@ -16,10 +16,13 @@ use crate::model::{Cause, Charge, Refusal};
 /// The programs under way, by process id.
 static UNDER_WAY: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
-/// Ends all programs under way, with their children: a person does not want to wait for them.
+/// Ends all programs under way, with their children: a person does not want to wait for them. The process is to end,
+/// too: from now on none is started, and none is told to have failed.
 pub fn end_programs() {
-    let under_way = UNDER_WAY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let under_way = under_way();
     under_way.iter().for_each(|pid| end_group(*pid));
+    // Whoever waits for one waits for this lock next.
+    std::mem::forget(under_way);
 }
 
 fn end_group(pid: u32) {
@@ -28,6 +31,10 @@ fn end_group(pid: u32) {
         // A group that has ended by itself is as good.
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
+}
+
+fn under_way() -> MutexGuard<'static, BTreeSet<u32>> {
+    UNDER_WAY.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// How a program ended.
@@ -125,6 +132,7 @@ fn execute(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
+    let mut started = under_way();
     let mut child = command.spawn().map_err(|error| {
         nothing(
             format!("the program `{program}` cannot be started: {error}"),
@@ -132,8 +140,8 @@ fn execute(
         )
     })?;
     let pid = child.id();
-    let under_way = || UNDER_WAY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    under_way().insert(pid);
+    started.insert(pid);
+    drop(started);
     let heard = converse(&mut child, stdin, timeout);
     // It went on for too long; or a child of it lives on, though what the program itself printed is here.
     let ended = heard.as_ref().is_ok_and(|heard| heard.status.is_some() && !heard.is_held);
