@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 pub use assemble::assemble;
 pub use budget::fill;
-pub use corpus::{Corpus, Pieces, TextIx, TextKey};
+pub use corpus::{Corpus, Damaged, Pieces, TextIx, TextKey};
 pub use fence::{Fenced, fenced, parse_fenced, safe, stable_prefix};
 pub use gather::{Candidate, Gathered, Source, card, card_of, gather, recipe, searchable};
 pub use prompt::{Prompt, check_prompts, render_prompt};

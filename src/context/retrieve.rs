@@ -158,7 +158,7 @@ pub fn look_up<'a, S: Searched + ?Sized>(
     let mut results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
     // What is damaged is made anew, and all if it comes to the worst.
     for drop in [Corpus::drop_damaged, Corpus::clear] {
-        if results.is_some() {
+        if results.is_ok() {
             break;
         }
         drop(&mut shelf.corpus());

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::spec::Ranking;
 use crate::text::{is_unspaced, query_terms};
 
-use super::corpus::{Corpus, Postings, TextIx};
+use super::corpus::{Corpus, Damaged, Postings, TextIx};
 
 /// BM25's saturation and length norm for words, and for pairs of characters, which repeat less.
 pub(super) const WORDS: (f64, f64) = (1.5, 0.7);
@@ -80,9 +80,8 @@ fn is_in(entry: usize, postings: &Postings) -> bool {
 
 type Weights = BTreeMap<Arc<str>, f64>;
 
-/// The passages of `texts` that have to do with a query. Of equal texts only the first is looked at. `None` if what is
-/// kept of the corpus is damaged.
-pub fn search(corpus: &Corpus, texts: &[TextIx], query: &str, ranking: Ranking) -> Option<Results> {
+/// The passages of `texts` that have to do with a query. Of equal texts only the first is looked at.
+pub fn search(corpus: &Corpus, texts: &[TextIx], query: &str, ranking: Ranking) -> Result<Results, Damaged> {
     let search = Search::new(corpus, texts, ranking);
     let weights = search.weights(texts, query)?;
     let first = search.rank(&weights)?;
@@ -105,7 +104,7 @@ pub fn search(corpus: &Corpus, texts: &[TextIx], query: &str, ranking: Ranking) 
         let (text, nth) = search.place(entry);
         Found { text, nth, score }
     });
-    Some(Results {
+    Ok(Results {
         found: found.collect(),
         asked: asked.into_iter().map(|(_, term, postings)| (term, postings)).collect(),
         firsts: search.firsts,
@@ -157,7 +156,7 @@ impl<'a> Search<'a> {
 
     /// The query's terms as the searched texts have them: stemmed as in each of their languages. A term
     /// that none of them has does not count, whatever else the corpus holds.
-    fn weights(&self, texts: &[TextIx], query: &str) -> Option<Weights> {
+    fn weights(&self, texts: &[TextIx], query: &str) -> Result<Weights, Damaged> {
         let mut weights = Weights::new();
         for terms in query_terms(query, &self.corpus.languages_of(texts)) {
             let mut counts = Weights::new();
@@ -171,37 +170,37 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Some(weights)
+        Ok(weights)
     }
 
     /// The searched passages that have a term.
-    fn postings(&self, term: &Arc<str>) -> Option<Rc<Postings>> {
+    fn postings(&self, term: &Arc<str>) -> Result<Rc<Postings>, Damaged> {
         if let Some(known) = self.postings.borrow().get(term) {
-            return Some(known.clone());
+            return Ok(known.clone());
         }
         let mut postings = self.corpus.postings(term)?;
         postings.retain(|(entry, _)| self.owner[*entry as usize] != 0);
         let postings = Rc::new(postings);
         self.postings.borrow_mut().insert(term.clone(), postings.clone());
-        Some(postings)
+        Ok(postings)
     }
 
     /// How many of the searched passages have a term.
-    fn frequency(&self, term: &Arc<str>) -> Option<usize> {
+    fn frequency(&self, term: &Arc<str>) -> Result<usize, Damaged> {
         match self.entries == self.owner.len() {
             true => self.corpus.frequency(term),
             false => self.postings(term).map(|postings| postings.len()),
         }
     }
 
-    fn rarity(&self, term: &Arc<str>) -> Option<f64> {
+    fn rarity(&self, term: &Arc<str>) -> Result<f64, Damaged> {
         let (n, found) = (self.entries as f64, self.frequency(term)? as f64);
         let single = term.starts_with(is_unspaced) && term.chars().nth(1).is_none();
-        Some(rarity(n, found) * if single { SINGLE } else { 1.0 })
+        Ok(rarity(n, found) * if single { SINGLE } else { 1.0 })
     }
 
     /// All passages with a score above zero, the best first.
-    fn rank(&self, weights: &Weights) -> Option<Vec<(usize, f64)>> {
+    fn rank(&self, weights: &Weights) -> Result<Vec<(usize, f64)>, Damaged> {
         let mut scores = vec![0.0; self.owner.len()];
         for (term, weight) in weights {
             let rarity = self.rarity(term)?;
@@ -227,11 +226,11 @@ impl<'a> Search<'a> {
         }
         // The entries of a text are in order, but not the texts: their place among the searched ones decides.
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| self.place(a.0).cmp(&self.place(b.0))));
-        Some(found)
+        Ok(found)
     }
 
     /// The length of a passage as a vector of TF-IDF weights.
-    fn norm(&self, entry: usize) -> Option<f64> {
+    fn norm(&self, entry: usize) -> Result<f64, Damaged> {
         // Summed as whole numbers, so that the order of terms, which differs with what came in first,
         // changes no bit.
         let mut squares = 0;
@@ -239,13 +238,13 @@ impl<'a> Search<'a> {
             let weight = self.rarity(&term)? * (1.0 + libm::log(f64::from(count)));
             squares += libm::round(weight * weight * SQUARES) as u64;
         }
-        Some(libm::sqrt(squares as f64 / SQUARES))
+        Ok(libm::sqrt(squares as f64 / SQUARES))
     }
 
-    /// The query with the terms that the best hits share; the inner `None` if they add nothing.
-    fn expanded(&self, query: &Weights, hits: &[(usize, f64)]) -> Option<Option<Weights>> {
+    /// The query with the terms that the best hits share; `None` if they add nothing.
+    fn expanded(&self, query: &Weights, hits: &[(usize, f64)]) -> Result<Option<Weights>, Damaged> {
         let top = &hits[..hits.len().min(FEEDBACK_HITS)];
-        let Some((best, others)) = top.split_first() else { return Some(None) };
+        let Some((best, others)) = top.split_first() else { return Ok(None) };
         // How near the others come to the best: where one hit stands out it is what was looked for.
         let near = others.iter().map(|(_, score)| score / best.1).sum::<f64>() / (FEEDBACK_HITS - 1) as f64;
         let power = |score: f64| {
@@ -285,14 +284,14 @@ impl<'a> Search<'a> {
         let words = query.iter().filter(|(term, _)| !term.starts_with(is_unspaced));
         let own: f64 = words.map(|(_, weight)| weight).sum();
         if sum <= 0.0 || own <= 0.0 {
-            return Some(None);
+            return Ok(None);
         }
         let total = (FEEDBACK_WEIGHT * own).min(FEEDBACK_MOST) * near;
         let mut expanded = query.clone();
         for (term, weight) in terms {
             *expanded.entry(term).or_default() += total * weight / sum;
         }
-        Some(Some(expanded))
+        Ok(Some(expanded))
     }
 }
 

@@ -16,10 +16,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::LOCK;
 use super::keep::is_plain;
 use super::read::Read;
 use super::sealed::{Sealed, seal};
-use super::{BOOKS, LOCK};
 use crate::context::{Candidate, Searched, Shelf, Source, TextKey};
 use crate::disk::{DiskShelf, SEARCHED, SETTINGS, Store, Workspace};
 use crate::path::RelPath;
@@ -174,7 +174,6 @@ fn more_than_texts(workspace: &Workspace) -> HashSet<PathBuf> {
     let mut more: HashSet<PathBuf> =
         workspace.listed.task_files.iter().map(|(_, path)| path.clone()).collect();
     more.extend(SETTINGS.iter().chain([&LOCK]).map(|name| store.root().join(name)));
-    more.extend(BOOKS.map(|name| store.meu().join(name)));
     // Its digest is that of a part of it.
     more.insert(store.full(&workspace.graph.config.index));
     for (_, node) in workspace.graph.nodes() {

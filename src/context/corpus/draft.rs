@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::TextKey;
-use super::segment::{BLOCK, Front, Segment, TEXT_BYTES, put, put_piece};
+use super::segment::{BLOCK, Damaged, Front, Segment, TEXT_BYTES, put, put_piece};
 use crate::text::{Language, Passage, passages, terms};
 
 /// Words of a heading or title count this often.
@@ -48,22 +48,28 @@ impl Draft {
         self.know(Text { key, language: language.number(), entries });
     }
 
-    /// Puts in the texts of a segment that are to be kept; `None` if it is damaged.
-    pub(super) fn take_over(&mut self, segment: &Segment, keep: impl Fn(usize) -> bool) -> Option<()> {
+    /// Puts in the texts of a segment that are to be kept.
+    pub(super) fn take_over(
+        &mut self,
+        segment: &Segment,
+        keep: impl Fn(usize) -> bool,
+    ) -> Result<(), Damaged> {
         let numbers: Vec<u32> = segment.vocabulary()?.iter().map(|term| self.number(term)).collect();
         for at in (0..segment.texts()).filter(|at| keep(*at)) {
-            let (key, language) = (segment.key(at)?, segment.language(at)?.number());
+            let (Some(key), Some(language)) = (segment.key(at), segment.language(at)) else {
+                return Err(Damaged);
+            };
             if self.has(key) {
                 continue;
             }
             let entry = |entry| {
-                let list = segment.list(entry)?;
-                list.into_iter().map(|(term, count)| Some((*numbers.get(term as usize)?, count))).collect()
+                let list = segment.list(entry)?.into_iter();
+                list.map(|(term, count)| Ok((*numbers.get(term as usize).ok_or(Damaged)?, count))).collect()
             };
-            let entries: Option<_> = segment.entries_of(at).map(entry).collect();
-            self.know(Text { key, language, entries: entries? });
+            let entries: Result<_, _> = segment.entries_of(at).map(entry).collect();
+            self.know(Text { key, language: language.number(), entries: entries? });
         }
-        Some(())
+        Ok(())
     }
 
     fn know(&mut self, text: Text) {
@@ -152,7 +158,6 @@ impl Draft {
         let front = Front {
             texts: self.texts.len(),
             entries: first as usize,
-            terms: terms.len(),
             head: head.len(),
             blocks: blocks.len(),
             postings: posted.len(),

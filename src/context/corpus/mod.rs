@@ -17,8 +17,8 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::text::{Format, Language, Passage, passages};
 use draft::Draft;
-pub use segment::Pieces;
 use segment::Segment;
+pub use segment::{Damaged, Pieces};
 
 /// A text in the corpus, until texts are put in or taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -216,31 +216,31 @@ impl Corpus {
         self.segments.iter().flat_map(Segment::lengths)
     }
 
-    /// How many entries have a term. `None` if what is kept is damaged, here and below.
-    pub(super) fn frequency(&self, term: &str) -> Option<usize> {
+    /// How many entries have a term.
+    pub(super) fn frequency(&self, term: &str) -> Result<usize, Damaged> {
         self.segments.iter().map(|segment| segment.frequency(term)).sum()
     }
 
     /// The entries that have a term.
-    pub(super) fn postings(&self, term: &str) -> Option<Postings> {
+    pub(super) fn postings(&self, term: &str) -> Result<Postings, Damaged> {
         let mut all = Vec::new();
         let mut before = 0;
         for segment in &self.segments {
             segment.postings(term, before, &mut all)?;
             before += segment.entries() as u32;
         }
-        Some(all)
+        Ok(all)
     }
 
     /// The terms of an entry and how often each is there.
-    pub(super) fn terms_of(&self, mut entry: usize) -> Option<Vec<(Arc<str>, u32)>> {
+    pub(super) fn terms_of(&self, mut entry: usize) -> Result<Vec<(Arc<str>, u32)>, Damaged> {
         for segment in &self.segments {
             if entry < segment.entries() {
                 return segment.terms_of(entry);
             }
             entry -= segment.entries();
         }
-        None
+        Err(Damaged)
     }
 
     /// The passages of a text, given where it is and what it says.
@@ -263,7 +263,7 @@ impl Corpus {
 fn merged(segments: &[&Segment], keep: impl Fn(&Segment, usize) -> bool) -> Option<Segment> {
     let mut draft = Draft::default();
     for segment in segments {
-        draft.take_over(segment, |at| keep(segment, at))?;
+        draft.take_over(segment, |at| keep(segment, at)).ok()?;
     }
     let mut one = Segment::of(&draft)?;
     for segment in segments {
@@ -326,8 +326,8 @@ mod tests {
         for mut corpus in [again(&one), again(&corpus(0..4)), again(&corpus([3, 1, 2, 0])), one] {
             // In the first twice in the text, once more as a heading; in the last once.
             assert_eq!(of_term(&mut corpus, "meter"), [(0, 3), (3, 1)]);
-            assert_eq!(corpus.frequency("meter"), Some(2));
-            assert_eq!(corpus.frequency("mete"), Some(0));
+            assert_eq!(corpus.frequency("meter"), Ok(2));
+            assert_eq!(corpus.frequency("mete"), Ok(0));
             assert_eq!(of_term(&mut corpus, "bread"), [(3, 1)]);
             let text = corpus.find(key(0)).map(|ix| corpus.entries_of(ix)).unwrap_or_default();
             let terms = corpus.terms_of(text.start).unwrap_or_default();
@@ -370,7 +370,7 @@ mod tests {
         assert!(texts[..2].iter().all(|(key, _)| corpus.find(*key).is_some()));
         corpus.tidy();
         assert_eq!(corpus.lengths().count(), 2);
-        assert_eq!(corpus.frequency("word1"), Some(1));
+        assert_eq!(corpus.frequency("word1"), Ok(1));
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
         let Some(last) = bytes[1].last_mut() else { panic!("no bytes") };
         *last ^= 1;
         let mut corpus = Corpus::of(bytes.into_iter().map(|bytes| Box::new(bytes) as Box<dyn Pieces>));
-        assert_eq!(corpus.terms_of(5), None);
+        assert_eq!(corpus.terms_of(5), Err(Damaged));
         corpus.drop_damaged();
         assert_eq!((corpus.lengths().count(), corpus.useless().len()), (5, 1));
         // The same made anew is to be kept.
@@ -419,7 +419,7 @@ mod tests {
         let Some((_, bytes)) = whole.new_segments().next() else { panic!("no segment") };
         let found = |corpus: &mut Corpus| {
             let texts: Option<Vec<TextIx>> = (0..4).map(|at| corpus.find(key(at))).collect();
-            Some(search(corpus, &texts?, "meter and bread 漢字", Ranking::TfIdf)?.found)
+            Some(search(corpus, &texts?, "meter and bread 漢字", Ranking::TfIdf).ok()?.found)
         };
         let right = found(&mut again(&whole));
         // All but the table: short sections make one passage.

@@ -1,7 +1,7 @@
 //! A segment of the corpus: an index over some texts that never changes, read piece by piece.
 //!
 //! ```text
-//! "meu corpus 3\n"  how many texts, entries, terms; bytes of head, blocks, postings, lists (u64 each)
+//! "meu corpus 3\n"  how many texts, entries; bytes of head, blocks, postings, lists (u64 each)
 //!                   BLAKE3 of those numbers and the head
 //! head      texts as they came in: key, language (u8), first entry (u32)
 //!           the numbers of texts (u32) by key
@@ -61,11 +61,14 @@ impl Pieces for Vec<u8> {
     }
 }
 
+/// What is kept is not what was written. It only saves work, so it is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
 /// What a segment begins with: how many there are of each, and how many bytes.
 pub(super) struct Front {
     pub(super) texts: usize,
     pub(super) entries: usize,
-    pub(super) terms: usize,
     pub(super) head: usize,
     pub(super) blocks: usize,
     pub(super) postings: usize,
@@ -73,13 +76,13 @@ pub(super) struct Front {
 }
 
 impl Front {
-    const NUMBERS: usize = 7 * 8;
+    const NUMBERS: usize = 6 * 8;
     const BYTES: usize = MAGIC.len() + Front::NUMBERS + 32;
 
     /// It and the checksum of the head.
     pub(super) fn to_bytes(&self, head: &[u8]) -> Vec<u8> {
-        let Front { texts, entries, terms, head: length, blocks, postings, lists } = *self;
-        let numbers = [texts, entries, terms, length, blocks, postings, lists];
+        let Front { texts, entries, head: length, blocks, postings, lists } = *self;
+        let numbers = [texts, entries, length, blocks, postings, lists];
         let numbers = numbers.map(|number| (number as u64).to_le_bytes());
         let sum = Digest::of([numbers.as_flattened(), head].concat());
         [MAGIC, numbers.as_flattened(), sum.as_bytes()].concat()
@@ -95,7 +98,6 @@ impl Front {
         let front = Front {
             texts: next()?,
             entries: next()?,
-            terms: next()?,
             head: next()?,
             blocks: next()?,
             postings: next()?,
@@ -106,12 +108,11 @@ impl Front {
 }
 
 /// A term, how many entries have it, and where its postings are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Term {
     text: Arc<str>,
     count: u32,
-    place: u64,
-    length: usize,
+    postings: Range<u64>,
 }
 
 /// An index over some texts.
@@ -154,7 +155,7 @@ impl Segment {
         let lists = lists_at..lists_at + front.lists as u64;
         // That it was cut off shows here.
         pieces.read(lists.end.checked_sub(1)?, 1)?;
-        let mut index = Vec::with_capacity(front.terms.div_ceil(BLOCK));
+        let mut index = Vec::new();
         let mut rest = head.get(texts * (TEXT_BYTES + 4) + entries * ENTRY_BYTES..)?;
         let mut at = blocks_at;
         while !rest.is_empty() {
@@ -284,88 +285,93 @@ impl Segment {
     }
 
     /// The terms of an entry by number, and how often each is there.
-    pub(super) fn list(&self, entry: usize) -> Option<Vec<(u32, u32)>> {
+    pub(super) fn list(&self, entry: usize) -> Result<Vec<(u32, u32)>, Damaged> {
         let place = |entry: usize| Some(u64::from_le_bytes(*self.heads().get(entry)?.last_chunk()?));
-        let from = self.lists.start + place(entry)?;
-        let end = place(entry + 1).map_or(self.lists.end, |next| self.lists.start + next);
-        let mut list = Vec::new();
-        take_steps(&self.piece(from, usize::try_from(end.checked_sub(from)?).ok()?)?[SUM..], 0, &mut list)?;
-        Some(list)
+        let read = || {
+            let from = self.lists.start + place(entry)?;
+            let end = place(entry + 1).map_or(self.lists.end, |next| self.lists.start + next);
+            let mut list = Vec::new();
+            take_steps(&self.piece(&(from..end))?[SUM..], 0, &mut list)?;
+            Some(list)
+        };
+        self.whole(read())
     }
 
     /// The terms of an entry, and how often each is there.
-    pub(super) fn terms_of(&self, entry: usize) -> Option<Vec<(Arc<str>, u32)>> {
-        let list = self.list(entry)?;
-        let text = |number: u32| {
-            let block = self.block(number as usize / BLOCK)?;
-            Some(block.get(number as usize % BLOCK)?.text.clone())
+    pub(super) fn terms_of(&self, entry: usize) -> Result<Vec<(Arc<str>, u32)>, Damaged> {
+        let text = |number: usize| {
+            let block = self.block(number / BLOCK)?;
+            self.whole(block.get(number % BLOCK).map(|term| term.text.clone()))
         };
-        list.into_iter().map(|(number, count)| Some((text(number)?, count))).collect()
+        self.list(entry)?.into_iter().map(|(number, count)| Ok((text(number as usize)?, count))).collect()
     }
 
     /// All terms, by number.
-    pub(super) fn vocabulary(&self) -> Option<Vec<Arc<str>>> {
+    pub(super) fn vocabulary(&self) -> Result<Vec<Arc<str>>, Damaged> {
         let mut all = Vec::new();
         for at in 0..self.index.len() {
             all.extend(self.block(at)?.iter().map(|term| term.text.clone()));
         }
-        Some(all)
+        Ok(all)
     }
 
-    /// How many entries have a term; `None` if it is damaged.
-    pub(super) fn frequency(&self, term: &str) -> Option<usize> {
-        self.term(term, |term| Some(term.count as usize)).unwrap_or(Some(0))
+    /// How many entries have a term.
+    pub(super) fn frequency(&self, term: &str) -> Result<usize, Damaged> {
+        Ok(self.term(term)?.map_or(0, |term| term.count as usize))
     }
 
-    /// Adds the entries that have a term, their numbers raised; `None` if it is damaged.
-    pub(super) fn postings(&self, term: &str, raised: u32, all: &mut Postings) -> Option<()> {
-        let read = |term: &Term| {
-            let piece = self.piece(self.postings_at + term.place, term.length)?;
-            all.reserve(term.count.min(piece.len() as u32) as usize);
-            take_steps(&piece[SUM..], raised, all)
-        };
-        self.term(term, read).unwrap_or(Some(()))
+    /// Adds the entries that have a term, their numbers raised.
+    pub(super) fn postings(&self, term: &str, raised: u32, all: &mut Postings) -> Result<(), Damaged> {
+        let Some(term) = self.term(term)? else { return Ok(()) };
+        let piece = self.piece(&term.postings);
+        self.whole(piece.and_then(|piece| take_steps(&piece[SUM..], raised, all)))
     }
 
-    /// What is to be known of a term; the outer `None` if it is in no text, the inner one if that is damaged.
-    fn term<T>(&self, term: &str, of: impl FnOnce(&Term) -> Option<T>) -> Option<Option<T>> {
-        let block = self.index.partition_point(|(first, _)| **first <= *term).checked_sub(1)?;
-        let Some(block) = self.block(block) else { return Some(None) };
-        let at = block.binary_search_by(|known| (*known.text).cmp(term)).ok()?;
-        Some(of(&block[at]))
+    /// What is known of a term; `None` if no text has it.
+    fn term(&self, term: &str) -> Result<Option<Term>, Damaged> {
+        let block = self.index.partition_point(|(first, _)| **first <= *term).checked_sub(1);
+        let Some(block) = block.map(|block| self.block(block)).transpose()? else { return Ok(None) };
+        let found = block.binary_search_by(|known| (*known.text).cmp(term));
+        Ok(found.ok().map(|at| block[at].clone()))
     }
 
-    fn block(&self, at: usize) -> Option<Rc<Vec<Term>>> {
+    fn block(&self, at: usize) -> Result<Rc<Vec<Term>>, Damaged> {
         if let Some(known) = self.blocks.borrow().get(&at) {
-            return Some(known.clone());
+            return Ok(known.clone());
         }
-        let (_, place) = self.index.get(at)?;
-        let bytes = self.piece(place.start, usize::try_from(place.end - place.start).ok()?)?;
-        let mut rest = &bytes[SUM..];
-        let mut place = take(&mut rest)?;
-        let mut terms = Vec::with_capacity(BLOCK);
-        while !rest.is_empty() {
-            let text = take_text(&mut rest)?.into();
-            let count = u32::try_from(take(&mut rest)?).ok()?;
-            let length = usize::try_from(take(&mut rest)?).ok()?;
-            terms.push(Term { text, count, place, length });
-            place += length as u64;
-        }
-        let terms = Rc::new(terms);
+        let read = || {
+            let piece = self.piece(&self.index.get(at)?.1)?;
+            let mut rest = &piece[SUM..];
+            let mut place = self.postings_at + take(&mut rest)?;
+            let mut terms = Vec::with_capacity(BLOCK);
+            while !rest.is_empty() {
+                let text = take_text(&mut rest)?.into();
+                let count = u32::try_from(take(&mut rest)?).ok()?;
+                let end = place + take(&mut rest)?;
+                terms.push(Term { text, count, postings: place..end });
+                place = end;
+            }
+            Some(Rc::new(terms))
+        };
+        let terms = self.whole(read())?;
         self.blocks.borrow_mut().insert(at, terms.clone());
-        Some(terms)
+        Ok(terms)
     }
 
     /// Some bytes, if they are what was written; the first of them are their checksum.
-    fn piece(&self, at: u64, length: usize) -> Option<Vec<u8>> {
-        let read = || {
-            let piece = self.pieces.read(at, length)?;
-            let (sum, bytes) = piece.split_first_chunk::<SUM>()?;
-            Digest::of(bytes).as_bytes().starts_with(sum).then_some(piece)
-        };
-        let piece = read();
-        self.is_damaged.set(self.is_damaged() || piece.is_none());
-        piece
+    fn piece(&self, place: &Range<u64>) -> Option<Vec<u8>> {
+        let length = usize::try_from(place.end.checked_sub(place.start)?).ok()?;
+        let piece = self.pieces.read(place.start, length)?;
+        let (sum, bytes) = piece.split_first_chunk::<SUM>()?;
+        Digest::of(bytes).as_bytes().starts_with(sum).then_some(piece)
+    }
+
+    /// What was read, if it was there; else the segment is damaged, and remembered as such.
+    fn whole<T>(&self, read: Option<T>) -> Result<T, Damaged> {
+        read.ok_or_else(|| {
+            self.is_damaged.set(true);
+            Damaged
+        })
     }
 }
 
