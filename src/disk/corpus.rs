@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::context::{Corpus, Pieces};
+use crate::context::{Corpus, Pieces, TextKey};
 use crate::digest::Digest;
 
 use super::{Durability, Store};
@@ -56,9 +56,10 @@ pub(super) fn load(store: &Store) -> Corpus {
 
 /// A failure is nobody's trouble.
 pub(super) fn save(store: &Store, corpus: &mut Corpus) {
-    // Where somebody searches the whole project, that search alone knows what nobody looks for.
-    if corpus.new_segments().next().is_some() && !store.meu().join(SEARCHED).exists() {
-        corpus.tidy();
+    if corpus.new_segments().next().is_some() {
+        // A search of the whole project looks for more than a run may know; its list has a key for each text.
+        let length = fs::metadata(store.meu().join(SEARCHED)).map_or(0, |list| list.len());
+        corpus.tidy(usize::try_from(length).unwrap_or(usize::MAX) / TextKey::BYTES);
     }
     let useless = corpus.useless();
     if !store.meu().is_dir() || (useless.is_empty() && corpus.new_segments().next().is_none()) {

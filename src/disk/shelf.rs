@@ -129,7 +129,7 @@ impl DiskShelf {
     /// Takes terms of texts that were not searched out of what is stored, once they are more than the rest: for a
     /// search of all that there is.
     pub fn tidy_corpus(&self) {
-        self.corpus().tidy();
+        self.corpus().tidy(0);
     }
 
     /// Keeps what was learned for the next process.
