@@ -8,7 +8,6 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,15 +91,16 @@ pub struct Lock {
     changed: bool,
     /// The tasks that have, or had, a record at a place.
     places: HashMap<String, BTreeSet<String>>,
-    /// The text that it is a part of, where only some records were read.
-    around: Option<Around>,
+    /// Where only the records of some tasks were read: their lines, in order.
+    part: Option<Vec<Line>>,
 }
 
-/// The text of a lock, and where in it the lines of some tasks are, or belong; in order.
+/// The line of a task, its end included, and where in the lock it is; empty where it belongs if there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Around {
-    text: Arc<String>,
-    lines: Vec<(String, Range<usize>)>,
+struct Line {
+    task: String,
+    at: Range<u64>,
+    text: String,
 }
 
 /// The lock was written by a newer meu.
@@ -155,26 +155,34 @@ impl Lock {
     }
 
     /// Reads the records of some tasks, given in order, out of a lock that is whole: as [`Lock::to_text`] writes it,
-    /// with one record a task. Its text is that text, with those records as they are. `None` if one cannot be read.
-    pub fn of_some<'a>(text: Arc<String>, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
+    /// with one record a task. It is `length` bytes long, of which `read` gives any. `None` if one cannot be read.
+    pub fn of_some<'a>(
+        length: u64,
+        read: &dyn Fn(Range<u64>) -> Option<Vec<u8>>,
+        tasks: impl Iterator<Item = &'a str>,
+    ) -> Option<Lock> {
         let mut lock = Lock::default();
         let mut lines = Vec::new();
-        let mut from = text.find('\n')? + 1;
-        serde_json::from_str::<Header>(&text[..from]).ok().filter(|header| header.meu_lock <= VERSION)?;
+        let text = Text { length, read };
+        let header = text.line_at(0, 0)?;
+        // Lines that end otherwise are another system's.
+        let is_plain = !header.1.contains('\r');
+        serde_json::from_str::<Header>(&header.1).ok().filter(|it| is_plain && it.meu_lock <= VERSION)?;
+        let mut from = header.0.end;
         for task in tasks {
-            let line = find_line(&text, from, task)?;
-            if !line.is_empty() {
-                let record: Record = serde_json::from_str(&text[line.clone()]).ok()?;
+            let (at, text) = text.find(from, task)?;
+            if !text.is_empty() {
+                let record: Record = serde_json::from_str(&text).ok()?;
                 if record.task != task {
                     return None;
                 }
                 lock.place(&record);
                 lock.records.insert(task.to_owned(), vec![record]);
             }
-            from = line.end;
-            lines.push((task.to_owned(), line));
+            from = at.end;
+            lines.push(Line { task: task.to_owned(), at, text });
         }
-        lock.around = Some(Around { text, lines });
+        lock.part = Some(lines);
         Some(lock)
     }
 
@@ -184,11 +192,8 @@ impl Lock {
         self.broken.retain(|broken| broken.task.as_deref() != Some(task));
     }
 
-    /// The lock as text.
+    /// The lock as text; of a part, the records that were read.
     pub fn to_text(&self) -> String {
-        if let Some(around) = &self.around {
-            return self.text_around(around);
-        }
         let header = serde_json::to_string(&Header { meu_lock: VERSION }).unwrap_or_default();
         let mut lines: Vec<(&str, String)> = Vec::new();
         for (task, records) in &self.records {
@@ -207,19 +212,24 @@ impl Lock {
         text
     }
 
-    fn text_around(&self, around: &Around) -> String {
-        let mut text = String::with_capacity(around.text.len() + 4096);
-        let mut done = 0;
-        for (task, line) in &around.lines {
-            text.push_str(&around.text[done..line.start]);
-            for record in self.records(task) {
-                text.push_str(&record.line());
-                text.push('\n');
+    /// Of a part: what stands where in the lock from now on, in order. `None` if all of the lock was read.
+    pub fn edits(&self) -> Option<Vec<(Range<u64>, String)>> {
+        let now = |task: &str| self.records(task).iter().map(|record| record.line() + "\n").collect();
+        let edits = self.part.as_ref()?.iter().map(|line| (line, now(&line.task)));
+        let changed = edits.filter(|(line, text): &(_, String)| line.text != *text);
+        Some(changed.map(|(line, text)| (line.at.clone(), text)).collect())
+    }
+
+    /// Takes over what is otherwise in one lock than in another, which it was made from.
+    pub fn take_over(&mut self, changed: &Lock, from: &Lock) {
+        let tasks: BTreeSet<&str> = changed.tasks().chain(from.tasks()).collect();
+        for task in tasks.into_iter().filter(|task| changed.records(task) != from.records(task)) {
+            self.remove(task);
+            for record in changed.records(task) {
+                self.place(record);
+                self.records.entry(task.to_owned()).or_default().push(record.clone());
             }
-            done = line.end;
         }
-        text.push_str(&around.text[done..]);
-        text
     }
 
     /// The record of a task that counts: the one that knows the text on disk; of several the one of
@@ -300,24 +310,52 @@ impl Lock {
     }
 }
 
-/// The line of a task, its end included, in the sorted lines from `from` on; empty where it belongs if it has none.
-/// `None` if a line is not as this meu writes it.
-fn find_line(text: &str, from: usize, task: &str) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let end_of = |at: usize| bytes[at..].iter().position(|byte| *byte == b'\n').map(|found| at + found + 1);
-    // The line begins at or after `low`, and before `high`.
-    let (mut low, mut high) = (from, text.len());
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let start = bytes[low..middle].iter().rposition(|byte| *byte == b'\n').map_or(low, |at| low + at + 1);
-        let end = end_of(start)?;
-        match task_of_record(&text[start..end])?.cmp(task) {
-            Ordering::Equal => return Some(start..end),
-            Ordering::Less => low = end,
-            Ordering::Greater => high = start,
+/// The text of a lock, of which any bytes can be read.
+struct Text<'a> {
+    length: u64,
+    read: &'a dyn Fn(Range<u64>) -> Option<Vec<u8>>,
+}
+
+impl Text<'_> {
+    /// The line of a task, its end included, in the sorted lines from `from` on; empty where it belongs if it has none.
+    /// `None` if a line is not as this meu writes it.
+    fn find(&self, from: u64, task: &str) -> Option<(Range<u64>, String)> {
+        // The line begins at or after `low`, and before `high`.
+        let (mut low, mut high) = (from, self.length);
+        while low < high {
+            let (at, line) = self.line_at(low + (high - low) / 2, low)?;
+            match task_of_record(&line)?.cmp(task) {
+                Ordering::Equal => return Some((at, line)),
+                Ordering::Less => low = at.end,
+                Ordering::Greater => high = at.start,
+            }
+        }
+        Some((low..low, String::new()))
+    }
+
+    /// The line that a byte is in, its end included. No line begins before `from` and ends after it.
+    fn line_at(&self, at: u64, from: u64) -> Option<(Range<u64>, String)> {
+        let mut reach = 2048;
+        loop {
+            let (start, end) = (at.saturating_sub(reach).max(from), (at + reach).min(self.length));
+            let bytes = (self.read)(start..end)?;
+            let (before, after) = bytes.split_at_checked(usize::try_from(at - start).ok()?)?;
+            let first = match before.iter().rposition(|byte| *byte == b'\n') {
+                Some(found) => Some(found + 1),
+                None => (start == from).then_some(0),
+            };
+            let last = after.iter().position(|byte| *byte == b'\n').map(|found| before.len() + found + 1);
+            if let (Some(first), Some(last)) = (first, last) {
+                let line = String::from_utf8(bytes.get(first..last)?.to_vec()).ok()?;
+                return Some((start + first as u64..start + last as u64, line));
+            }
+            // The last line has an end, too.
+            if start == from && end == self.length {
+                return None;
+            }
+            reach *= 4;
         }
     }
-    Some(low..low)
 }
 
 /// The task of a record's line, as this meu writes it.
@@ -401,16 +439,33 @@ mod tests {
         assert_eq!(read.to_text(), text);
     }
 
+    fn some(text: &str, tasks: &[&str]) -> Option<Lock> {
+        let read =
+            |range: Range<u64>| Some(text.as_bytes().get(range.start as usize..range.end as usize)?.to_vec());
+        Lock::of_some(text.len() as u64, &read, tasks.iter().copied())
+    }
+
+    fn edited(text: &str, lock: &Lock) -> String {
+        let mut text = text.to_owned();
+        for (range, line) in lock.edits().unwrap_or_default().into_iter().rev() {
+            text.replace_range(range.start as usize..range.end as usize, &line);
+        }
+        text
+    }
+
     #[test]
     fn some_records_are_read_and_written_among_the_others() {
+        // Some lines are longer than what is read at a time.
+        let long = |id: &str| record(id, "r", id).output.len().max(if id == "b/c" { 9000 } else { 0 });
         let ids = ["a", "b", "b/c", "d", "e"];
-        let all: Vec<Record> = ids.iter().map(|id| record(id, "r", id)).collect();
+        let all: Vec<Record> =
+            ids.iter().map(|id| Record { output: "o".repeat(long(id)), ..record(id, "r", id) }).collect();
         let text = lock(&all);
         for wanted in [&["a"][..], &["b/c"], &["e"], &["a", "b", "e"], &["0", "b/b", "f"], &[], &ids] {
-            let mut some = Lock::of_some(Arc::new(text.clone()), wanted.iter().copied()).unwrap_or_default();
+            let mut some = some(&text, wanted).unwrap_or_default();
             let known: Vec<&str> = wanted.iter().copied().filter(|id| ids.contains(id)).collect();
             assert_eq!(some.tasks().collect::<Vec<_>>(), known, "of {wanted:?}");
-            assert_eq!(some.to_text(), text, "of {wanted:?}");
+            assert_eq!(some.edits(), Some(Vec::new()), "of {wanted:?}");
             let mut whole = Lock::parse(&text).unwrap_or_default();
             for id in wanted {
                 for lock in [&mut some, &mut whole] {
@@ -418,13 +473,46 @@ mod tests {
                 }
             }
             assert_eq!(some.is_changed(), whole.is_changed());
-            assert_eq!(some.to_text(), whole.to_text(), "of {wanted:?}");
+            assert_eq!(edited(&text, &some), whole.to_text(), "of {wanted:?}");
+            assert_eq!(some.edits().map(|edits| edits.len()), Some(wanted.len()), "of {wanted:?}");
         }
-        assert_eq!(Lock::of_some(Arc::new("{\"meu_lock\":1}\n<<<<<<<\n".into()), ["a"].into_iter()), None);
-        assert_eq!(
-            Lock::of_some(Arc::new("{\"meu_lock\":1}\n{\"task\":\"a\"}\n".into()), ["a"].into_iter()),
-            None
-        );
+        let whole = lock(&[record("a", "r", "x")]);
+        for (why, text) in [
+            ("nothing", ""),
+            ("no header", "{\"task\":\"a\"}\n"),
+            ("a merge", "{\"meu_lock\":1}\n<<<<<<<\n"),
+            ("no record", "{\"meu_lock\":1}\n{\"task\":\"a\"}\n"),
+            ("a newer one", "{\"meu_lock\":2}\n"),
+            ("no last line end", whole.trim_end()),
+            ("other line ends", &whole.replace('\n', "\r\n")),
+        ] {
+            assert_eq!(some(text, &["a"]), None, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_changed_is_taken_over() {
+        let read = Lock::parse(&lock(&[record("a", "r", "x"), record("b", "r", "x"), record("c", "r", "x")]));
+        let read = read.unwrap_or_default();
+        let mut changed = read.clone();
+        changed.put(record("b", "mine", "x"));
+        changed.put(record("d", "mine", "x"));
+        changed.remove("c");
+        let mut theirs = Lock::parse(&lock(&[
+            record("a", "theirs", "x"),
+            record("b", "theirs", "x"),
+            record("c", "theirs", "x"),
+            record("e", "theirs", "x"),
+        ]))
+        .unwrap_or_default();
+        theirs.take_over(&changed, &read);
+        let expected = [
+            record("a", "theirs", "x"),
+            record("b", "mine", "x"),
+            record("d", "mine", "x"),
+            record("e", "theirs", "x"),
+        ];
+        assert_eq!(theirs.to_text(), lock(&expected));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
-use crate::disk::{self, Trust, Workspace};
+use crate::disk::{self, Recorded, Trust, Workspace};
 use crate::graph::shard as shard_of;
 use crate::plan::State;
 use crate::provider::{Limits, Parcel, Providers, Trace, end_programs};
@@ -262,11 +262,10 @@ pub(super) fn bring_up_to_date(
 
 /// Keeps what a run of all found, if it left nothing to do; `idle` is one in which everything was up to date.
 fn keep_finding(workspace: &Workspace, part: Option<Part>, ran: &Ran, idle: bool) {
-    let unrecorded = Arc::ptr_eq(&ran.lock_text, &workspace.lock_text);
     match part {
         Some(part) => part.keep(workspace, ran),
-        None if ran.is_final() || (idle && unrecorded) => {
-            seal::keep(workspace, &rows(workspace, &ran.verdicts), &ran.lock_text, true);
+        None if ran.is_final() || (idle && ran.recorded == Recorded::Nothing) => {
+            seal::keep(workspace, &rows(workspace, &ran.verdicts), ran.recorded, true);
         }
         None => {}
     }

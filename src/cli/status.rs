@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Done, Env, select};
 use crate::diag::ErrorKind;
-use crate::disk::{self, variable};
+use crate::disk::{self, Recorded, variable};
 use crate::run::{Counts, Row, Survey, rows};
 use crate::seal;
 use crate::show;
@@ -52,7 +52,7 @@ pub(super) fn status(env: &Env, arguments: Arguments) -> Done {
     let rows = match everything {
         true => {
             let rows = rows(&workspace, &verdicts);
-            seal::keep(&workspace, &rows, &workspace.lock_text, false);
+            seal::keep(&workspace, &rows, Recorded::Nothing, false);
             rows
         }
         false => chosen

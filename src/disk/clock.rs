@@ -8,7 +8,7 @@ pub struct Moment(Instant);
 
 /// Now, in nanoseconds since 1970.
 pub fn now_in_nanoseconds() -> i128 {
-    super::state::nanos(SystemTime::now())
+    super::stamp::nanos(SystemTime::now())
 }
 
 impl Moment {

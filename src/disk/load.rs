@@ -9,7 +9,7 @@ use ignore::WalkBuilder;
 use walkdir::WalkDir;
 
 use crate::context::{Shelf, check_prompts};
-use crate::diag::{Diagnostic, Error, Severity, Sink, Source};
+use crate::diag::{Diagnostic, Error, Place, Severity, Sink, Source};
 use crate::digest::Digest;
 use crate::graph::{self, Graph};
 use crate::lock::{Lock, Newer};
@@ -23,7 +23,7 @@ use crate::text::Redactor;
 use super::cores::{joined, on_all_cores};
 use super::git::tracks_meu;
 use super::reload::Stamps;
-use super::{DiskShelf, Replay, Store, now_in_nanoseconds, read_failures, replay};
+use super::{DiskShelf, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay};
 
 /// Everything that a command needs of a project.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub struct Workspace {
     pub templates: Templates,
     /// The records, with the journal laid over them.
     pub lock: Lock,
-    /// The lock's text as it is on disk.
-    pub lock_text: Arc<String>,
+    /// The lock as it was read.
+    pub lock_file: LockFile,
     /// What a run that was cut off left.
     pub replay: Replay,
     /// The failures of the last tries.
@@ -164,11 +164,11 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
-    let (tasks, (lock_text, lock, lock_sink)) = std::thread::scope(|scope| {
+    let (tasks, (lock_file, lock, lock_sink)) = std::thread::scope(|scope| {
         let lock = scope.spawn(|| {
             let sink = Sink::default();
-            let (text, lock) = load_lock(&store, &sink);
-            (text, lock, sink)
+            let (file, lock) = load_lock(&store, &sink);
+            (file, lock, sink)
         });
         (load_tasks(&store, &config, overlay, &mut listed, &sink), joined(lock))
     });
@@ -188,7 +188,7 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     let files = walk_documents(&store, &graph::glob_bases(&project), &mut listed, &sink);
     let graph = graph::build(project, &files, &recorded, &sink);
     let known = HashMap::new();
-    finish(Plan { store, graph, templates, lock, lock_text, redactor, listed, known }, sink)
+    finish(Plan { store, graph, templates, lock, lock_file, redactor, listed, known }, sink)
 }
 
 /// What a project is, without its texts: all that task files, `meu.toml`, templates and lock say.
@@ -198,7 +198,7 @@ pub(super) struct Plan {
     /// None if they cannot be read.
     pub(super) templates: Option<Templates>,
     pub(super) lock: Lock,
-    pub(super) lock_text: Arc<String>,
+    pub(super) lock_file: LockFile,
     pub(super) redactor: Redactor,
     pub(super) listed: Listed,
     /// Of a part of a project: texts that are known to be as they were.
@@ -207,7 +207,7 @@ pub(super) struct Plan {
 
 /// Looks at the texts of a project: the second half of loading it. `sink` has what was wrong so far.
 pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
-    let Plan { store, graph, templates, lock, lock_text, redactor, listed, known } = plan;
+    let Plan { store, graph, templates, lock, lock_file, redactor, listed, known } = plan;
     let index = graph.config.index.clone();
     let made = graph
         .nodes()
@@ -253,7 +253,7 @@ pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
         graph,
         templates,
         lock,
-        lock_text,
+        lock_file,
         shelf,
         warnings: diagnostics,
         listed,
@@ -407,19 +407,17 @@ pub(super) fn check_tracked(store: &Store, sink: &Sink) {
     }
 }
 
-/// The lock's text, and what it records.
-fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
-    let lock_text = match read_optional(&store.root().join("meu.lock")) {
-        Ok(text) => text.unwrap_or_default(),
-        Err(message) => {
-            sink.push(
-                Diagnostic::error(format!("`meu.lock` cannot be read: {message}"))
-                    .help("take it from git again: `git checkout -- meu.lock`"),
-            );
-            String::new()
-        }
-    };
-    let lock = Lock::parse(&lock_text).unwrap_or_else(|Newer(version)| {
+/// The lock, and what it records.
+fn load_lock(store: &Store, sink: &Sink) -> (LockFile, Lock) {
+    let file = LockFile::read(store).unwrap_or_else(|message| {
+        sink.push(
+            Diagnostic::error(format!("`meu.lock` cannot be read: {message}"))
+                .help("take it from git again: `git checkout -- meu.lock`"),
+        );
+        LockFile::empty(store)
+    });
+    let text = file.text().unwrap_or_default();
+    let lock = Lock::parse(text).unwrap_or_else(|Newer(version)| {
         sink.push(
             Diagnostic::error(format!(
                 "meu.lock has the format {version}, and this meu reads up to {}",
@@ -429,8 +427,6 @@ fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
         );
         Lock::default()
     });
-    let source = Source { path: "meu.lock".into(), text: lock_text };
-    let lock_text = &source.text;
     // A file of another kind has no line that can be read: the first few tell as much as all.
     let (nobodys, most) = (lock.broken.iter().filter(|broken| broken.task.is_none()), 20);
     let more = nobodys.clone().count().saturating_sub(most);
@@ -441,9 +437,13 @@ fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
         );
     }
     for broken in nobodys.take(most) {
-        let start: usize = lock_text.split_inclusive('\n').take(broken.line - 1).map(str::len).sum();
-        let mut place = source.place(start..start + 1);
-        place.source_line = place.source_line.chars().take(100).collect();
+        let place = Place {
+            file: "meu.lock".into(),
+            line: broken.line,
+            column: 1,
+            source_line: broken.text.chars().take(100).collect(),
+            width: 1,
+        };
         sink.push(
             Diagnostic::error(format!(
                 "this line of the lock cannot be read, not even whose it is: {}",
@@ -453,7 +453,7 @@ fn load_lock(store: &Store, sink: &Sink) -> (Arc<String>, Lock) {
             .help("take it from git again, or delete it: its task is then an edited one without a base"),
         );
     }
-    (Arc::new(source.text), lock)
+    (file, lock)
 }
 
 /// The request's templates, which may name the vars of the project and of tasks.

@@ -17,11 +17,13 @@ mod hold;
 mod interrupt;
 mod journal;
 mod load;
+mod lock_file;
 mod part;
 mod proposals;
 mod records;
 mod reload;
 mod shelf;
+mod stamp;
 mod state;
 mod trust;
 mod usage;
@@ -43,12 +45,14 @@ pub use load::{
     Listed, Overlay, SETTINGS, Workspace, find_project, load, load_config, load_or_empty, load_over,
     read_optional, task_ids,
 };
+pub use lock_file::{LockFile, Recorded};
 pub use part::{Wanted, load_part, read_tasks_in};
 pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::reload;
 pub use shelf::DiskShelf;
-pub use state::{RACY, Recalled};
+pub use stamp::RACY;
+pub use state::Recalled;
 pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};
 pub use write::{Durability, Store};

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use crate::diag::Sink;
 use crate::digest::Digest;
 use crate::graph::{Piece, Whole, build_part};
-use crate::lock::Lock;
 use crate::spec::{Project, Task};
 use crate::text::Redactor;
 
 use super::load::{Plan, finish, load_config, load_templates, read_tasks};
-use super::{Listed, Overlay, Store, Workspace, now_in_nanoseconds, read_optional};
+use super::{Listed, LockFile, Overlay, Store, Workspace, now_in_nanoseconds};
 
 /// A part of a project, and what is known of it.
 #[derive(Debug)]
@@ -26,7 +25,8 @@ pub struct Wanted {
     pub files: Vec<(PathBuf, Digest)>,
     /// What it is a part of.
     pub whole: Whole,
-    /// The lock's digest: it has a record for each task at most, and is written as meu writes it.
+    /// The lock's digest: it has a record for each task at most, and is written as meu writes it. Whoever knows when it
+    /// changed sees to it that this is so.
     pub lock: Digest,
     /// Documents and outputs that are as they were, by their full path; `None` is a file that is not there.
     pub known: HashMap<PathBuf, Option<Digest>>,
@@ -75,10 +75,9 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     let templates = load_templates(store, &config, &tasks, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
 
-    let text = read_optional(&store.root().join("meu.lock")).ok()??;
-    let text = Arc::new(text);
+    let lock_file = LockFile::open(store, wanted.lock)?;
     let inner = wanted.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());
-    let lock = Lock::of_some(text.clone(), inner).filter(|_| Digest::of(text.as_str()) == wanted.lock)?;
+    let lock = lock_file.records(inner)?;
     let graph = build_part(Project { config, tasks }, &wanted.pieces, wanted.whole, &sink)?;
     let mut known = HashMap::new();
     for (_, node) in graph.nodes() {
@@ -91,8 +90,7 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
             }
         }
     }
-    let plan =
-        Plan { store: store.clone(), graph, templates, lock, lock_text: text, redactor, listed, known };
+    let plan = Plan { store: store.clone(), graph, templates, lock, lock_file, redactor, listed, known };
     let odd = |workspace: &Workspace| {
         !workspace.warnings.is_empty() || workspace.replay.found || workspace.replay.unreadable
     };

@@ -9,23 +9,12 @@ use crate::digest::Digest;
 
 use super::cores::on_all_cores;
 use super::load::{Plan, check_tracked, finish};
-use super::state::{RACY, Stat};
-use super::{SETTINGS, Workspace, load, now_in_nanoseconds, read_optional};
+use super::stamp::Stamp;
+use super::{SETTINGS, Workspace, load, now_in_nanoseconds};
 
 /// The files and folders that a plan was read from, as they were.
 #[derive(Debug)]
 pub(super) struct Stamps(Vec<Stamp>);
-
-#[derive(Debug)]
-struct Stamp {
-    path: PathBuf,
-    /// None if it is not there.
-    stat: Option<Stat>,
-    /// Whether it is older than the reading, so that the same stat is the same text.
-    is_old: bool,
-    /// The text that was read, where that is known.
-    text: Option<Digest>,
-}
 
 /// Loads a project; what `before` says of its plan stands if nothing of it changed.
 pub fn reload(root: &Path, before: Option<Workspace>) -> Result<Workspace, Error> {
@@ -40,7 +29,7 @@ pub fn reload(root: &Path, before: Option<Workspace>) -> Result<Workspace, Error
                 graph: before.graph,
                 templates: Some(before.templates),
                 lock: before.lock,
-                lock_text: before.lock_text,
+                lock_file: before.lock_file,
                 redactor: before.redactor,
                 listed,
                 known: HashMap::new(),
@@ -83,7 +72,8 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
     for (shown, path) in &workspace.listed.task_files {
         all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
     }
-    all.push(Stamp::of(root.join("meu.lock"), began, Some(Digest::of(workspace.lock_text.as_str()))));
+    let lock = workspace.lock_file.digest().unwrap_or_else(|| Digest::of(""));
+    all.push(Stamp::of(root.join("meu.lock"), began, Some(lock)));
     let named = SETTINGS.map(|name| root.join(name));
     let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());
     let ignores = ignores.map(|folder| folder.join(".gitignore"));
@@ -91,28 +81,10 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
     let folders = workspace.listed.folders.iter().cloned();
     for path in named.into_iter().chain(ignores).chain(repositories).chain(folders) {
         let stamp = Stamp::of(path, began, None);
-        if !stamp.is_old {
+        if !stamp.is_old() {
             return None;
         }
         all.push(stamp);
     }
     Some(Stamps(all))
-}
-
-impl Stamp {
-    fn of(path: PathBuf, began: i128, text: Option<Digest>) -> Self {
-        let stat = stat(&path);
-        let is_old = stat.is_none_or(|stat| stat.youngest() + RACY < began);
-        Stamp { path, stat, is_old, text }
-    }
-
-    fn stands(&self) -> bool {
-        let same =
-            |text| read_optional(&self.path).is_ok_and(|now| Digest::of(now.unwrap_or_default()) == text);
-        (self.is_old && stat(&self.path) == self.stat) || self.text.is_some_and(same)
-    }
-}
-
-fn stat(path: &Path) -> Option<Stat> {
-    std::fs::metadata(path).ok().map(|meta| Stat::of(&meta))
 }

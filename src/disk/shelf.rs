@@ -14,7 +14,8 @@ use crate::path::RelPath;
 use crate::spec::{Embed, TokenizerName};
 use crate::text;
 
-use super::state::{Recalled, Stat, State};
+use super::stamp::Stat;
+use super::state::{Recalled, State};
 use super::{Cache, Durability, Store};
 
 /// The most bytes of texts that are kept in memory.

@@ -8,55 +8,16 @@
 //! is recorded only if the file was last changed well before this process began to read.
 
 use std::collections::HashMap;
-use std::fs::Metadata;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::path::RelPath;
 use crate::spec::TokenizerName;
 
+use super::stamp::{RACY, Stat, nanos};
 use super::{Durability, Store};
 
 const MAGIC: &[u8] = b"meu state 2\n";
-
-/// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
-pub const RACY: i128 = 2_000_000_000;
-
-/// What the system says of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
-    size: u64,
-    /// Nanoseconds since 1970 of the last change of the contents, and of the inode.
-    modified: i128,
-    changed: i128,
-    inode: u64,
-    device: u64,
-}
-
-impl Stat {
-    pub(super) fn of(meta: &Metadata) -> Self {
-        #[cfg(unix)]
-        let (changed, inode, device) = {
-            use std::os::unix::fs::MetadataExt;
-            (i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec()), meta.ino(), meta.dev())
-        };
-        #[cfg(not(unix))]
-        let (changed, inode, device) = (0, 0, 0);
-        Stat { size: meta.len(), modified: meta.modified().map_or(0, nanos), changed, inode, device }
-    }
-
-    pub(super) fn youngest(&self) -> i128 {
-        self.modified.max(self.changed)
-    }
-}
-
-/// Nanoseconds since 1970.
-pub(super) fn nanos(time: SystemTime) -> i128 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    }
-}
 
 /// What a recipe came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -109,6 +109,16 @@ impl Store {
 
     /// Writes a file of the project whole or not at all.
     pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> io::Result<()> {
+        self.write_by(path, durability, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// The same, where something else writes the bytes.
+    pub(super) fn write_by<T>(
+        &self,
+        path: &RelPath,
+        durability: Durability,
+        fill: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
         let full = self.full(path);
         // Behind a symlink could be anything, git's own files too.
         if self.is_aliased(path) {
@@ -119,9 +129,9 @@ impl Store {
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
         fs::create_dir_all(&folder)?;
-        self.replace(&full, &[text.as_bytes()], durability)?;
+        let filled = self.replace(&full, durability, fill)?;
         self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
-        Ok(())
+        Ok(filled)
     }
 
     /// A text with the line ends and the byte order mark of the file that it replaces.
@@ -174,7 +184,7 @@ impl Store {
         if let Some(folder) = full.parent() {
             fs::create_dir_all(folder)?;
         }
-        self.replace(&full, pieces, durability)
+        self.replace(&full, durability, |file| pieces.iter().try_for_each(|bytes| file.write_all(bytes)))
     }
 
     /// Whether a folder of the project, as far as it exists, is reached through a symlink.
@@ -195,16 +205,21 @@ impl Store {
             || fs::symlink_metadata(self.full(path)).is_ok_and(|meta| meta.is_symlink())
     }
 
-    fn replace(&self, full: &Path, pieces: &[&[u8]], durability: Durability) -> io::Result<()> {
+    fn replace<T>(
+        &self,
+        full: &Path,
+        durability: Durability,
+        fill: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}.tmp", std::process::id());
         fs::create_dir_all(self.meu.join("tmp"))?;
         let temporary = self.meu.join("tmp").join(name);
-        let write = |temporary: &Path| -> io::Result<()> {
+        let write = |temporary: &Path| -> io::Result<T> {
             fail_point("create")?;
             let mut file = File::create(temporary)?;
             fail_point("write")?;
-            pieces.iter().try_for_each(|bytes| file.write_all(bytes))?;
+            let filled = fill(&mut file)?;
             if durability == Durability::Now {
                 file.sync_all()?;
             }
@@ -218,16 +233,20 @@ impl Store {
                 let _ = fs::remove_file(full);
             }
             match fs::rename(temporary, full) {
-                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => rename_across(temporary, full),
-                other => other,
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                    rename_across(temporary, full)?
+                }
+                other => other?,
             }
+            Ok(filled)
         };
         let written = write(&temporary);
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        written?;
-        fail_point("renamed")
+        let filled = written?;
+        fail_point("renamed")?;
+        Ok(filled)
     }
 
     /// Brings all outputs that were written to the medium, before the record that speaks of them.

@@ -1,14 +1,14 @@
 //! The loop: which task is next, who is asked, when it ends.
 
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
 use crate::diag::Error;
-use crate::disk::{Cache, Durability, Journal, Moment, RunLog, Usage, Workspace};
+use crate::disk::{Cache, Journal, Moment, Recorded, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Standing, Sums};
 use crate::graph::{Graph, Ix};
@@ -63,8 +63,8 @@ pub struct Ran {
     pub undone: Vec<String>,
     /// What each task came to.
     pub verdicts: Vec<Option<Verdict>>,
-    /// The lock's text after it.
-    pub lock_text: Arc<String>,
+    /// What it wrote to the lock.
+    pub recorded: Recorded,
 }
 
 impl Ran {
@@ -386,18 +386,12 @@ impl<'a> Executor<'a, '_> {
     /// Closes the books: outputs synced, then the lock, then the journal's end. Tells what went wrong, too.
     fn finish(self, interrupted: bool) -> (Ran, Option<Error>) {
         let store = &self.workspace.store;
-        let mut lock_text = self.workspace.lock_text.clone();
+        let mut recorded = Recorded::Nothing;
         let mut close = || -> std::io::Result<()> {
             store.sync_written()?;
             // The journal's records are laid over the lock that was read: they are changes too.
-            let changed = self.books.lock.is_changed() || self.workspace.replay.found;
-            let text = changed.then(|| self.books.lock.to_text());
-            if let Some(text) = text.filter(|text| *text != *lock_text) {
-                let path = crate::path::RelPath::parse("meu.lock")
-                    .map_err(|problem| std::io::Error::other(problem.message()))?;
-                store.write(&path, &text, Durability::Now)?;
-                store.sync_written()?;
-                lock_text = Arc::new(text);
+            if self.books.lock.is_changed() || self.workspace.replay.found {
+                recorded = self.workspace.lock_file.write(store, &self.books.lock)?;
             }
             // An answer that nothing else has stays in the journal.
             if self.all_cached.load(Ordering::SeqCst) {
@@ -419,7 +413,7 @@ impl<'a> Executor<'a, '_> {
                 not_reached: self.total - (self.reached - self.waiting.len() - self.same.len()),
                 undone: self.undone,
                 verdicts: self.survey.into_verdicts(),
-                lock_text,
+                recorded,
             },
             trouble,
         )

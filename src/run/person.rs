@@ -19,12 +19,7 @@ pub(super) fn failed(error: std::io::Error, what: &str) -> Error {
 pub(super) fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
     let kept = workspace.replay.keep(&Cache(&workspace.store));
     workspace.store.sync_written().map_err(|error| failed(error, "the output"))?;
-    let path = RelPath::parse("meu.lock").map_err(|problem| Error::failed(problem.message()))?;
-    workspace
-        .store
-        .write(&path, &lock.to_text(), Durability::Now)
-        .map_err(|error| failed(error, "meu.lock"))?;
-    workspace.store.sync_written().map_err(|error| failed(error, "meu.lock"))?;
+    workspace.lock_file.write(&workspace.store, lock).map_err(|error| failed(error, "meu.lock"))?;
     // An answer that nothing else has stays in the journal.
     if kept {
         Journal::new(&workspace.store).end().map_err(|error| failed(error, "the journal"))?;

@@ -4,24 +4,25 @@ use super::read::Read;
 use super::sealed::seal;
 use super::table::Table;
 use super::{Finding, NAME};
-use crate::disk::Workspace;
+use crate::digest::Digest;
+use crate::disk::{Recorded, Workspace};
 use crate::run::{Counts, Row};
 
-/// Keeps what an evaluation of the whole project found; `lock` is the lock's text after it. `settled` says that a
-/// run left nothing to do.
-pub fn keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) {
+/// Keeps what an evaluation of the whole project found; `recorded` is what came to the lock by it.
+/// `settled` says that a run left nothing to do.
+pub fn keep(workspace: &Workspace, rows: &[Row], recorded: Recorded, settled: bool) {
     // Where not all that was read is of the kind that a seal can vouch for, there is none.
-    let _ = try_to_keep(workspace, rows, lock, settled);
+    let _ = try_to_keep(workspace, rows, recorded, settled);
 }
 
-fn try_to_keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -> Option<()> {
+fn try_to_keep(workspace: &Workspace, rows: &[Row], recorded: Recorded, settled: bool) -> Option<()> {
     let graph = &workspace.graph;
     // Vectors come and go with the cache.
     let embeds = graph.nodes().any(|(ix, _)| graph.embedder(ix).is_some());
     if embeds || rows.len() < graph.len() || !is_plain(workspace) {
         return None;
     }
-    let read = Read::by(workspace, lock)?;
+    let read = Read::by(workspace, lock_after(workspace, recorded)?)?;
     let (tree, digests) = read.to_seal(workspace.listed.began)?;
     let loud = lines(rows.iter().filter(|row| !row.state.is_quiet()))?;
     let all = lines(rows)?;
@@ -29,6 +30,16 @@ fn try_to_keep(workspace: &Workspace, rows: &[Row], lock: &str, settled: bool) -
     let passes = rows.iter().all(Row::passes_check);
     let finding = Finding { settled, passes, counts: Counts::of(rows) };
     seal(&workspace.store, NAME, finding, (&tree, &digests), &[&loud, &all, &table])
+}
+
+/// The lock's digest, if there is a lock, once something came to it. `None` if others wrote to it, too: of that nothing
+/// was looked at.
+pub(super) fn lock_after(workspace: &Workspace, recorded: Recorded) -> Option<Option<Digest>> {
+    match recorded {
+        Recorded::Nothing => Some(workspace.lock_file.digest()),
+        Recorded::Text(digest) => Some(Some(digest)),
+        Recorded::BesideOthers => None,
+    }
 }
 
 /// Whether a seal can vouch for what was read.

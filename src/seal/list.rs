@@ -147,7 +147,7 @@ fn try_to_keep(workspace: &Workspace, searched: &[Candidate]) -> Option<()> {
         return None;
     }
     let store = &workspace.store;
-    let read = Read::by(workspace, &workspace.lock_text)?;
+    let read = Read::by(workspace, workspace.lock_file.digest())?;
     let (tree, digests) = read.to_seal(workspace.listed.began)?;
     let number = read.numbers();
     let more = more_than_texts(workspace);

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::keep::lines;
+use super::keep::{lines, lock_after};
 use super::sealed::{absent, now_in};
 use super::table::Table;
 use super::tree::{Kind, Leaf, Stamp, stamp_of};
@@ -62,7 +62,13 @@ impl Seal {
         shared.push(store.full(&graph.config.index));
         let now = |path: &PathBuf| stamp_of(path).unwrap_or(Stamp::ABSENT);
         let as_it_was = |leaf: &Leaf<'_>| shared.iter().any(|path| leaf.is(path) && leaf.stamp == now(path));
-        if self.0.tree().leaves().filter(as_it_was).count() != shared.len() {
+        let lock = store.root().join(LOCK);
+        let (mut stand, mut lock_stands) = (0, false);
+        for leaf in self.0.tree().leaves() {
+            stand += usize::from(as_it_was(&leaf));
+            lock_stands |= leaf.is(&lock) && leaf.stamp == now(&lock);
+        }
+        if stand != shared.len() || !(lock_stands || workspace.lock_file.is_as_known()) {
             return None;
         }
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
@@ -210,7 +216,7 @@ impl Part {
             let source = &workspace.graph.node(*ix).task.id.source;
             seen.insert(files.get(source.path.as_str())?.to_path_buf(), Digest::of(&source.text));
         }
-        seen.insert(store.root().join(LOCK), Digest::of(ran.lock_text.as_str()));
+        seen.insert(store.root().join(LOCK), lock_after(workspace, ran.recorded)?.unwrap_or(absent()));
         for name in BOOKS {
             let path = store.meu().join(name);
             let digest = now_in(Kind::File, &path)?;

@@ -24,7 +24,7 @@ pub(super) struct Read(BTreeMap<PathBuf, BTreeMap<OsString, Entry>>);
 
 impl Read {
     /// What the loading and the evaluation of a workspace read. `None` if something of it cannot be read.
-    pub(super) fn by(workspace: &Workspace, lock: &str) -> Option<Read> {
+    pub(super) fn by(workspace: &Workspace, lock: Option<Digest>) -> Option<Read> {
         let store = &workspace.store;
         let root = store.root();
         let mut read = Read(BTreeMap::new());
@@ -45,8 +45,8 @@ impl Read {
             read.known(path, Digest::of(texts.get(shown.as_str())?))?;
         }
         match lock {
-            "" => read.now(&root.join(LOCK))?,
-            text => read.known(&root.join(LOCK), Digest::of(text))?,
+            None => read.now(&root.join(LOCK))?,
+            Some(digest) => read.known(&root.join(LOCK), digest)?,
         }
         // Its digest on the shelf is that of a part of it.
         read.now(&store.full(&workspace.graph.config.index))?;

@@ -122,9 +122,10 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 (false, _) => return None,
             }
         }
+        touched.iter().for_each(|(at, stamp)| Tree::set(&mut sealed.bytes[head_length..], *at, *stamp));
         let much = touched.iter().map(|(_, stamp)| stamp.size()).sum::<u64>() >= MUCH;
         if sealed.changed.is_empty() && (much || touched.len() >= MANY) {
-            sealed.renew(store, name, &touched);
+            sealed.renew(store, name);
         }
         Some(sealed)
     }
@@ -138,16 +139,12 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         (FRONT + self.bytes.len()) as u64
     }
 
-    /// Writes the same with new stamps of files whose text is the same.
-    fn renew(&self, store: &Store, name: &str, stamps: &[(usize, Stamp)]) {
-        let mut tree = self.bytes[self.head_length..].to_vec();
-        for (at, stamp) in stamps {
-            Tree::set(&mut tree, *at, *stamp);
-        }
+    /// Writes the same with the stamps that files have now.
+    fn renew(&self, store: &Store, name: &str) {
         let blobs: usize = self.head.blobs.iter().map(|blob| blob.length).sum();
         let mut rest = vec![0; self.head.entries * 32 + blobs];
         if self.file.read_exact_at(&mut rest, self.digests_at()).is_ok() {
-            write(store, name, &self.head, &tree, &[&rest]);
+            write(store, name, &self.head, &self.bytes[self.head_length..], &[&rest]);
         }
     }
 

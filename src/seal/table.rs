@@ -45,8 +45,8 @@ impl Table {
     pub(super) fn of(workspace: &Workspace, entry: &dyn Fn(&Path) -> Option<u32>) -> Option<Table> {
         let (graph, store, lock) = (&workspace.graph, &workspace.store, &workspace.lock);
         // A part writes the other records as they are.
-        let written = &workspace.lock_text;
-        let in_order = lock.broken.is_empty() && (written.is_empty() || lock.to_text() == **written);
+        let written = workspace.lock_file.text()?;
+        let in_order = lock.broken.is_empty() && (written.is_empty() || lock.to_text() == written);
         let recorded = |id: &str| {
             let place = graph.find(id).map(|ix| graph.node(ix).output.as_str());
             matches!(lock.records(id), [one] if Some(one.output.as_str()) == place)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meu::digest::Digest;
-use meu::disk::{Store, Workspace};
+use meu::disk::{Recorded, Store, Workspace};
 use meu::event::Event;
 use meu::plan::State;
 use meu::provider::Providers;
@@ -186,7 +186,7 @@ proptest! {
                 workspace.listed.began += 10_000_000_000;
                 next_tick(root);
             }
-            keep(&workspace, &found, &workspace.lock_text, settled);
+            keep(&workspace, &found, Recorded::Nothing, settled);
             workspace.stamp();
             let store = Store::new(root).expect("a store");
             let sealed = standing(&store);
@@ -246,7 +246,7 @@ proptest! {
                 let written = meu::cli::write_index(&loaded).expect("written");
                 if ran.is_final() && !written {
                     drop(fs::remove_file(root.join(".meu/seal")));
-                    keep(&loaded, &rows(&loaded, &ran.verdicts), &ran.lock_text, true);
+                    keep(&loaded, &rows(&loaded, &ran.verdicts), ran.recorded, true);
                     let seal = standing(&loaded.store);
                     prop_assert!(seal.is_some() || !loaded.warnings.is_empty());
                     if let Some(seal) = seal {
@@ -265,7 +265,7 @@ proptest! {
                 let before = files(root);
                 run_whatever_comes(root, 2).ended.is_empty() && before == files(root)
             };
-            keep(&workspace, &found, &workspace.lock_text, settled);
+            keep(&workspace, &found, Recorded::Nothing, settled);
             apply(&step, &mut plan, root);
             let store = &workspace.store;
             let Some((part, some)) = Seal::read(store).filter(|seal| !seal.stands() || !settled).and_then(|seal| seal.part(store)) else {
@@ -330,7 +330,7 @@ fn is_kept(mut workspace: Workspace, ran: &Ran) -> bool {
     let seal = workspace.store.meu().join("seal");
     drop(fs::remove_file(&seal));
     if ran.is_final() {
-        keep(&workspace, &rows(&workspace, &ran.verdicts), &ran.lock_text, true);
+        keep(&workspace, &rows(&workspace, &ran.verdicts), ran.recorded, true);
     }
     seal.is_file()
 }
@@ -367,7 +367,7 @@ fn what_is_saved_while_a_part_is_loaded_makes_it_none() {
         part
     };
     assert!(part(""));
-    for name in ["tasks/a.toml", "tasks/b.toml", "meu.toml", "templates/task.txt", "INDEX.md"] {
+    for name in ["tasks/a.toml", "tasks/b.toml", "meu.toml", "templates/task.txt", "INDEX.md", "meu.lock"] {
         assert!(!part(name), "{name}");
         seal_here(&house);
         house.put("docs/e.md", format!("# E\n\nAnother text, after {name}.\n"));
@@ -427,6 +427,53 @@ fn a_run_in_which_a_document_changed_is_not_kept() {
         assert_eq!(seal() == before, edited);
     }
     assert_eq!(house.meu(&["status", "--check"]).code, 3, "c is to be made again");
+}
+
+#[test]
+fn what_others_write_into_the_lock_during_a_run_stays_there() {
+    let house = drafted().task("d", "inputs = [\"docs/e.md\"]");
+    house.meu(&["run", "-q"]).ok();
+    let lines = || -> Vec<String> { house.read("meu.lock").lines().map(str::to_owned).collect() };
+    for (turn, as_part) in [false, true].into_iter().enumerate() {
+        seal_here(&house);
+        let before = lines();
+        house.put("docs/e.md", format!("# E\n\nAnother text of some length, the {turn}th.\n"));
+        let store = Arc::new(Store::new(&house.root()).expect("a store"));
+        let (part, workspace) = match as_part {
+            true => Seal::read(&store).expect("a seal").part(&store).map(|(part, some)| (Some(part), some)),
+            false => Some((None, meu::disk::load(&house.root()).expect("whole"))),
+        }
+        .expect("a workspace");
+        // A pull brings another record of c, and none of d.
+        let ran = run_and(&workspace, &|| false, &mut |event| {
+            if matches!(event, Event::TaskStarted { task, .. } if task == "a") {
+                let theirs = [&before[0], &before[1], &before[2], &pulled(&before[3])];
+                let text: String = theirs.iter().map(|line| format!("{line}\n")).collect();
+                house.put("meu.lock", text);
+            }
+        });
+        assert_eq!(ran.recorded, Recorded::BesideOthers);
+        let after = lines();
+        assert_eq!(after.len(), 5, "{after:?}");
+        assert_eq!(after[3], pulled(&before[3]));
+        for at in [1, 2, 4] {
+            assert_ne!(after[at], before[at], "a run made it");
+        }
+        let seal = || fs::read(house.root().join(".meu/seal")).expect("a seal");
+        let kept = seal();
+        match part {
+            Some(part) => part.keep(&workspace, &ran),
+            None => keep(&workspace, &rows(&workspace, &ran.verdicts), ran.recorded, true),
+        }
+        assert!(seal() == kept, "what others wrote was not looked at");
+        house.meu(&["run", "-q"]).ok();
+    }
+}
+
+/// A record with another request.
+fn pulled(line: &str) -> String {
+    let (front, rest) = line.split_once("\"request\":\"").expect("a record");
+    format!("{front}\"request\":\"{}{}", "0".repeat(8), &rest[8..])
 }
 
 /// Copies a folder with all that is in it.
@@ -594,7 +641,7 @@ fn seal_as_old(house: &House) {
 fn seal_here(house: &House) {
     let (mut workspace, found) = look(&house.root()).expect("whole");
     workspace.listed.began += 10_000_000_000;
-    keep(&workspace, &found, &workspace.lock_text, true);
+    keep(&workspace, &found, Recorded::Nothing, true);
     assert!(standing(&workspace.store).is_some());
 }
 
@@ -698,7 +745,7 @@ fn sealed(prepare: impl FnOnce(&House)) -> House {
     house.meu(&["run"]).ok();
     let (mut workspace, found) = look(&house.root()).expect("whole");
     workspace.listed.began += 10_000_000_000;
-    keep(&workspace, &found, &workspace.lock_text, true);
+    keep(&workspace, &found, Recorded::Nothing, true);
     house
 }
 
@@ -743,7 +790,7 @@ fn what_went_while_it_was_looked_at_is_not_sealed() {
     workspace.listed.began += 10_000_000_000;
     house.remove("out/a.md");
     drop(fs::remove_file(house.root().join(".meu/seal")));
-    keep(&workspace, &found, &workspace.lock_text, true);
+    keep(&workspace, &found, Recorded::Nothing, true);
     assert!(!stands(&house.root()));
 }
 
