@@ -234,7 +234,9 @@ pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
         shelf.keep_no_corpus();
     }
     check_globbed(&graph, &shelf, &sink);
-    if let Err(error) = shelf.digest(&graph.config.index) {
+    // Of a part somebody else sees to it: it is long.
+    let index = (!graph.is_part()).then(|| shelf.digest(&graph.config.index));
+    if let Some(Err(error)) = index {
         sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
     }
     check_output_folders(&store, &graph, &sink);

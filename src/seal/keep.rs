@@ -1,6 +1,7 @@
 //! Keeping what an evaluation of the whole project found.
 
 use super::read::Read;
+use super::rows::lines;
 use super::sealed::seal;
 use super::table::Table;
 use super::{Finding, NAME};
@@ -52,14 +53,4 @@ pub(super) fn is_plain(workspace: &Workspace) -> bool {
         && !replay.found
         && !replay.unreadable
         && workspace.store.meu().is_dir()
-}
-
-/// Rows, a line each.
-pub(super) fn lines<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Option<Vec<u8>> {
-    let mut lines = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut lines, row).ok()?;
-        lines.push(b'\n');
-    }
-    Some(lines)
 }

@@ -8,8 +8,8 @@
 //! has it; its blobs are:
 //!
 //! ```text
-//! loud   JSON, a line for each row that is not quiet
-//! all    the same of all rows
+//! loud   the rows that are not quiet (see `rows`)
+//! all    all rows
 //! table  who reads what, who comes after whom (see `table`); nothing where no part can be told
 //! ```
 
@@ -20,6 +20,7 @@ mod keep;
 mod list;
 mod part;
 mod read;
+mod rows;
 mod sealed;
 mod table;
 mod tree;
@@ -94,7 +95,6 @@ impl Seal {
 
     /// The rows, quiet ones too if `all`. `None` if the file is damaged.
     pub fn rows(&self, all: bool) -> Option<Vec<Row>> {
-        let lines = self.0.blob(if all { ALL } else { LOUD })?;
-        lines.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).ok()).collect()
+        rows::rows(&self.0.blob(if all { ALL } else { LOUD })?)
     }
 }

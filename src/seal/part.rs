@@ -2,13 +2,14 @@
 //! at, all else is as it was.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keep::{lines, lock_after};
+use super::keep::lock_after;
+use super::rows::{lines, patched};
 use super::sealed::{absent, now_in};
 use super::table::Table;
-use super::tree::{Kind, Leaf, Stamp, stamp_of};
+use super::tree::{Entries, Kind, Stamp, stamp_of};
 use super::{ALL, BOOKS, Finding, JOURNAL, LOCK, NAME, Seal, TABLE};
 use crate::digest::Digest;
 use crate::disk::{self, SETTINGS, Store, Workspace, load_part, read_tasks_in};
@@ -60,15 +61,10 @@ impl Seal {
         // Somebody may have saved, and have taken it back, since the stamps were looked at.
         let mut shared = SETTINGS.map(|name| store.root().join(name)).to_vec();
         shared.push(store.full(&graph.config.index));
-        let now = |path: &PathBuf| stamp_of(path).unwrap_or(Stamp::ABSENT);
-        let as_it_was = |leaf: &Leaf<'_>| shared.iter().any(|path| leaf.is(path) && leaf.stamp == now(path));
+        let now = |path: &Path| stamp_of(path).unwrap_or(Stamp::ABSENT);
+        let as_it_was = |path: &PathBuf| self.0.tree().find(path).is_some_and(|leaf| leaf.stamp == now(path));
         let lock = store.root().join(LOCK);
-        let (mut stand, mut lock_stands) = (0, false);
-        for leaf in self.0.tree().leaves() {
-            stand += usize::from(as_it_was(&leaf));
-            lock_stands |= leaf.is(&lock) && leaf.stamp == now(&lock);
-        }
-        if stand != shared.len() || !(lock_stands || workspace.lock_file.is_as_known()) {
+        if !shared.iter().all(as_it_was) || !(as_it_was(&lock) || workspace.lock_file.is_as_known()) {
             return None;
         }
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
@@ -91,12 +87,13 @@ impl Seal {
             false => loud.keys().map(|id| table.find(id)).collect(),
         };
         let (mut also, mut tasks) = (also?, Vec::new());
-        let files: HashSet<u32> = table.file.iter().copied().collect();
-        let (edited, texts): (HashSet<u32>, HashSet<u32>) =
-            self.0.changed.iter().copied().partition(|entry| files.contains(entry));
+        let files: Entries = table.file.iter().copied().collect();
+        let (edited, texts): (Vec<u32>, Vec<u32>) =
+            self.0.changed.iter().copied().partition(|entry| files.has(*entry));
         if !edited.is_empty() {
             let tree = self.0.tree();
-            let leaves = tree.leaves().filter(|leaf| edited.contains(&(leaf.index as u32)));
+            let edited: Entries = edited.into_iter().collect();
+            let leaves = tree.leaves().filter(|leaf| edited.has(leaf.index as u32));
             tasks = read_tasks_in(store, leaves.map(|leaf| leaf.path()))?;
             also.extend(table.edit(&edited, &tasks)?);
         }
@@ -114,42 +111,37 @@ impl Seal {
     ) -> Option<(disk::Wanted, Vec<usize>)> {
         let numbers = || pieces.iter().map(|piece| piece.number as usize);
         let inner = || pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.number as usize);
-        let files: HashSet<u32> = numbers().map(|task| table.file[task]).collect();
-        let mut texts: HashSet<u32> = numbers().map(|task| table.output[task]).collect();
-        texts.extend(inner().flat_map(|task| table.reads.of(task)));
-        let outputs: HashSet<u32> = inner().map(|task| table.output[task]).collect();
-        let changed: HashSet<u32> = self.0.changed.iter().copied().collect();
-        let lock_path = store.root().join(LOCK);
-        let books = BOOKS.map(|name| store.meu().join(name));
+        let files: Entries = numbers().map(|task| table.file[task]).collect();
+        let mut texts: Entries = numbers().map(|task| table.output[task]).collect();
+        texts.extend(inner().flat_map(|task| table.reads.of(task).iter().copied()));
+        let changed: Entries = self.0.changed.iter().copied().collect();
+        let lock = self.0.tree().find(&store.root().join(LOCK))?.index;
+        let books = BOOKS.map(|name| self.0.tree().find(&store.meu().join(name)));
+        let mut own: Entries = inner().map(|task| table.output[task]).collect();
+        own.extend(books.iter().flatten().map(|book| book.index as u32).chain([lock as u32]));
         let digest =
             |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
-        let (mut task_files, mut known, mut lock, mut touched) =
-            (Vec::new(), HashMap::new(), None, Vec::new());
+        let (mut task_files, mut known, mut touched) = (Vec::new(), HashMap::new(), Vec::new());
         let mut edits = HashMap::new();
         for task in edited {
             edits.insert(table.file[table.find(&task.id.value)?], Digest::of(&task.id.source.text));
         }
         for leaf in self.0.tree().leaves() {
             let entry = leaf.index as u32;
-            if files.contains(&entry) {
+            if files.has(entry) {
                 let text = edits.get(&entry).copied().or_else(|| digest(leaf.index))?;
                 task_files.push((leaf.path(), text));
             }
-            if texts.contains(&entry) && !changed.contains(&entry) {
+            if texts.has(entry) && !changed.has(entry) {
                 let digest = digest(leaf.index)?;
                 known.insert(leaf.path(), (digest != absent()).then_some(digest));
             }
-            let is_lock = leaf.is(&lock_path);
-            if is_lock {
-                lock = digest(leaf.index);
-            }
-            let is_own = is_lock || books.iter().any(|book| leaf.is(book));
-            if is_own || changed.contains(&entry) || outputs.contains(&entry) {
+            if own.has(entry) || changed.has(entry) {
                 touched.push(leaf.index);
             }
         }
         let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
-        Some((disk::Wanted { pieces, files: task_files, whole, lock: lock?, known }, touched))
+        Some((disk::Wanted { pieces, files: task_files, whole, lock: digest(lock)?, known }, touched))
     }
 }
 
@@ -200,7 +192,8 @@ impl Part {
         loud.sort_by(|a, b| a.id.cmp(&b.id));
         let passes = loud.iter().all(Row::passes_check);
         let finding = Finding { settled: self.seal.finding().settled, passes, counts: self.counts(&rows) };
-        let (loud, all) = (lines(&loud)?, self.patched(&rows)?);
+        let numbered = self.tasks.iter().zip(&rows).map(|((number, _), row)| (*number, row));
+        let (loud, all) = (lines(&loud)?, patched(&self.seal.0.blob(ALL)?, numbered)?);
         if self.is_edited {
             self.table_bytes = self.table.to_bytes();
         }
@@ -238,20 +231,6 @@ impl Part {
         let blobs: [&[u8]; 3] = [&loud, &all, &self.table_bytes];
         self.seal.0.replace(store, NAME, finding, (&self.digests, &changed), &blobs);
         Some(())
-    }
-
-    /// The lines of all rows, those of the part replaced.
-    fn patched(&self, rows: &[Row]) -> Option<Vec<u8>> {
-        let old = self.seal.0.blob(ALL)?;
-        let mut new = Vec::with_capacity(old.len() + 1024);
-        let mut own = self.tasks.iter().zip(rows).peekable();
-        for (number, line) in old.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            match own.next_if(|((task, _), _)| *task == number) {
-                Some((_, row)) => new.extend(lines([row])?),
-                None => new.extend(line),
-            }
-        }
-        own.peek().is_none().then_some(new)
     }
 
     fn own_rows(&self, workspace: &Workspace, verdicts: &[Option<Verdict>]) -> Option<Vec<Row>> {

@@ -1,7 +1,7 @@
 //! A sealed file: a finding, with all that it was found from.
 //!
 //! ```text
-//! "meu seal 3\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
+//! "meu seal 4\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
 //! head            JSON: the program, the finding in short, lengths and digests of what comes after the digests
 //! tree            per folder its path and what is in it: kind, name, stamp (see `tree`)
 //! digests         32 bytes for each entry of the tree: what was read; only looked at when in doubt
@@ -25,7 +25,7 @@ use super::tree::{Folder, Kind, Stamp, Tree, stamp_of};
 use crate::digest::{Digest, Framer};
 use crate::disk::{Durability, RACY, Store, now_in_nanoseconds, read_optional, tracks_meu};
 
-const MAGIC: &[u8] = b"meu seal 3\n";
+const MAGIC: &[u8] = b"meu seal 4\n";
 
 /// What stands before head and tree.
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;

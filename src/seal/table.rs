@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::tree::Entries;
 use crate::context::card_of;
 use crate::digest::{Digest, Framer};
 use crate::disk::Workspace;
@@ -94,7 +95,9 @@ impl Table {
 
     /// The id of a task.
     pub(super) fn id(&self, task: usize) -> String {
-        let mut bytes: Vec<u8> = self.ids.of(task).iter().flat_map(|word| word.to_le_bytes()).collect();
+        let words = self.ids.of(task);
+        let mut bytes = Vec::with_capacity(4 * words.len());
+        words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
         bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
         String::from_utf8(bytes).unwrap_or_default()
     }
@@ -115,16 +118,16 @@ impl Table {
 
     /// The tasks whose state may be another one than it was, by number: those whose documents or outputs changed, those
     /// of `also`, and all that come after them. `None` if a file is no task's, or a task needs the whole project.
-    pub(super) fn reached(&self, changed: &HashSet<u32>, also: &[usize]) -> Option<Vec<usize>> {
+    pub(super) fn reached(&self, changed: &[u32], also: &[usize]) -> Option<Vec<usize>> {
         if changed.iter().any(|entry| self.searched.binary_search(entry).is_ok()) {
             return None;
         }
         let mut reached = vec![false; self.len()];
         also.iter().for_each(|task| reached[*task] = true);
-        let mut known: HashSet<u32> = HashSet::new();
+        let (entries, mut known): (Entries, _) = (changed.iter().copied().collect(), BTreeSet::new());
         for (task, reached) in reached.iter_mut().enumerate() {
             let own = self.reads.of(task).iter().chain([&self.output[task]]);
-            for entry in own.filter(|entry| changed.contains(entry)) {
+            for entry in own.filter(|entry| entries.has(**entry)) {
                 known.insert(*entry);
                 *reached = true;
             }
@@ -140,12 +143,12 @@ impl Table {
 
     /// Takes note of tasks whose files were edited; returns those that may be other tasks' business now, themselves
     /// among them. `None` if they are tied in otherwise than they were, or not all there.
-    pub(super) fn edit(&mut self, files: &HashSet<u32>, edited: &[Task]) -> Option<Vec<usize>> {
-        let own = self.file.iter().filter(|file| files.contains(file)).count();
+    pub(super) fn edit(&mut self, files: &Entries, edited: &[Task]) -> Option<Vec<usize>> {
+        let own = self.file.iter().filter(|file| files.has(**file)).count();
         let mut concerned = Vec::new();
         let mut read_by_others = HashSet::new();
         for task in edited {
-            let number = self.find(&task.id.value).filter(|number| files.contains(&self.file[*number]))?;
+            let number = self.find(&task.id.value).filter(|number| files.has(self.file[*number]))?;
             if self.ties[number] != mark(ties(task)) {
                 return None;
             }
@@ -197,13 +200,13 @@ impl Table {
 
     /// `None` if the bytes are not as they were written; numbers of tasks are what they should be.
     pub(super) fn read(bytes: &[u8]) -> Option<Table> {
-        let (words, rest) = bytes.as_chunks::<4>();
-        let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
-        let len = words.next()? as usize;
+        let (mut words, rest) = bytes.as_chunks::<4>();
         let mut take = |many: usize| -> Option<Vec<u32>> {
-            let some: Vec<u32> = words.by_ref().take(many).collect();
-            (some.len() == many).then_some(some)
+            let (some, more) = words.split_at_checked(many)?;
+            words = more;
+            Some(some.iter().map(|word| u32::from_le_bytes(*word)).collect())
         };
+        let len = *take(1)?.first()? as usize;
         let mut table = Table {
             order: take(len)?,
             level: take(len)?,
@@ -227,7 +230,7 @@ impl Table {
         }
         let tasks = table.order.iter().chain(&table.earlier.numbers).chain(&table.near.numbers);
         let sound = tasks.copied().all(|task| (task as usize) < len);
-        (sound && rest.is_empty() && words.next().is_none()).then_some(table)
+        (sound && rest.is_empty() && words.is_empty()).then_some(table)
     }
 }
 
@@ -323,8 +326,7 @@ mod tests {
 
     #[test]
     fn a_change_reaches_readers_and_all_below() {
-        let reached =
-            |changed: &[u32], also: &[usize]| table().reached(&changed.iter().copied().collect(), also);
+        let reached = |changed: &[u32], also: &[usize]| table().reached(changed, also);
         assert_eq!(reached(&[1], &[]), Some(vec![1, 2]));
         assert_eq!(reached(&[4], &[]), Some(vec![0, 1, 2]), "an output");
         assert_eq!(reached(&[], &[2]), Some(vec![2]));

@@ -129,11 +129,35 @@ impl Leaf<'_> {
     pub(super) fn path(&self) -> PathBuf {
         self.folder.join(OsStr::from_bytes(self.name))
     }
+}
 
-    /// Whether that is its path.
-    pub(super) fn is(&self, path: &Path) -> bool {
-        path.file_name().is_some_and(|name| name.as_bytes() == self.name)
-            && path.parent() == Some(self.folder)
+/// Some entries of a tree, by index.
+#[derive(Default)]
+pub(super) struct Entries(Vec<bool>);
+
+impl Entries {
+    pub(super) fn has(&self, entry: u32) -> bool {
+        self.0.get(entry as usize).is_some_and(|has| *has)
+    }
+}
+
+impl Extend<u32> for Entries {
+    fn extend<T: IntoIterator<Item = u32>>(&mut self, entries: T) {
+        for entry in entries {
+            let at = entry as usize;
+            if at >= self.0.len() {
+                self.0.resize(at + 1, false);
+            }
+            self.0[at] = true;
+        }
+    }
+}
+
+impl FromIterator<u32> for Entries {
+    fn from_iter<T: IntoIterator<Item = u32>>(entries: T) -> Self {
+        let mut some = Entries::default();
+        some.extend(entries);
+        some
     }
 }
 
@@ -227,6 +251,15 @@ impl<'a> Tree<'a> {
     pub(super) fn paths_in(&self, folder: usize) -> (usize, Vec<PathBuf>) {
         let folder = &self.folders[folder];
         (folder.first, folder.leaves(self.bytes).flatten().map(|leaf| leaf.path()).collect())
+    }
+
+    /// The entry of a path.
+    pub(super) fn find(&self, path: &Path) -> Option<Leaf<'a>> {
+        let (folder, name) = (path.parent()?, path.file_name()?.as_bytes());
+        let bytes = self.bytes;
+        let folder =
+            self.folders.iter().find(|it| bytes[it.path.clone()] == *folder.as_os_str().as_bytes())?;
+        folder.leaves(bytes).flatten().find(|leaf| leaf.name == name)
     }
 
     /// Every entry, as recorded.

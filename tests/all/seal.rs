@@ -648,7 +648,7 @@ fn seal_here(house: &House) {
 /// Puts another program into a seal in place of the one that made it.
 pub(super) fn as_by(program: &Path, path: &Path) {
     let bytes = fs::read(path).expect("a seal");
-    let (magic, rest) = bytes.split_at(b"meu seal 3\n".len());
+    let (magic, rest) = bytes.split_at(b"meu seal 4\n".len());
     let length = |at: usize| u64::from_le_bytes(rest[at..at + 8].try_into().expect("a length")) as usize;
     let (head, tree) = (length(0), length(8));
     let (sealed, tail) = rest[48..].split_at(head + tree);
