@@ -78,22 +78,6 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The digest of bytes that come piece by piece.
-#[derive(Default)]
-pub struct Hasher(blake3::Hasher);
-
-impl Hasher {
-    /// Adds some bytes.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    /// The digest of all that was added.
-    pub fn finish(&self) -> Digest {
-        Digest(*self.0.finalize().as_bytes())
-    }
-}
-
 /// Hashes a sequence of fields, each behind its length (8 bytes, little endian).
 ///
 /// The domain names what is hashed and its version; two kinds of things never share a digest.

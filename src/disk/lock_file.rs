@@ -4,21 +4,19 @@
 //! written again, with what this process recorded in it.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use crate::digest::{Digest, Hasher};
+use crate::digest::Digest;
 use crate::lock::{Lock, Newer};
 use crate::path::RelPath;
 
+use super::cores::joined;
 use super::stamp::{Stamp, Stat};
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
-
-/// Bytes that are copied at a time: few enough to stay near the processor.
-const CHUNK: usize = 128 * 1024;
 
 /// A project's lock as it was read.
 #[derive(Clone, Debug)]
@@ -166,23 +164,22 @@ fn read_at(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Copies a file, with texts in place of what is in some ranges of it; the digest of what was written.
-fn copy(from: &File, edits: &[(Range<u64>, String)], to: &mut File) -> io::Result<Digest> {
-    let (mut hasher, mut buffer, mut at) = (Hasher::default(), vec![0; CHUNK], 0);
-    let mut put = |bytes: &[u8]| {
-        hasher.add(bytes);
-        to.write_all(bytes)
-    };
-    let length = from.metadata()?.len();
+/// Copies a file to the medium, with texts in place of what is in some ranges of it; the digest of what was written.
+fn copy(mut from: &File, edits: &[(Range<u64>, String)], to: &mut File) -> io::Result<Digest> {
+    let (length, mut at) = (from.metadata()?.len(), 0);
     for (range, text) in edits.iter().chain([&(length..length, String::new())]) {
-        while at < range.start {
-            let chunk = &mut buffer[..(range.start - at).min(CHUNK as u64) as usize];
-            from.read_exact_at(chunk, at)?;
-            put(chunk)?;
-            at += chunk.len() as u64;
+        from.seek(SeekFrom::Start(at))?;
+        if io::copy(&mut from.take(range.start - at), to)? != range.start - at {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        put(text.as_bytes())?;
+        to.write_all(text.as_bytes())?;
         at = range.end;
     }
-    Ok(hasher.finish())
+    to.rewind()?;
+    let to = &*to;
+    std::thread::scope(|scope| {
+        let digest = scope.spawn(|| Digest::of_all_in(to));
+        to.sync_all()?;
+        joined(digest)
+    })
 }

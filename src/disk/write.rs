@@ -217,7 +217,8 @@ impl Store {
         let temporary = self.meu.join("tmp").join(name);
         let write = |temporary: &Path| -> io::Result<T> {
             fail_point("create")?;
-            let mut file = File::create(temporary)?;
+            let mut file =
+                File::options().read(true).write(true).create(true).truncate(true).open(temporary)?;
             fail_point("write")?;
             let filled = fill(&mut file)?;
             if durability == Durability::Now {
