@@ -21,7 +21,7 @@ use crate::request::{Assembled, PartItem, Request};
 use crate::text::Redactor;
 
 use super::Store;
-use super::write::fail_point;
+use super::write::{fail_point, in_folder};
 
 /// An answer that was given before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,9 +75,8 @@ fn write_unless_there(place: &Path, bytes: &[u8]) -> io::Result<()> {
     if fs::read(place).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
-    place.parent().map_or(Ok(()), fs::create_dir_all)?;
     fail_point("cache")?;
-    fs::write(place, bytes)
+    in_folder(place.parent().unwrap_or(place), || fs::write(place, bytes))
 }
 
 /// The cache of a project.

@@ -128,7 +128,6 @@ impl Store {
             ));
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
-        fs::create_dir_all(&folder)?;
         let filled = self.replace(&full, durability, fill)?;
         self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
         Ok(filled)
@@ -181,22 +180,14 @@ impl Store {
         durability: Durability,
     ) -> io::Result<()> {
         let full = self.meu.join(name);
-        if let Some(folder) = full.parent() {
-            fs::create_dir_all(folder)?;
-        }
         self.replace(&full, durability, |file| pieces.iter().try_for_each(|bytes| file.write_all(bytes)))
     }
 
     /// Whether a folder of the project, as far as it exists, is reached through a symlink.
     pub fn leads_elsewhere(&self, folder: &str) -> bool {
-        if folder.is_empty() {
-            return false;
-        }
         let full = self.root.join(folder);
-        let existing =
-            full.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(&self.root);
-        let own = |path: &Path| path.to_string_lossy().to_lowercase();
-        !existing.canonicalize().is_ok_and(|real| own(&real) == own(existing))
+        let below = full.ancestors().take_while(|folder| *folder != self.root);
+        below.filter_map(|folder| folder.symlink_metadata().ok()).any(|meta| meta.is_symlink())
     }
 
     /// Whether a file is a symlink, or lies behind one.
@@ -212,13 +203,13 @@ impl Store {
         fill: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}.tmp", std::process::id());
-        fs::create_dir_all(self.meu.join("tmp"))?;
-        let temporary = self.meu.join("tmp").join(name);
+        let scratch = self.meu.join("tmp");
+        let temporary = scratch.join(format!("{}-{number}.tmp", std::process::id()));
         let write = |temporary: &Path| -> io::Result<T> {
             fail_point("create")?;
-            let mut file =
-                File::options().read(true).write(true).create(true).truncate(true).open(temporary)?;
+            let mut new = File::options();
+            new.read(true).write(true).create(true).truncate(true);
+            let mut file = in_folder(&scratch, || new.open(temporary))?;
             fail_point("write")?;
             let filled = fill(&mut file)?;
             if durability == Durability::Now {
@@ -233,7 +224,7 @@ impl Store {
                 // Some file systems write a file out at once that is renamed over another.
                 let _ = fs::remove_file(full);
             }
-            match fs::rename(temporary, full) {
+            match in_folder(full.parent().unwrap_or(&self.root), || fs::rename(temporary, full)) {
                 Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                     rename_across(temporary, full)?
                 }
@@ -269,6 +260,17 @@ impl Store {
             drop(folder);
         }
         Ok(())
+    }
+}
+
+/// Makes something in a folder, which is made too if it is not there.
+pub(super) fn in_folder<T>(folder: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            make()
+        }
+        made => made,
     }
 }
 
