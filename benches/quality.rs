@@ -33,7 +33,7 @@ fn text<'a>(row: &'a Value, key: &str) -> &'a str {
 fn indexed(path: &str, texts: &[String]) -> (Corpus, Vec<TextIx>) {
     let mut corpus = Corpus::default();
     let key = |at: usize| TextKey::of(Digest::of(format!("{at} {}", texts[at])), path);
-    (0..texts.len()).for_each(|at| corpus.add(key(at), path, &texts[at]));
+    (0..texts.len()).for_each(|at| corpus.add(&[(key(at), path, &texts[at])]));
     corpus.settle();
     let found = (0..texts.len()).map(|at| corpus.find(key(at)).expect("it is in")).collect();
     (corpus, found)

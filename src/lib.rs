@@ -5,6 +5,7 @@
 //! the binary's inside: data walks through rooms in the order in which they stand here, and a room
 //! never looks back up. Doors (◇) touch the world; all other rooms are pure.
 //!
+//! - [`cores`]: the same work for many things, on all cores
 //! - [`digest`]: BLAKE3 and the framing rule, words for all
 //! - [`diag`]: a place, a message, a way out; many at once
 //! - [`path`]: paths inside the project
@@ -26,6 +27,8 @@
 //! - [`show`] ◇: events, states, diagnostics to terminal and JSON
 //! - [`watch`] ◇: waiting until one of these paths changes
 //! - [`cli`]: one file a command: arguments and wiring, no logic
+
+pub mod cores;
 
 pub mod digest;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::graph::Node;
+use crate::path::RelPath;
 use crate::spec::{Embed, ItemRef, Retrieve};
 use crate::text::{Passage, portion};
 
@@ -21,6 +22,9 @@ const NEARLY: usize = 10;
 /// The constant of rank fusion, as its authors have it, and how many ranks of each list count.
 const FUSION: f64 = 60.0;
 const RANKS: usize = 100;
+
+/// So many bytes of text are put into the corpus at a time.
+const BATCH: usize = 1024 * 1024;
 
 /// The most characters of a passage that a vector is made of.
 const EMBEDDED: usize = 8000;
@@ -72,6 +76,31 @@ impl Searched for [Candidate] {
     }
 }
 
+/// Texts that the corpus has not, to be taken apart together.
+#[derive(Default)]
+struct Batch {
+    texts: Vec<(TextKey, RelPath, Arc<str>)>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn put(&mut self, key: TextKey, path: RelPath, text: Arc<str>, shelf: &dyn Shelf) {
+        self.bytes += text.len();
+        self.texts.push((key, path, text));
+        if self.bytes >= BATCH {
+            self.add(shelf);
+        }
+    }
+
+    /// Puts them into the corpus.
+    fn add(&mut self, shelf: &dyn Shelf) {
+        let texts: Vec<_> =
+            self.texts.iter().map(|(key, path, text)| (*key, path.as_str(), &**text)).collect();
+        shelf.corpus().add(&texts);
+        *self = Batch::default();
+    }
+}
+
 /// The searched texts, as far as they can be read.
 struct Texts<'a, S: ?Sized> {
     searched: &'a S,
@@ -97,7 +126,7 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
     /// Notes the texts that the corpus has, and puts in the others: their keys by place. `added` are those that were
     /// put in before.
     fn note(&mut self, added: &HashMap<usize, TextKey>) -> HashMap<usize, TextKey> {
-        let mut missing = HashMap::new();
+        let (mut missing, mut batch) = (HashMap::new(), Batch::default());
         for place in 0..self.searched.count() {
             let key = added.get(&place).copied().or_else(|| self.searched.key(place, self.shelf));
             let Some(key) = key else { continue };
@@ -112,9 +141,10 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
             let Ok(Some(text)) = self.shelf.text(path) else { continue };
             // Under the digest of this very text: the file may have changed since it was looked at.
             let key = TextKey::of(Digest::of(&*text), path.as_str());
-            self.shelf.corpus().add(key, path.as_str(), &text);
+            batch.put(key, path.clone(), text, self.shelf);
             missing.insert(place, key);
         }
+        batch.add(self.shelf);
         missing
     }
 

@@ -304,7 +304,7 @@ mod tests {
     fn found(texts: &[&str], query: &str, ranking: Ranking) -> Vec<(usize, f64)> {
         let mut corpus = Corpus::default();
         let keys: Vec<_> = texts.iter().map(|text| TextKey::of(Digest::of(text), "a.md")).collect();
-        keys.iter().zip(texts).for_each(|(key, text)| corpus.add(*key, "a.md", text));
+        keys.iter().zip(texts).for_each(|(key, text)| corpus.add(&[(*key, "a.md", text)]));
         corpus.settle();
         let texts: Vec<TextIx> = keys.iter().filter_map(|key| corpus.find(*key)).collect();
         let results = search(&corpus, &texts, query, ranking).unwrap_or_default();
@@ -356,10 +356,10 @@ mod tests {
                 // What else was ever indexed, words of the query among it, changes nothing.
                 if seed.is_multiple_of(2) {
                     let other = format!("{query} zz");
-                    corpus.add(key(&other), "z.md", &other);
+                    corpus.add(&[(key(&other), "z.md", &other)]);
                 }
                 for at in order {
-                    corpus.add(key(&texts[*at]), "a.md", &texts[*at]);
+                    corpus.add(&[(key(&texts[*at]), "a.md", &texts[*at])]);
                     // Neither do the segments that came up.
                     if seed.is_multiple_of(at + 3) {
                         corpus.settle();

@@ -9,6 +9,7 @@ use ignore::WalkBuilder;
 use walkdir::WalkDir;
 
 use crate::context::{Shelf, check_prompts};
+use crate::cores::{joined, on_all_cores};
 use crate::diag::{Diagnostic, Error, Place, Severity, Sink, Source};
 use crate::digest::Digest;
 use crate::graph::{self, Graph};
@@ -20,7 +21,6 @@ use crate::request::Templates;
 use crate::spec::{Config, Project, parse_config, parse_tasks};
 use crate::text::Redactor;
 
-use super::cores::{joined, on_all_cores};
 use super::git::tracks_meu;
 use super::reload::Stamps;
 use super::{DiskShelf, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay};

@@ -10,11 +10,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use crate::cores::joined;
 use crate::digest::Digest;
 use crate::lock::{Lock, Newer};
 use crate::path::RelPath;
 
-use super::cores::joined;
 use super::stamp::{Stamp, Stat};
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
 

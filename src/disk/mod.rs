@@ -8,7 +8,6 @@
 
 mod cache;
 mod clock;
-mod cores;
 mod corpus;
 mod gc;
 mod git;

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use crate::cores::on_all_cores;
 use crate::diag::{Error, Sink};
 use crate::digest::Digest;
 
-use super::cores::on_all_cores;
 use super::load::{Plan, check_tracked, finish};
 use super::stamp::Stamp;
 use super::{SETTINGS, Workspace, load, now_in_nanoseconds};

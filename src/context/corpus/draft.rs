@@ -17,6 +17,26 @@ struct Text {
     entries: Vec<Vec<(u32, u32)>>,
 }
 
+/// A text taken apart: the terms of each passage, and how often each is there.
+pub(super) struct Apart {
+    language: Language,
+    entries: Vec<BTreeMap<String, u32>>,
+}
+
+impl Apart {
+    pub(super) fn of(path: &str, text: &str) -> Self {
+        let language = Language::of(text);
+        let entry = |passage: &Passage| {
+            let mut counts = BTreeMap::new();
+            for (term, weight) in weighted(passage, language) {
+                *counts.entry(term).or_default() += weight;
+            }
+            counts
+        };
+        Apart { language, entries: passages(path, text).iter().map(entry).collect() }
+    }
+}
+
 /// Texts and their terms.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -35,17 +55,11 @@ impl Draft {
     }
 
     /// Puts a text in.
-    pub(super) fn add(&mut self, key: TextKey, path: &str, text: &str) {
-        let language = Language::of(text);
-        let entry = |passage: &Passage| {
-            let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
-            for (term, weight) in weighted(passage, language) {
-                *counts.entry(self.number(&term)).or_default() += weight;
-            }
-            counts.into_iter().collect()
-        };
-        let entries = passages(path, text).iter().map(entry).collect();
-        self.know(Text { key, language: language.number(), entries });
+    pub(super) fn add(&mut self, key: TextKey, text: Apart) {
+        let mut numbered = |(term, count): (String, u32)| (self.number(&term), count);
+        let mut entry = |terms: BTreeMap<String, u32>| terms.into_iter().map(&mut numbered).collect();
+        let entries = text.entries.into_iter().map(&mut entry).collect();
+        self.know(Text { key, language: text.language.number(), entries });
     }
 
     /// Puts in the texts of a segment that are to be kept.

@@ -14,9 +14,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::cores::on_all_cores;
 use crate::digest::Digest;
 use crate::text::{Format, Language, Passage, passages};
-use draft::Draft;
+use draft::{Apart, Draft};
 use segment::Segment;
 pub use segment::{Damaged, Pieces};
 
@@ -116,10 +117,15 @@ impl Corpus {
         self.useless.clear();
     }
 
-    /// Puts a text in, unless it is. [`Corpus::settle`] is needed before it is found.
-    pub fn add(&mut self, key: TextKey, path: &str, text: &str) {
-        if self.find(key).is_none() && !self.draft.has(key) {
-            self.draft.add(key, path, text);
+    /// Puts texts in that are not, given where they are and what they say. [`Corpus::settle`] is needed before they
+    /// are found.
+    pub fn add(&mut self, texts: &[(TextKey, &str, &str)]) {
+        let mut own = HashSet::new();
+        let mut is_new = |key| self.find(key).is_none() && !self.draft.has(key) && own.insert(key);
+        let new: Vec<_> = texts.iter().filter(|(key, ..)| is_new(*key)).collect();
+        let apart = on_all_cores(&new, |(_, path, text)| Apart::of(path, text));
+        for ((key, ..), text) in new.into_iter().zip(apart) {
+            self.draft.add(*key, text);
         }
     }
 
@@ -297,7 +303,7 @@ mod tests {
     fn corpus(texts: impl IntoIterator<Item = usize>) -> Corpus {
         let mut corpus = Corpus::default();
         for at in texts {
-            corpus.add(key(at), TEXTS[at].0, TEXTS[at].1);
+            corpus.add(&[(key(at), TEXTS[at].0, TEXTS[at].1)]);
             corpus.settle();
         }
         corpus
@@ -320,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_put_in_is_found_whatever_segments_it_is_in() {
         let mut one = Corpus::default();
-        TEXTS.iter().enumerate().for_each(|(at, (path, text))| one.add(key(at), path, text));
+        TEXTS.iter().enumerate().for_each(|(at, (path, text))| one.add(&[(key(at), path, text)]));
         assert_eq!(one.find(key(0)), None, "not settled");
         one.settle();
         for mut corpus in [again(&one), again(&corpus(0..4)), again(&corpus([3, 1, 2, 0])), one] {
@@ -348,7 +354,7 @@ mod tests {
         let mut corpus = Corpus::default();
         let mut sizes = Vec::new();
         for (key, text) in words(7) {
-            corpus.add(key, "a.md", &text);
+            corpus.add(&[(key, "a.md", &text)]);
             corpus.settle();
             sizes.push(corpus.segments.iter().map(Segment::entries).collect::<Vec<_>>());
         }
@@ -360,7 +366,7 @@ mod tests {
     fn what_nobody_asks_for_goes_in_the_end() {
         let mut whole = Corpus::default();
         let texts = words(SPARE + 4);
-        texts.iter().for_each(|(key, text)| whole.add(*key, "a.md", text));
+        texts.iter().for_each(|(key, text)| whole.add(&[(*key, "a.md", text)]));
         whole.settle();
         let mut corpus = again(&whole);
         assert!(texts[..3].iter().all(|(key, _)| corpus.find(*key).is_some()));
@@ -380,7 +386,7 @@ mod tests {
         let mut corpus = Corpus::default();
         let (asked, others) = (words(10), words(SPARE + 40).split_off(10));
         for texts in [&asked, &others] {
-            texts.iter().for_each(|(key, text)| corpus.add(*key, "a.md", text));
+            texts.iter().for_each(|(key, text)| corpus.add(&[(*key, "a.md", text)]));
             corpus.settle();
             if corpus.find(others[0].0).is_none() {
                 assert!(asked.iter().all(|(key, _)| corpus.find(*key).is_some()));
@@ -396,7 +402,7 @@ mod tests {
     fn of_two_segments_the_damaged_one_goes() {
         let mut whole = Corpus::default();
         for texts in [&words(5)[..], &words(6)[5..]] {
-            texts.iter().for_each(|(key, text)| whole.add(*key, "a.md", text));
+            texts.iter().for_each(|(key, text)| whole.add(&[(*key, "a.md", text)]));
             whole.settle();
         }
         let mut bytes: Vec<Vec<u8>> = whole.new_segments().map(|(_, bytes)| bytes.to_vec()).collect();
@@ -408,7 +414,7 @@ mod tests {
         assert_eq!((corpus.lengths().count(), corpus.useless().len()), (5, 1));
         // The same made anew is to be kept.
         let (key, text) = &words(6)[5];
-        corpus.add(*key, "a.md", text);
+        corpus.add(&[(*key, "a.md", text)]);
         corpus.settle();
         assert_eq!((corpus.new_segments().count(), corpus.useless().len()), (1, 0));
     }
@@ -416,7 +422,7 @@ mod tests {
     #[test]
     fn damage_is_seen_wherever_it_is() {
         let mut whole = Corpus::default();
-        TEXTS.iter().enumerate().for_each(|(at, (path, text))| whole.add(key(at), path, text));
+        TEXTS.iter().enumerate().for_each(|(at, (path, text))| whole.add(&[(key(at), path, text)]));
         whole.settle();
         let Some((_, bytes)) = whole.new_segments().next() else { panic!("no segment") };
         let found = |corpus: &mut Corpus| {

@@ -1,4 +1,4 @@
-//! The same work for many files, on all cores.
+//! The same work for many things, on all cores.
 
 use std::num::NonZero;
 use std::thread::{ScopedJoinHandle, available_parallelism, scope};
@@ -7,7 +7,7 @@ use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 const WORTH_A_THREAD: usize = 64;
 
 /// What becomes of each of many things, in their order.
-pub(super) fn on_all_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn on_all_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = available_parallelism().map_or(1, NonZero::get);
     let share = things.len().div_ceil(cores).max(WORTH_A_THREAD);
     let mut shares = things.chunks(share);
@@ -22,6 +22,6 @@ pub(super) fn on_all_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> 
 }
 
 /// What a thread came to; its panic is this thread's too.
-pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+pub fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
