@@ -187,38 +187,7 @@ pub(super) fn bring_up_to_date(
     }
     let workspace = workspace;
     let graph = &workspace.graph;
-    let mut targets = select::select(&workspace, &arguments.selectors, &arguments.exclude)?;
-    if let Some((nth, of)) = arguments.shard {
-        targets = shard_of(graph, &targets, nth, of);
-        if targets.is_empty() {
-            env.shell.note(&format!("part {nth} of {of} holds no task"));
-        }
-    }
-    let some = |selectors: &[String]| match selectors.is_empty() {
-        true => Ok(Vec::new()),
-        false => select::select(&workspace, selectors, &[]),
-    };
-    let mut options = Options {
-        force: some(&arguments.force)?,
-        assume_fresh: some(&arguments.assume_fresh)?,
-        targets,
-        jobs: usize::from(arguments.jobs),
-        keep_going: arguments.keep_going,
-        order: match arguments.order {
-            OrderName::Dag => Order::Dag,
-            OrderName::Bfs => Order::Bfs,
-            OrderName::Postorder => Order::Postorder,
-        },
-        frozen: arguments.frozen,
-        no_cache: arguments.no_cache,
-        limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
-        refused: Default::default(),
-    };
-    if let Some(shared) = workspace.store.shared()
-        && let Err(error) = disk::make_folder(shared)
-    {
-        env.shell.note(&plain(&format!("warning: MEU_CACHE_DIR is not used: {}", error.message)));
-    }
+    let mut options = options(env, &workspace, arguments)?;
     let providers =
         Arc::new(Providers::new(&graph.config, workspace.redactor.clone(), workspace.store.root()));
     let chosen = graph.closure(options.targets.iter().copied(), |ix| graph.hard(ix));
@@ -258,6 +227,42 @@ pub(super) fn bring_up_to_date(
     }
     let parcel = trace.parcel();
     Ok(Some((ran, parcel)))
+}
+
+/// What the arguments say of a run of a project, or of a part of it.
+fn options(env: &Env, workspace: &Workspace, arguments: &Arguments) -> Result<Options, Error> {
+    let mut targets = select::select(workspace, &arguments.selectors, &arguments.exclude)?;
+    if let Some((nth, of)) = arguments.shard {
+        targets = shard_of(&workspace.graph, &targets, nth, of);
+        if targets.is_empty() {
+            env.shell.note(&format!("part {nth} of {of} holds no task"));
+        }
+    }
+    if let Some(shared) = workspace.store.shared()
+        && let Err(error) = disk::make_folder(shared)
+    {
+        env.shell.note(&plain(&format!("warning: MEU_CACHE_DIR is not used: {}", error.message)));
+    }
+    let some = |selectors: &[String]| match selectors.is_empty() {
+        true => Ok(Vec::new()),
+        false => select::select(workspace, selectors, &[]),
+    };
+    Ok(Options {
+        force: some(&arguments.force)?,
+        assume_fresh: some(&arguments.assume_fresh)?,
+        targets,
+        jobs: usize::from(arguments.jobs),
+        keep_going: arguments.keep_going,
+        order: match arguments.order {
+            OrderName::Dag => Order::Dag,
+            OrderName::Bfs => Order::Bfs,
+            OrderName::Postorder => Order::Postorder,
+        },
+        frozen: arguments.frozen,
+        no_cache: arguments.no_cache,
+        limits: Limits { cost: arguments.max_cost, tokens: arguments.max_tokens },
+        refused: Default::default(),
+    })
 }
 
 /// Keeps what a run of all found, if it left nothing to do; `idle` is one in which everything was up to date.
