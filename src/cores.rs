@@ -3,13 +3,10 @@
 use std::num::NonZero;
 use std::thread::{ScopedJoinHandle, available_parallelism, scope};
 
-/// Fewer things than this are not worth a thread.
-const WORTH_A_THREAD: usize = 64;
-
-/// What becomes of each of many things, in their order.
-pub fn on_all_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// What becomes of each of many things, in their order. Fewer than `worth` are not worth a thread.
+pub fn on_all_cores<T: Sync, R: Send>(things: &[T], worth: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = available_parallelism().map_or(1, NonZero::get);
-    let share = things.len().div_ceil(cores).max(WORTH_A_THREAD);
+    let share = things.len().div_ceil(cores).max(worth);
     let mut shares = things.chunks(share);
     let first = shares.next().unwrap_or_default();
     let work = |some: &[T]| some.iter().map(&work).collect::<Vec<R>>();

@@ -89,6 +89,8 @@ pub struct Lock {
     pub broken: Vec<Broken>,
     /// Whether its text would not be the one that was read: it changed since, or a merge left something.
     changed: bool,
+    /// The records, as they were read, of tasks that have others since.
+    before: BTreeMap<String, Vec<Record>>,
     /// The tasks that have, or had, a record at a place.
     places: HashMap<String, BTreeSet<String>>,
     /// Where only the records of some tasks were read: their lines, in order.
@@ -161,18 +163,21 @@ impl Lock {
         read: &dyn Fn(Range<u64>) -> Option<Vec<u8>>,
         tasks: impl Iterator<Item = &'a str>,
     ) -> Option<Lock> {
+        let tasks: Vec<&str> = tasks.collect();
+        let all = (tasks.len() as u64 * LOOKED_AT > length).then(|| read(0..length));
+        let of_all = |range: Range<u64>| Some(all.as_ref()?.as_ref()?.get(as_usize(range)?)?.to_vec());
+        let text = Text { length, read: if all.is_some() { &of_all } else { read } };
         let mut lock = Lock::default();
         let mut lines = Vec::new();
-        let text = Text { length, read };
-        let header = text.line_at(0, 0)?;
+        let (head, header) = text.line_at(0, 0)?;
         // Lines that end otherwise are another system's.
-        let is_plain = !header.1.contains('\r');
-        serde_json::from_str::<Header>(&header.1).ok().filter(|it| is_plain && it.meu_lock <= VERSION)?;
-        let mut from = header.0.end;
+        let is_plain = !header.contains('\r');
+        serde_json::from_str::<Header>(&header).ok().filter(|it| is_plain && it.meu_lock <= VERSION)?;
+        let mut from = head.end;
         for task in tasks {
-            let (at, text) = text.find(from, task)?;
-            if !text.is_empty() {
-                let record: Record = serde_json::from_str(&text).ok()?;
+            let (at, line) = text.find(from, task)?;
+            if !line.is_empty() {
+                let record: Record = serde_json::from_str(&line).ok()?;
                 if record.task != task {
                     return None;
                 }
@@ -180,7 +185,7 @@ impl Lock {
                 lock.records.insert(task.to_owned(), vec![record]);
             }
             from = at.end;
-            lines.push(Line { task: task.to_owned(), at, text });
+            lines.push(Line { task: task.to_owned(), at, text: line });
         }
         lock.part = Some(lines);
         Some(lock)
@@ -192,7 +197,7 @@ impl Lock {
         self.broken.retain(|broken| broken.task.as_deref() != Some(task));
     }
 
-    /// The lock as text; of a part, the records that were read.
+    /// The lock as text; of a part see [`Lock::edits`].
     pub fn to_text(&self) -> String {
         let header = serde_json::to_string(&Header { meu_lock: VERSION }).unwrap_or_default();
         let mut lines: Vec<(&str, String)> = Vec::new();
@@ -220,14 +225,17 @@ impl Lock {
         Some(changed.map(|(line, text)| (line.at.clone(), text)).collect())
     }
 
-    /// Takes over what is otherwise in one lock than in another, which it was made from.
-    pub fn take_over(&mut self, changed: &Lock, from: &Lock) {
-        let tasks: BTreeSet<&str> = changed.tasks().chain(from.tasks()).collect();
-        for task in tasks.into_iter().filter(|task| changed.records(task) != from.records(task)) {
-            self.remove(task);
-            for record in changed.records(task) {
-                self.place(record);
-                self.records.entry(task.to_owned()).or_default().push(record.clone());
+    /// Takes over what changed in another lock since it was read. Of a task that has other records here than were read
+    /// there, both count: which one, is decided where the file on disk is known.
+    pub fn take_over(&mut self, other: &Lock) {
+        for (task, before) in &other.before {
+            let mut records = other.records(task).to_vec();
+            let own = self.records.remove(task).filter(|own| own != before).unwrap_or_default();
+            records.extend(own.into_iter().filter(|own| !other.records(task).contains(own)));
+            self.changed = true;
+            records.iter().for_each(|record| self.place(record));
+            if !records.is_empty() {
+                self.records.insert(task.clone(), records);
             }
         }
     }
@@ -283,9 +291,10 @@ impl Lock {
         if self.records.get(&record.task).is_some_and(|records| *records == [record.clone()]) {
             return;
         }
-        self.changed = true;
         self.place(&record);
-        self.records.insert(record.task.clone(), vec![record]);
+        let task = record.task.clone();
+        let before = self.records.insert(task.clone(), vec![record]);
+        self.note(task, before);
     }
 
     /// Whether there is anything to write.
@@ -295,8 +304,14 @@ impl Lock {
 
     /// Forgets a task.
     pub fn remove(&mut self, task: &str) {
+        let before = self.records.remove(task);
+        self.note(task.to_owned(), before);
+    }
+
+    /// Notes that a task has other records than were read.
+    fn note(&mut self, task: String, before: Option<Vec<Record>>) {
         self.changed = true;
-        self.records.remove(task);
+        self.before.entry(task).or_insert(before.unwrap_or_default());
     }
 
     /// The ids that have a record, in order.
@@ -308,6 +323,13 @@ impl Lock {
     pub fn records(&self, task: &str) -> &[Record] {
         self.records.get(task).map_or(&[], Vec::as_slice)
     }
+}
+
+/// So many bytes are read about to find the line of a task: of more tasks than that pays for, all is read.
+const LOOKED_AT: u64 = 32 * 1024;
+
+fn as_usize(range: Range<u64>) -> Option<Range<usize>> {
+    Some(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }
 
 /// The text of a lock, of which any bytes can be read.
@@ -492,27 +514,34 @@ mod tests {
 
     #[test]
     fn what_changed_is_taken_over() {
-        let read = Lock::parse(&lock(&[record("a", "r", "x"), record("b", "r", "x"), record("c", "r", "x")]));
-        let read = read.unwrap_or_default();
-        let mut changed = read.clone();
-        changed.put(record("b", "mine", "x"));
-        changed.put(record("d", "mine", "x"));
-        changed.remove("c");
-        let mut theirs = Lock::parse(&lock(&[
-            record("a", "theirs", "x"),
-            record("b", "theirs", "x"),
-            record("c", "theirs", "x"),
-            record("e", "theirs", "x"),
-        ]))
-        .unwrap_or_default();
-        theirs.take_over(&changed, &read);
+        let of = |requests: [(&str, &str); 4]| {
+            let records = requests.map(|(task, request)| record(task, request, "x"));
+            Lock::parse(&lock(&records)).unwrap_or_default()
+        };
+        let mut mine = of([("a", "r"), ("b", "r"), ("c", "r"), ("d", "r")]);
+        mine.put(record("b", "mine", "x"));
+        mine.put(record("d", "passing", "x"));
+        mine.put(record("d", "mine", "x"));
+        mine.put(record("f", "mine", "x"));
+        mine.remove("c");
+        let mut theirs = of([("a", "theirs"), ("b", "theirs"), ("d", "r"), ("e", "theirs")]);
+        theirs.take_over(&mine);
+        let both = record("b", "mine", "x").line() < record("b", "theirs", "x").line();
+        let first = |mine| if mine == both { "mine" } else { "theirs" };
         let expected = [
-            record("a", "theirs", "x"),
-            record("b", "mine", "x"),
-            record("d", "mine", "x"),
-            record("e", "theirs", "x"),
+            ("a", "theirs"),
+            ("b", first(true)),
+            ("b", first(false)),
+            ("d", "mine"),
+            ("e", "theirs"),
+            ("f", "mine"),
         ];
+        let expected = expected.map(|(task, request)| record(task, request, "x"));
         assert_eq!(theirs.to_text(), lock(&expected));
+
+        let mut theirs = of([("a", "r"), ("b", "r"), ("c", "theirs"), ("d", "r")]);
+        theirs.take_over(&mine);
+        assert_eq!(theirs.records("c"), [record("c", "theirs", "x")], "what they made anew is not removed");
     }
 
     #[test]

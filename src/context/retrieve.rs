@@ -24,7 +24,7 @@ const FUSION: f64 = 60.0;
 const RANKS: usize = 100;
 
 /// So many bytes of text are put into the corpus at a time.
-const BATCH: usize = 1024 * 1024;
+const BATCH: usize = 2 * 1024 * 1024;
 
 /// The most characters of a passage that a vector is made of.
 const EMBEDDED: usize = 8000;

@@ -23,7 +23,9 @@ use crate::text::Redactor;
 
 use super::git::tracks_meu;
 use super::reload::Stamps;
-use super::{DiskShelf, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay};
+use super::{
+    DiskShelf, FILES_WORTH_A_THREAD, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay,
+};
 
 /// Everything that a command needs of a project.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ fn check_output_folders(store: &Store, graph: &Graph, sink: &Sink) {
     let mut known: BTreeMap<&str, bool> = BTreeMap::new();
     for (_, node) in graph.nodes() {
         let folder = node.output.folder();
-        if *known.entry(folder).or_insert_with(|| store.leads_elsewhere(folder)) {
+        if *known.entry(folder).or_insert_with(|| store.is_aliased(folder)) {
             let place =
                 node.task.output.as_ref().map_or_else(|| node.task.id.place(), |output| output.place());
             sink.push(
@@ -234,7 +236,7 @@ pub(super) fn finish(plan: Plan, sink: Sink) -> Result<Workspace, Error> {
         shelf.keep_no_corpus();
     }
     check_globbed(&graph, &shelf, &sink);
-    // Of a part somebody else sees to it: it is long.
+    // Of a part the seal compares its stamp: it is long, and to read it would cost more than all else.
     let index = (!graph.is_part()).then(|| shelf.digest(&graph.config.index));
     if let Some(Err(error)) = index {
         sink.push(Diagnostic::error(format!("`{}` cannot be read: {error}", graph.config.index)));
@@ -371,7 +373,7 @@ pub(super) fn read_tasks(
     overlay: &Overlay,
     sink: &Sink,
 ) -> Vec<crate::spec::Task> {
-    let read = on_all_cores(files, |(relative, path)| {
+    let read = on_all_cores(files, FILES_WORTH_A_THREAD, |(relative, path)| {
         let sink = Sink::default();
         let shown = format!("{folder}/{relative}");
         let read = match overlay.get(&shown) {

@@ -3,12 +3,13 @@
 //! Whoever writes it may have read it minutes ago, and a `git pull` may have come in between: then what is there now is
 //! written again, with what this process recorded in it.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use crate::cores::joined;
 use crate::digest::Digest;
@@ -18,8 +19,13 @@ use crate::path::RelPath;
 use super::stamp::{Stamp, Stat};
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
 
+const NAME: &str = "meu.lock";
+
+/// How often it is tried to write a lock that changes all the time.
+const TRIES: usize = 5;
+
 /// A project's lock as it was read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LockFile {
     stamp: Stamp,
     content: Content,
@@ -27,12 +33,12 @@ pub struct LockFile {
     digest: OnceLock<Digest>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Content {
     /// All of it; empty if it is not there.
-    Whole(Arc<String>),
+    Whole(String),
     /// The rest is still in the file.
-    Part(Arc<File>),
+    Part(File),
 }
 
 /// What came of writing a lock.
@@ -49,18 +55,15 @@ pub enum Recorded {
 impl LockFile {
     /// Reads all of it.
     pub(super) fn read(store: &Store) -> Result<LockFile, String> {
-        let (path, began) = (path(store), now_in_nanoseconds());
-        let text = read_optional(&path)?.unwrap_or_default();
-        Ok(LockFile::of(text, Stamp::of(path, began, None)))
+        let stamp = Stamp::of(path(store), now_in_nanoseconds(), None);
+        let text = read_optional(stamp.path())?.unwrap_or_default();
+        Ok(LockFile { stamp, content: Content::Whole(text), digest: OnceLock::new() })
     }
 
     /// In place of one that cannot be read.
     pub(super) fn empty(store: &Store) -> LockFile {
-        LockFile::of(String::new(), Stamp::of(path(store), now_in_nanoseconds(), None))
-    }
-
-    fn of(text: String, stamp: Stamp) -> LockFile {
-        LockFile { stamp, content: Content::Whole(Arc::new(text)), digest: OnceLock::new() }
+        let stamp = Stamp::of(path(store), now_in_nanoseconds(), None);
+        LockFile { stamp, content: Content::Whole(String::new()), digest: OnceLock::new() }
     }
 
     /// Opens a lock of which only some records are wanted. It should have this digest; [`Self::is_as_known`] tells.
@@ -69,13 +72,13 @@ impl LockFile {
         let file = File::open(&path).ok()?;
         let stat = Stat::of(&file.metadata().ok()?);
         let stamp = Stamp::new(Some(stat), path, began, Some(digest));
-        Some(LockFile { stamp, content: Content::Part(Arc::new(file)), digest: digest.into() })
+        Some(LockFile { stamp, content: Content::Part(file), digest: digest.into() })
     }
 
-    /// Whether the file that is open has the digest that it should have.
+    /// Whether the file that is open has the digest that it should have. One that was read as a whole is what it is.
     pub fn is_as_known(&self) -> bool {
         let Content::Part(file) = &self.content else { return true };
-        let mut file = &**file;
+        let mut file = file;
         let now = file.rewind().and_then(|()| Digest::of_all_in(file));
         now.is_ok_and(|now| self.digest.get() == Some(&now))
     }
@@ -107,79 +110,117 @@ impl LockFile {
 
     /// Writes a lock that was made from this one, unless it says what is there already.
     pub fn write(&self, store: &Store, lock: &Lock) -> io::Result<Recorded> {
-        if !self.stands() {
-            return self.write_beside_others(store, lock);
+        if let Some(recorded) = self.replace(store, lock)? {
+            return Ok(recorded);
         }
-        let path = RelPath::parse("meu.lock").map_err(|problem| io::Error::other(problem.message()))?;
-        let digest = match (&self.content, lock.edits()) {
-            (Content::Part(_), Some(edits)) if edits.is_empty() => return Ok(Recorded::Nothing),
-            (Content::Part(file), Some(edits)) => store.write_by(&path, Durability::Now, |to| {
-                let digest = copy(file, &edits, to)?;
-                // What was copied must be what was read.
-                match self.stands() {
-                    true => Ok(digest),
-                    false => Err(io::Error::other("it changes all the time")),
-                }
-            })?,
-            _ => {
-                let text = lock.to_text();
-                if self.text() == Some(&text) {
-                    return Ok(Recorded::Nothing);
-                }
-                store.write(&path, &text, Durability::Now)?;
-                Digest::of(text)
-            }
-        };
-        store.sync_written()?;
-        Ok(Recorded::Text(digest))
-    }
-
-    fn write_beside_others(&self, store: &Store, lock: &Lock) -> io::Result<Recorded> {
         let failed = |why: &str| io::Error::other(format!("it was changed meanwhile, and {why}"));
-        let now = LockFile::read(store).map_err(|why| failed(&why))?;
-        let mut all = Lock::parse(now.text().unwrap_or_default())
-            .map_err(|Newer(version)| failed(&format!("has the format {version} of a newer meu")))?;
-        let read = self.records(lock.tasks()).ok_or_else(|| failed("cannot be compared"))?;
-        all.take_over(lock, &read);
-        now.write(store, &all)?;
-        Ok(Recorded::BesideOthers)
+        for _ in 0..TRIES {
+            let now = LockFile::read(store).map_err(|why| failed(&why))?;
+            let mut all = Lock::parse(now.text().unwrap_or_default())
+                .map_err(|Newer(version)| failed(&format!("has the format {version} of a newer meu")))?;
+            all.take_over(lock);
+            if now.replace(store, &all)?.is_some() {
+                return Ok(Recorded::BesideOthers);
+            }
+        }
+        Err(failed("changes all the time"))
     }
 
-    /// Whether it is on disk as it was read.
-    fn stands(&self) -> bool {
-        let path = self.stamp.path();
-        let same = |text: &str| read_optional(path).is_ok_and(|now| now.unwrap_or_default() == text);
-        self.stamp.stands() || self.text().is_some_and(same)
+    /// Writes a lock in the place of this one. `None` if somebody else has changed it, and then nothing is written.
+    fn replace(&self, store: &Store, lock: &Lock) -> io::Result<Option<Recorded>> {
+        if !self.stands() {
+            return Ok(None);
+        }
+        let Some(new) = self.new_text(lock)? else { return Ok(Some(Recorded::Nothing)) };
+        let path = RelPath::parse(NAME).map_err(|problem| io::Error::other(problem.message()))?;
+        let stands = Cell::new(true);
+        let written = store.write_by(&path, Durability::Grouped, |to| {
+            let digest = new.write(to)?;
+            // It is on the medium already: what is left is the rename.
+            stands.set(self.stands());
+            if stands.get() { Ok(digest) } else { Err(io::Error::other("it was changed")) }
+        });
+        if !stands.get() {
+            return Ok(None);
+        }
+        let digest = written?;
+        store.sync_written()?;
+        Ok(Some(Recorded::Text(digest)))
     }
+
+    /// What a lock that was made from this one is to say, unless that is there already.
+    fn new_text(&self, lock: &Lock) -> io::Result<Option<New<'_>>> {
+        match (&self.content, lock.edits()) {
+            (Content::Whole(old), None) => {
+                let text = lock.to_text();
+                Ok((*old != text || self.is_gone()).then_some(New::Text(text)))
+            }
+            (Content::Part(file), Some(edits)) => {
+                Ok((!edits.is_empty() || self.is_gone()).then_some(New::Edited(file, edits)))
+            }
+            _ => Err(io::Error::other("a part of a lock is not written as a whole one")),
+        }
+    }
+
+    /// Whether it is on disk as it was read. One that is gone is nobody's text, as long as it can still be read.
+    fn stands(&self) -> bool {
+        let now = || read_optional(self.stamp.path()).map(Option::unwrap_or_default);
+        let same = |text: &str| now().is_ok_and(|now| now == text);
+        self.stamp.stands() || self.text().is_some_and(same) || (self.is_gone() && self.is_as_known())
+    }
+
+    fn is_gone(&self) -> bool {
+        self.stamp.path().symlink_metadata().is_err()
+    }
+}
+
+/// What a lock is to say.
+enum New<'a> {
+    Text(String),
+    /// What a file says, but for what stands in some ranges of it.
+    Edited(&'a File, Vec<(Range<u64>, String)>),
+}
+
+impl New<'_> {
+    /// Writes it, and brings it to the medium; its digest.
+    fn write(&self, to: &mut File) -> io::Result<Digest> {
+        match self {
+            New::Text(text) => to.write_all(text.as_bytes())?,
+            New::Edited(from, edits) => copy(from, edits, to)?,
+        }
+        to.rewind()?;
+        let to = &*to;
+        std::thread::scope(|scope| {
+            let digest = scope.spawn(|| Digest::of_all_in(to));
+            to.sync_all()?;
+            joined(digest)
+        })
+    }
+}
+
+/// Copies a file, with texts in place of what is in some ranges of it.
+fn copy(mut from: &File, edits: &[(Range<u64>, String)], to: &mut File) -> io::Result<()> {
+    let (length, mut at) = (from.metadata()?.len(), 0);
+    for (range, text) in edits.iter().chain([&(length..length, String::new())]) {
+        // One that is shorter by now is not what was read.
+        let kept = range.start.checked_sub(at).ok_or(io::ErrorKind::UnexpectedEof)?;
+        from.seek(SeekFrom::Start(at))?;
+        if io::copy(&mut from.take(kept), to)? != kept {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        to.write_all(text.as_bytes())?;
+        at = range.end;
+    }
+    Ok(())
 }
 
 /// Where the lock of a project is.
 fn path(store: &Store) -> PathBuf {
-    store.root().join("meu.lock")
+    store.root().join(NAME)
 }
 
 fn read_at(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(bytes)
-}
-
-/// Copies a file to the medium, with texts in place of what is in some ranges of it; the digest of what was written.
-fn copy(mut from: &File, edits: &[(Range<u64>, String)], to: &mut File) -> io::Result<Digest> {
-    let (length, mut at) = (from.metadata()?.len(), 0);
-    for (range, text) in edits.iter().chain([&(length..length, String::new())]) {
-        from.seek(SeekFrom::Start(at))?;
-        if io::copy(&mut from.take(range.start - at), to)? != range.start - at {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_all(text.as_bytes())?;
-        at = range.end;
-    }
-    to.rewind()?;
-    let to = &*to;
-    std::thread::scope(|scope| {
-        let digest = scope.spawn(|| Digest::of_all_in(to));
-        to.sync_all()?;
-        joined(digest)
-    })
 }

@@ -58,6 +58,9 @@ pub use write::{Durability, Store};
 
 use std::path::PathBuf;
 
+/// Fewer files than this are not worth a thread.
+const FILES_WORTH_A_THREAD: usize = 64;
+
 /// The current folder.
 pub fn current_folder() -> Result<PathBuf, crate::diag::Error> {
     std::env::current_dir()

@@ -25,8 +25,8 @@ pub struct Wanted {
     pub files: Vec<(PathBuf, Digest)>,
     /// What it is a part of.
     pub whole: Whole,
-    /// The lock's digest: it has a record for each task at most, and is written as meu writes it. Whoever knows when it
-    /// changed sees to it that this is so.
+    /// The lock's digest: it has a record for each task at most, and is written as meu writes it. That it is still this
+    /// one is to be checked afterwards: by its stamp, or [`LockFile::is_as_known`].
     pub lock: Digest,
     /// Documents and outputs that are as they were, by their full path; `None` is a file that is not there.
     pub known: HashMap<PathBuf, Option<Digest>>,

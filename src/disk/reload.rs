@@ -10,7 +10,7 @@ use crate::digest::Digest;
 
 use super::load::{Plan, check_tracked, finish};
 use super::stamp::Stamp;
-use super::{SETTINGS, Workspace, load, now_in_nanoseconds};
+use super::{FILES_WORTH_A_THREAD, SETTINGS, Workspace, load, now_in_nanoseconds};
 
 /// The files and folders that a plan was read from, as they were.
 #[derive(Debug)]
@@ -56,7 +56,9 @@ fn stands(workspace: &Workspace) -> bool {
     // Warnings of the plan are told each time; what the journal says is in the lock already.
     let plain = workspace.warnings.is_empty() && !workspace.replay.found && !workspace.replay.unreadable;
     let stamps = workspace.listed.stamps.as_ref().filter(|_| plain);
-    stamps.is_some_and(|Stamps(all)| on_all_cores(all, Stamp::stands).into_iter().all(|stands| stands))
+    stamps.is_some_and(|Stamps(all)| {
+        on_all_cores(all, FILES_WORTH_A_THREAD, Stamp::stands).into_iter().all(|stands| stands)
+    })
 }
 
 /// What a plan was read from, as it is; `None` where that cannot be told from what was read.

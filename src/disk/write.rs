@@ -121,7 +121,7 @@ impl Store {
     ) -> io::Result<T> {
         let full = self.full(path);
         // Behind a symlink could be anything, git's own files too.
-        if self.is_aliased(path) {
+        if self.is_aliased(path.as_str()) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "it is a symlink or lies behind one",
@@ -183,17 +183,14 @@ impl Store {
         self.replace(&full, durability, |file| pieces.iter().try_for_each(|bytes| file.write_all(bytes)))
     }
 
-    /// Whether a folder of the project, as far as it exists, is reached through a symlink.
-    pub fn leads_elsewhere(&self, folder: &str) -> bool {
-        let full = self.root.join(folder);
-        let below = full.ancestors().take_while(|folder| *folder != self.root);
-        below.filter_map(|folder| folder.symlink_metadata().ok()).any(|meta| meta.is_symlink())
-    }
-
-    /// Whether a file is a symlink, or lies behind one.
-    pub fn is_aliased(&self, path: &RelPath) -> bool {
-        self.leads_elsewhere(path.folder())
-            || fs::symlink_metadata(self.full(path)).is_ok_and(|meta| meta.is_symlink())
+    /// Whether a path of the project is a symlink or lies behind one, in whichever way its name is spelled.
+    pub fn is_aliased(&self, path: &str) -> bool {
+        use unicode_normalization::UnicodeNormalization;
+        let aliased = |path: &str| {
+            let full = self.root.join(path);
+            full.ancestors().take_while(|at| *at != self.root).any(Path::is_symlink)
+        };
+        aliased(path) || (!path.is_ascii() && aliased(&path.nfd().collect::<String>()))
     }
 
     fn replace<T>(

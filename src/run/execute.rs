@@ -169,6 +169,11 @@ pub fn run(
         Ok::<_, Error>(finished)
     });
     let (ran, trouble) = ran?;
+    if ran.recorded == Recorded::BesideOthers {
+        let message =
+            "somebody changed meu.lock during this run: what came with it is looked at by the next one";
+        emit(Event::Notice { message: message.into() });
+    }
     let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0 || trouble.is_some();
     let status = match (ran.interrupted, bad) {
         (true, _) => "interrupted",

@@ -98,6 +98,6 @@ fn fate_of(workspace: &Workspace, record: &Record) -> Result<(Fate, Option<Diges
     let elsewhere = !place.folded().starts_with(&outputs)
         || named
         || reserved_place(&place, &graph.config.tasks).is_some()
-        || workspace.store.is_aliased(&place);
+        || workspace.store.is_aliased(place.as_str());
     Ok(if elsewhere { (Fate::Elsewhere, None) } else { (Fate::Removed, Some(text)) })
 }

@@ -48,7 +48,7 @@ impl Books<'_> {
         let ours = old != node.output && !other && old != graph.config.index;
         if !ours
             || reserved_place(&old, &graph.config.tasks).is_some()
-            || self.workspace.store.is_aliased(&old)
+            || self.workspace.store.is_aliased(old.as_str())
         {
             return Ok(false);
         }

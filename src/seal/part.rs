@@ -28,7 +28,7 @@ pub struct Part {
     tasks: Vec<(usize, Ix)>,
     /// The numbers of entries that may not be as they were once it was run: outputs, documents that changed, and what
     /// meu itself writes.
-    touched: Vec<usize>,
+    own_or_changed: Vec<usize>,
     /// The rows of those tasks as they were, where they were not quiet.
     loud: HashMap<String, Row>,
     table: Table,
@@ -55,7 +55,7 @@ impl Seal {
             return None;
         }
         let digests = self.0.digests()?;
-        let (wanted, touched) = self.files_of(&table, &digests, pieces, &edited, store)?;
+        let (wanted, own_or_changed) = self.files_of(&table, &digests, pieces, &edited, store)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
         // Somebody may have saved, and have taken it back, since the stamps were looked at.
@@ -70,7 +70,7 @@ impl Seal {
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
         let tasks = reached.into_iter().zip(inner).collect();
         let is_edited = !edited.is_empty();
-        let part = Part { seal: self, tasks, touched, loud, table, table_bytes, is_edited, digests };
+        let part = Part { seal: self, tasks, own_or_changed, loud, table, table_bytes, is_edited, digests };
         Some((part, workspace))
     }
 
@@ -121,7 +121,7 @@ impl Seal {
         own.extend(books.iter().flatten().map(|book| book.index as u32).chain([lock as u32]));
         let digest =
             |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
-        let (mut task_files, mut known, mut touched) = (Vec::new(), HashMap::new(), Vec::new());
+        let (mut task_files, mut known, mut own_or_changed) = (Vec::new(), HashMap::new(), Vec::new());
         let mut edits = HashMap::new();
         for task in edited {
             edits.insert(table.file[table.find(&task.id.value)?], Digest::of(&task.id.source.text));
@@ -137,11 +137,11 @@ impl Seal {
                 known.insert(leaf.path(), (digest != absent()).then_some(digest));
             }
             if own.has(entry) || changed.has(entry) {
-                touched.push(leaf.index);
+                own_or_changed.push(leaf.index);
             }
         }
         let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
-        Some((disk::Wanted { pieces, files: task_files, whole, lock: digest(lock)?, known }, touched))
+        Some((disk::Wanted { pieces, files: task_files, whole, lock: digest(lock)?, known }, own_or_changed))
     }
 }
 
@@ -220,7 +220,8 @@ impl Part {
             seen.insert(path, digest);
         }
         let mut changed = Vec::new();
-        for leaf in self.seal.0.tree().leaves().filter(|leaf| self.touched.binary_search(&leaf.index).is_ok())
+        for leaf in
+            self.seal.0.tree().leaves().filter(|leaf| self.own_or_changed.binary_search(&leaf.index).is_ok())
         {
             let digest = seen.get(&leaf.path())?;
             let place = self.digests.get_mut(32 * leaf.index..)?.first_chunk_mut()?;

@@ -49,7 +49,8 @@ fn row_of<S: Into<String>>((id, output, priority, level): Plain<S>) -> Row {
     }
 }
 
-/// Lines with other rows in place of some, which come with their numbers, in order. `None` if there are no such lines.
+/// Lines with other rows of the same tasks in place of some, which come with their numbers, in order. `None` if there are
+/// no such lines.
 pub(super) fn patched<'a>(lines: &[u8], rows: impl Iterator<Item = (usize, &'a Row)>) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(lines).ok()?;
     let mut ends = text.match_indices('\n').map(|(at, _)| at + 1);
@@ -60,6 +61,9 @@ pub(super) fn patched<'a>(lines: &[u8], rows: impl Iterator<Item = (usize, &'a R
             start = ends.nth(before - 1)?;
         }
         let end = ends.next()?;
+        if self::rows(&lines[start..end])?.first()?.id != row.id {
+            return None;
+        }
         new.extend(&lines[done..start]);
         new.extend(self::lines([row])?);
         (number, done, start) = (wanted + 1, end, end);
@@ -113,15 +117,18 @@ mod tests {
     #[test]
     fn some_lines_are_replaced() {
         let whole = lines(&some()).unwrap_or_default();
-        let new = Row { state: State::Failed, message: Some("no".into()), ..some().remove(1) };
+        let new = |at| Row { state: State::Failed, message: Some("no".into()), ..some().remove(at) };
         for wanted in [&[][..], &[0], &[1], &[3], &[0, 1, 2, 3], &[0, 3], &[1, 2]] {
             let mut expected = some();
             for at in wanted {
-                expected[*at] = new.clone();
+                expected[*at] = new(*at);
             }
-            let patched = patched(&whole, wanted.iter().map(|at| (*at, &new)));
+            let rows_of_some: Vec<Row> = wanted.iter().copied().map(new).collect();
+            let patched = patched(&whole, wanted.iter().copied().zip(&rows_of_some));
             assert_eq!(patched.and_then(|lines| rows(&lines)), Some(expected), "{wanted:?}");
         }
+        let new = new(1);
+        assert_eq!(patched(&whole, [(2, &new)].into_iter()), None, "another task's line");
         assert_eq!(patched(&whole, [(4, &new)].into_iter()), None);
         assert_eq!(patched(&whole, [(1, &new), (1, &new)].into_iter()), None);
     }

@@ -237,6 +237,14 @@ fn outputs_never_go_through_symlinks_nor_moves_out_of_the_lock_s_mouth() {
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 2, "{}{}", said.out, said.err);
     assert!(!house.exists(".git/commondir"));
+    // Its name may be spelled with its accent apart.
+    let house = House::new().task("a", "run = \"template\"\noutput = \"out/\u{e9}/config\"\n");
+    house.git(&["init", "-q"]);
+    house.put("out/x.md", "");
+    std::os::unix::fs::symlink("../.git", house.root().join("out/e\u{301}")).expect("a link");
+    let config = house.read(".git/config");
+    assert_eq!(house.meu(&["run"]).code, 2);
+    assert_eq!(house.read(".git/config"), config);
     // A lock that names a file of git's as the old place of an output.
     let house = House::new().task("a", "run = \"template\"\n");
     house.git(&["init", "-q"]);

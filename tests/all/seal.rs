@@ -429,44 +429,129 @@ fn a_run_in_which_a_document_changed_is_not_kept() {
     assert_eq!(house.meu(&["status", "--check"]).code, 3, "c is to be made again");
 }
 
+/// A project of four tasks: when `docs/e.md` changes, `a` comes out as it was, so that `b` stays as it is, and `d` comes
+/// out otherwise; `c` has nothing to do with it.
+fn of_four() -> House {
+    let house = drafted()
+        .task("a", "run = \"template\"\ninputs = [\"docs/e.md\"]")
+        .task("d", "inputs = [\"docs/e.md\"]");
+    house.meu(&["run", "-q"]).ok();
+    house
+}
+
+/// What a run comes to after `docs/e.md` changed, of the part that it may reach or of the whole, while somebody does
+/// something to the lock; and whether it was kept.
+fn meddled_with(house: &House, as_part: bool, meddle: &dyn Fn()) -> (Result<Recorded, String>, bool) {
+    seal_here(house);
+    house.put("docs/e.md", format!("{}And one line more, of some length.\n", house.read("docs/e.md")));
+    let store = Arc::new(Store::new(&house.root()).expect("a store"));
+    let (part, mut workspace) = match as_part {
+        true => Seal::read(&store).expect("a seal").part(&store).map(|(part, some)| (Some(part), some)),
+        false => Some((None, meu::disk::load(&house.root()).expect("whole"))),
+    }
+    .expect("a workspace");
+    // As if all were old.
+    workspace.listed.began += 10_000_000_000;
+    let providers =
+        Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
+    let targets = workspace.graph.nodes().map(|(ix, _)| ix).collect();
+    let options = Options { targets, jobs: 1, ..Options::default() };
+    let ran = run(&workspace, &providers, &options, &|| false, &mut |event| {
+        if matches!(event, Event::TaskStarted { task, .. } if task == "d") {
+            meddle();
+        }
+    });
+    let seal = || fs::read(house.root().join(".meu/seal")).expect("a seal");
+    let before = seal();
+    match (&ran, part) {
+        (Ok(ran), Some(part)) => part.keep(&workspace, ran),
+        (Ok(ran), None) => keep(&workspace, &rows(&workspace, &ran.verdicts), ran.recorded, true),
+        (Err(_), _) => {}
+    }
+    let ran = ran.map(|ran| ran.recorded).map_err(|error| error.message);
+    (ran, seal() != before)
+}
+
 #[test]
 fn what_others_write_into_the_lock_during_a_run_stays_there() {
-    let house = drafted().task("d", "inputs = [\"docs/e.md\"]");
-    house.meu(&["run", "-q"]).ok();
+    let house = of_four();
     let lines = || -> Vec<String> { house.read("meu.lock").lines().map(str::to_owned).collect() };
-    for (turn, as_part) in [false, true].into_iter().enumerate() {
-        seal_here(&house);
+    for (as_part, renames) in [(false, false), (false, true), (true, false), (true, true)] {
         let before = lines();
-        house.put("docs/e.md", format!("# E\n\nAnother text of some length, the {turn}th.\n"));
-        let store = Arc::new(Store::new(&house.root()).expect("a store"));
-        let (part, workspace) = match as_part {
-            true => Seal::read(&store).expect("a seal").part(&store).map(|(part, some)| (Some(part), some)),
-            false => Some((None, meu::disk::load(&house.root()).expect("whole"))),
-        }
-        .expect("a workspace");
-        // A pull brings another record of c, and none of d.
-        let ran = run_and(&workspace, &|| false, &mut |event| {
-            if matches!(event, Event::TaskStarted { task, .. } if task == "a") {
-                let theirs = [&before[0], &before[1], &before[2], &pulled(&before[3])];
-                let text: String = theirs.iter().map(|line| format!("{line}\n")).collect();
-                house.put("meu.lock", text);
-            }
+        // A pull brings other records of b, which stays as it was, and of c, and none of d.
+        let theirs = [&before[0], &before[1], &pulled(&before[2]), &pulled(&before[3])];
+        let theirs: String = theirs.iter().map(|line| format!("{line}\n")).collect();
+        let (recorded, is_kept) = meddled_with(&house, as_part, &|| {
+            let place = if renames { "lock.new" } else { "meu.lock" };
+            house.put(place, &theirs);
+            fs::rename(house.root().join(place), house.root().join("meu.lock")).expect("there");
         });
-        assert_eq!(ran.recorded, Recorded::BesideOthers);
+        assert_eq!((recorded, is_kept), (Ok(Recorded::BesideOthers), false), "what came was not looked at");
         let after = lines();
-        assert_eq!(after.len(), 5, "{after:?}");
-        assert_eq!(after[3], pulled(&before[3]));
-        for at in [1, 2, 4] {
-            assert_ne!(after[at], before[at], "a run made it");
-        }
-        let seal = || fs::read(house.root().join(".meu/seal")).expect("a seal");
-        let kept = seal();
-        match part {
-            Some(part) => part.keep(&workspace, &ran),
-            None => keep(&workspace, &rows(&workspace, &ran.verdicts), ran.recorded, true),
-        }
-        assert!(seal() == kept, "what others wrote was not looked at");
+        assert_eq!((after.len(), &after[2], &after[3]), (5, &pulled(&before[2]), &pulled(&before[3])));
+        assert_ne!(after[4], before[4], "a run made d");
         house.meu(&["run", "-q"]).ok();
+    }
+}
+
+#[test]
+fn records_of_one_task_that_both_made_stand_side_by_side() {
+    let house = of_four();
+    for as_part in [false, true] {
+        let before = house.read("meu.lock");
+        let d = before.lines().last().expect("d").to_owned();
+        let theirs = before.replace(&d, &pulled(&d));
+        let (recorded, _) = meddled_with(&house, as_part, &|| house.put("meu.lock", &theirs));
+        assert_eq!(recorded, Ok(Recorded::BesideOthers));
+        let after = house.read("meu.lock");
+        assert_eq!(after.lines().filter(|line| line.starts_with("{\"task\":\"d\"")).count(), 2);
+        assert!(after.contains(&pulled(&d)) && !after.contains(&d));
+        // What is on disk is this run's.
+        house.meu(&["status", "--check"]).ok();
+        house.meu(&["run", "-q"]).ok();
+        house.run_asks(&[]);
+    }
+}
+
+#[test]
+fn a_lock_that_goes_during_a_run_is_written_again() {
+    let house = of_four();
+    for as_part in [false, true] {
+        let remove = || fs::remove_file(house.root().join("meu.lock")).expect("removed");
+        let (recorded, is_kept) = meddled_with(&house, as_part, &remove);
+        assert!(matches!(recorded, Ok(Recorded::Text(_))) && is_kept, "{recorded:?}");
+        assert_eq!(house.read("meu.lock").lines().count(), 5);
+        house.meu(&["status", "--check"]).ok();
+    }
+}
+
+#[test]
+fn a_lock_that_becomes_another_kind_of_file_during_a_run_loses_nothing() {
+    let house = of_four();
+    for as_part in [false, true] {
+        let before = house.read("meu.lock");
+        for (text, why) in [
+            ("{\"meu_lock\":2}\n", "it was changed meanwhile, and has the format 2 of a newer meu"),
+            ("\u{1}", ""),
+            ("<<<<<<< ours\n", ""),
+            ("", ""),
+        ] {
+            let (recorded, is_kept) = meddled_with(&house, as_part, &|| house.put("meu.lock", text));
+            assert!(!is_kept);
+            match why {
+                "" => assert_eq!(recorded, Ok(Recorded::BesideOthers)),
+                why => assert!(recorded.clone().is_err_and(|said| said.contains(why)), "{recorded:?}"),
+            }
+            // The journal, or the lock, has what the run made: with the others' records back, all is as it should be.
+            let now = house.read("meu.lock");
+            let ours: Vec<&str> = now.lines().filter(|line| line.contains("\"task\"")).collect();
+            let others = before.lines().filter(|line| !ours.iter().any(|own| own[..12] == line[..12]));
+            let all: Vec<&str> = others.chain(ours.iter().copied()).collect();
+            house.put("meu.lock", all.iter().map(|line| format!("{line}\n")).collect::<String>());
+            house.meu(&["run", "-q"]).ok();
+            house.run_asks(&[]);
+            house.put("meu.lock", house.read("meu.lock"));
+        }
     }
 }
 

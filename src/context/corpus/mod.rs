@@ -123,7 +123,7 @@ impl Corpus {
         let mut own = HashSet::new();
         let mut is_new = |key| self.find(key).is_none() && !self.draft.has(key) && own.insert(key);
         let new: Vec<_> = texts.iter().filter(|(key, ..)| is_new(*key)).collect();
-        let apart = on_all_cores(&new, |(_, path, text)| Apart::of(path, text));
+        let apart = on_all_cores(&new, 1, |(_, path, text)| Apart::of(path, text));
         for ((key, ..), text) in new.into_iter().zip(apart) {
             self.draft.add(*key, text);
         }
@@ -321,6 +321,19 @@ mod tests {
         let mut found: Vec<_> = postings.iter().filter_map(|(entry, n)| Some((text(*entry)?, *n))).collect();
         found.sort_unstable();
         found
+    }
+
+    #[test]
+    fn texts_put_in_together_are_what_they_are_one_by_one() {
+        let all = [3, 1, 1, 2, 0, 2].map(|at: usize| (key(at), TEXTS[at].0, TEXTS[at].1));
+        let (mut together, mut apart) = (Corpus::default(), Corpus::default());
+        together.add(&all);
+        together.add(&all[2..4]);
+        all.iter().for_each(|text| apart.add(&[*text]));
+        together.settle();
+        apart.settle();
+        assert_eq!(together.names(), apart.names());
+        assert!((0..4).all(|at| together.find(key(at)).is_some()));
     }
 
     #[test]
