@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,6 +119,15 @@ pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether a file has the text of a digest. Most have it as it is, and need not be held in memory.
+pub fn has_text(path: &Path, digest: Digest) -> bool {
+    // Opening a pipe waits for somebody to write.
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let as_it_is = || File::open(path).and_then(Digest::of_all_in).is_ok_and(|now| now == digest);
+    let normal = || read_optional(path).is_ok_and(|now| now.is_some_and(|now| Digest::of(now) == digest));
+    is_file && (as_it_is() || normal())
 }
 
 /// Reads `meu.toml`.

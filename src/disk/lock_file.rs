@@ -128,17 +128,16 @@ impl LockFile {
 
     /// Writes a lock in the place of this one. `None` if somebody else has changed it, and then nothing is written.
     fn replace(&self, store: &Store, lock: &Lock) -> io::Result<Option<Recorded>> {
-        if !self.stands() {
-            return Ok(None);
-        }
-        let Some(new) = self.new_text(lock)? else { return Ok(Some(Recorded::Nothing)) };
+        let Some(new) = self.new_text(lock)? else {
+            return Ok(self.stands().then_some(Recorded::Nothing));
+        };
         let path = RelPath::parse(NAME).map_err(|problem| io::Error::other(problem.message()))?;
         let stands = Cell::new(true);
         let written = store.write_by(&path, Durability::Grouped, |to| {
-            let digest = new.write(to)?;
+            let digest = new.write(to);
             // It is on the medium already: what is left is the rename.
             stands.set(self.stands());
-            if stands.get() { Ok(digest) } else { Err(io::Error::other("it was changed")) }
+            if stands.get() { digest } else { Err(io::Error::other("it was changed")) }
         });
         if !stands.get() {
             return Ok(None);

@@ -41,8 +41,8 @@ pub use hold::{Hold, hold};
 pub use interrupt::{interrupted, on_interrupt};
 pub use journal::{Entry, Journal, Replay, replay};
 pub use load::{
-    Listed, Overlay, SETTINGS, Workspace, find_project, load, load_config, load_or_empty, load_over,
-    read_optional, task_ids,
+    Listed, Overlay, SETTINGS, Workspace, find_project, has_text, load, load_config, load_or_empty,
+    load_over, read_optional, task_ids,
 };
 pub use lock_file::{LockFile, Recorded};
 pub use part::{Wanted, load_part, read_tasks_in};

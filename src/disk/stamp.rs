@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::digest::Digest;
 
-use super::read_optional;
+use super::has_text;
 
 /// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
 pub const RACY: i128 = 2_000_000_000;
@@ -82,8 +82,10 @@ impl Stamp {
 
     /// Whether the file is as it was.
     pub(super) fn stands(&self) -> bool {
-        let same =
-            |text| read_optional(&self.path).is_ok_and(|now| Digest::of(now.unwrap_or_default()) == text);
+        let same = |text| {
+            let is_gone = || text == Digest::of("") && self.path.symlink_metadata().is_err();
+            has_text(&self.path, text) || is_gone()
+        };
         (self.is_old && stat(&self.path) == self.stat) || self.text.is_some_and(same)
     }
 }

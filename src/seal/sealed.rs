@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tree::{Folder, Kind, Stamp, Tree, stamp_of};
 use crate::digest::{Digest, Framer};
-use crate::disk::{Durability, RACY, Store, now_in_nanoseconds, read_optional, tracks_meu};
+use crate::disk::{Durability, RACY, Store, has_text, now_in_nanoseconds, read_optional, tracks_meu};
 
 const MAGIC: &[u8] = b"meu seal 4\n";
 
@@ -106,7 +106,9 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 // The same text behind a link may be out of bounds.
                 Kind::File | Kind::Folder if path.is_symlink() => return None,
                 Kind::Folder if !stamp.is_of_same_file(&before) => return None,
-                Kind::File => sealed.digest(index).is_some_and(|digest| is_of(digest, &path)),
+                Kind::File => sealed.digest(index).is_some_and(|digest| {
+                    has_text(&path, digest) || (digest == absent() && now_in(kind, &path) == Some(digest))
+                }),
                 Kind::Folder => sealed.digest(index)? == now_in(kind, &path)?,
                 Kind::GitIndex => !tracks_meu(store),
                 Kind::Place => false,
@@ -233,14 +235,6 @@ fn program() -> Option<Stamp> {
 /// In place of the digest of a file that is not there.
 pub(super) fn absent() -> Digest {
     Digest::from_bytes([0; 32])
-}
-
-/// Whether a file's text has a digest. Most are as they are stored, and need not be held in memory.
-fn is_of(digest: Digest, path: &Path) -> bool {
-    // Opening a pipe waits for somebody to write.
-    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
-    let stored = || File::open(path).and_then(Digest::of_all_in).ok();
-    (is_file && stored() == Some(digest)) || now_in(Kind::File, path) == Some(digest)
 }
 
 /// The digest of what is in a file or a folder now. `None` if it cannot be read.
