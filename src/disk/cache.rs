@@ -236,19 +236,3 @@ impl Cache<'_> {
 
 /// The most bytes of a kept request.
 const LARGEST_REQUEST: usize = 256 * 1024 * 1024;
-
-/// Removes a file that a program has read.
-pub fn remove_scratch(path: &Path) {
-    let _ = fs::remove_file(path);
-}
-
-/// Writes a file for a program to read; what a crash leaves of it is swept away with the next run.
-pub fn write_scratch(path: &Path, text: &str) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    let mut options = fs::File::options();
-    options.write(true).create(true).truncate(true);
-    // Nobody else's to read.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
-}

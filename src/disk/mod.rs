@@ -28,7 +28,7 @@ mod trust;
 mod usage;
 mod write;
 
-pub use cache::{Cache, Claim, SentItem, Stored, remove_scratch, sent_items, write_scratch};
+pub use cache::{Cache, Claim, SentItem, Stored, sent_items};
 pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
 pub use corpus::SEARCHED;
 pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
@@ -54,7 +54,7 @@ pub use stamp::RACY;
 pub use state::Recalled;
 pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};
-pub use write::{Durability, Store};
+pub use write::{Durability, Scratch, Store};
 
 use std::path::PathBuf;
 

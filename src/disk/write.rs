@@ -238,6 +238,11 @@ impl Store {
         Ok(filled)
     }
 
+    /// A file in `.meu/tmp` of which nobody else writes one of that name.
+    pub fn scratch(&self, name: &str) -> Scratch {
+        Scratch(self.meu.join("tmp").join(format!("{}-{name}", std::process::id())))
+    }
+
     /// Brings all outputs that were written to the medium, before the record that speaks of them.
     pub fn sync_written(&self) -> io::Result<()> {
         let folders =
@@ -257,6 +262,37 @@ impl Store {
             drop(folder);
         }
         Ok(())
+    }
+}
+
+/// A file that programs read and that one thread writes again and again. It goes when that thread is done with it; what a
+/// crash leaves is swept away with the next run.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes a text all that it says.
+    pub fn write(&self, text: &str) -> io::Result<()> {
+        let mut options = File::options();
+        // Not emptied first: some file systems bring such a file to the medium at once.
+        options.write(true).create(true).truncate(false);
+        // Nobody else's to read.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = in_folder(self.0.parent().unwrap_or(&self.0), || options.open(&self.0))?;
+        file.write_all(text.as_bytes())?;
+        file.set_len(text.len() as u64)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::mpsc::Sender;
 
 use crate::diag::Error;
 use crate::digest::Digest;
-use crate::disk::{Cache, Entry, Journal, Replay, SentItem, Stored};
+use crate::disk::{Cache, Entry, Journal, Replay, Scratch, SentItem, Stored};
 use crate::event;
 use crate::graph::{Graph, Ix};
 use crate::model::{Cause, Refusal, Schema, faults, repair};
@@ -131,13 +131,21 @@ pub(super) struct Ask<'a> {
     /// Whether every answer of the journal is in the cache too.
     pub(super) all_cached: &'a AtomicBool,
     pub(super) store_root: &'a Path,
-    pub(super) meu: &'a Path,
+}
+
+/// What a worker has of its own.
+pub(super) struct Worker<'a> {
+    pub(super) cache: Cache<'a>,
+    pub(super) say: Sender<Word>,
+    /// Where a program finds its request.
+    pub(super) request_file: Scratch,
 }
 
 impl Ask<'_> {
     /// An answer that is as it should be: a stored one, or one that is asked for. It is in the journal
     /// before it goes anywhere else.
-    pub(super) fn answer(&self, job: &Job, cache: &Cache<'_>, say: &Sender<Word>) -> Result<Got, Lost> {
+    pub(super) fn answer(&self, job: &Job, worker: &Worker<'_>) -> Result<Got, Lost> {
+        let Worker { cache, say, .. } = worker;
         let task = &self.graph.node(job.ix).task;
         let mut request = Cow::Borrowed(&job.request);
         let mut digest = job.today.request;
@@ -183,7 +191,7 @@ impl Ask<'_> {
                         let _ = say.send(Word::Secrets(job.ix, secrets));
                     }
                     cache.put_request(digest, &request, &job.items, self.redactor);
-                    let kept = self.ask(job, &request, digest, cache, say)?;
+                    let kept = self.ask(job, &request, digest, worker)?;
                     got.text = kept.text;
                     raw = kept.raw;
                 }
@@ -266,18 +274,12 @@ impl Ask<'_> {
     }
 
     /// Asks, and journals.
-    fn ask(
-        &self,
-        job: &Job,
-        request: &Request,
-        digest: Digest,
-        cache: &Cache<'_>,
-        say: &Sender<Word>,
-    ) -> Result<Kept, Lost> {
+    fn ask(&self, job: &Job, request: &Request, digest: Digest, worker: &Worker<'_>) -> Result<Kept, Lost> {
+        let Worker { cache, say, .. } = worker;
         let node = self.graph.node(job.ix);
         let (id, tokenizer) = (node.id(), node.policy.tokenizer);
         if !request.argv.is_empty() {
-            let printed = self.run_program(job, request)?;
+            let printed = self.run_program(job, request, &worker.request_file)?;
             return self.keep(id, digest, &printed, "", (0, 0), cache);
         }
         let tokens = match digest == job.today.request {
@@ -305,18 +307,16 @@ impl Ask<'_> {
         outcome
     }
 
-    fn run_program(&self, job: &Job, request: &Request) -> Result<String, Lost> {
+    fn run_program(&self, job: &Job, request: &Request, file: &Scratch) -> Result<String, Lost> {
         self.providers
             .permit(&request.argv)
             .map_err(|refusal| Lost { turned_away: true, ..Lost::from(refusal.to_string()) })?;
         let id = self.graph.node(job.ix).id();
-        let file = self.meu.join("tmp").join(format!("request-{}.json", job.today.request.short()));
         let json = serde_json::to_string(request).map_err(|error| error.to_string())?;
-        crate::disk::write_scratch(&file, &json)
-            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
-        let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*file.to_string_lossy())];
+        let place = file.path().to_string_lossy();
+        file.write(&json).map_err(|error| format!("{place} cannot be written: {error}"))?;
+        let environment = [("MEU_TASK", id), ("MEU_REQUEST", &*place)];
         let printed = run_program(&request.argv, &request.text(), &environment, self.store_root, None);
-        crate::disk::remove_scratch(&file);
         let printed = printed.map_err(|refusal| self.redactor.clean(&refusal.to_string()).into_owned())?;
         if printed.trim().is_empty() {
             return Err("the program printed nothing".to_owned().into());

@@ -16,7 +16,7 @@ use crate::plan::{State, Verdict};
 use crate::provider::{Limits, Providers, Purse};
 use crate::spec::Order;
 
-use super::ask::{Ask, Job, Word};
+use super::ask::{Ask, Job, Word, Worker};
 use super::queue::{Queued, keys};
 use super::settle::Books;
 use super::survey::Survey;
@@ -334,15 +334,16 @@ impl<'a> Executor<'a, '_> {
             return false;
         }
         if self.workers <= self.in_flight {
-            self.workers += 1;
             let (ask, store) = (self.asker(), &*self.workspace.store);
-            let words_to = words_to.clone();
+            let request_file = store.scratch(&format!("request-{}.json", self.workers));
+            let worker = Worker { cache: Cache(store), say: words_to.clone(), request_file };
+            self.workers += 1;
             scope.spawn(move || {
                 loop {
                     let job = jobs_from.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
                     let Ok(job) = job else { return };
-                    let answer = ask.answer(&job, &Cache(store), &words_to);
-                    if words_to.send(Word::Done(Box::new(job), answer)).is_err() {
+                    let answer = ask.answer(&job, &worker);
+                    if worker.say.send(Word::Done(Box::new(job), answer)).is_err() {
                         return;
                     }
                 }
@@ -368,7 +369,6 @@ impl<'a> Executor<'a, '_> {
             replay: &workspace.replay,
             all_cached: self.all_cached,
             store_root: workspace.store.root(),
-            meu: workspace.store.meu(),
         }
     }
 
