@@ -211,12 +211,9 @@ impl Gatherer<'_> {
                 self.card(big);
             }
         }
-        if policy.siblings == 0 {
-            return;
-        }
-        let upstream = self.graph.upstream(ix);
-        for sibling in self.graph.siblings(ix).take(policy.siblings) {
-            if upstream[sibling.0] {
+        let siblings: Vec<Ix> = self.graph.siblings(ix).take(policy.siblings).collect();
+        for (sibling, is_upstream) in siblings.iter().copied().zip(self.graph.comes_after(ix, &siblings)) {
+            if is_upstream {
                 self.add(output(self.graph, sibling, None, Tier::Plan));
             } else {
                 self.card(sibling);

@@ -18,6 +18,8 @@ pub struct Whole {
     pub tasks: usize,
     /// For each of its tasks those that come earlier by some link.
     pub earlier: Lists,
+    /// The level of each of its tasks.
+    pub levels: Vec<u32>,
 }
 
 /// A list of numbers for each of many things.
@@ -163,19 +165,81 @@ impl Graph {
         self.outside.as_ref().map_or(0, |outside| outside.whole.tasks - inside(outside))
     }
 
-    /// The tasks that a task comes after, by whatever ways of links, marked by number.
-    pub fn upstream(&self, ix: Ix) -> Vec<bool> {
-        let Some(outside) = &self.outside else {
-            return self.closure(self.ordering(ix), |ix| self.ordering(ix));
-        };
-        let earlier = |number: u32| outside.whole.earlier.of(number as usize).iter().copied();
-        let mut seen = vec![false; outside.whole.tasks];
-        let mut todo: Vec<u32> = earlier(outside.numbers[ix.0]).collect();
-        while let Some(number) = todo.pop() {
-            if !std::mem::replace(&mut seen[number as usize], true) {
-                todo.extend(earlier(number));
+    /// Which of some tasks a task comes after, by whatever ways of links.
+    pub fn comes_after(&self, ix: Ix, others: &[Ix]) -> Vec<bool> {
+        match &self.outside {
+            None => {
+                let others: Vec<usize> = others.iter().map(|other| other.0).collect();
+                let earlier = |at: usize| self.ordering(Ix(at)).map(|earlier| earlier.0);
+                reached(ix.0, &others, |at| self.nodes[at].level, earlier)
+            }
+            Some(outside) => {
+                let number = |ix: &Ix| outside.numbers[ix.0] as usize;
+                let others: Vec<usize> = others.iter().map(number).collect();
+                let earlier = |at: usize| outside.whole.earlier.of(at).iter().map(|number| *number as usize);
+                reached(number(&ix), &others, |at| outside.whole.levels[at] as usize, earlier)
             }
         }
-        outside.numbers.iter().map(|number| seen[*number as usize]).collect()
+    }
+}
+
+/// Which of some tasks are among all that come earlier than one. Those have lower levels than what comes after them, so
+/// no way to them leads through a task below them all.
+fn reached<I: Iterator<Item = usize>>(
+    from: usize,
+    wanted: &[usize],
+    level: impl Fn(usize) -> usize,
+    earlier: impl Fn(usize) -> I,
+) -> Vec<bool> {
+    let lowest = wanted.iter().map(|at| level(*at)).min().unwrap_or_default();
+    let (mut seen, mut todo) = (HashSet::new(), vec![from]);
+    let mut left = wanted.len();
+    while let Some(at) = todo.pop().filter(|_| left > 0) {
+        for next in earlier(at).filter(|next| level(*next) >= lowest) {
+            if seen.insert(next) {
+                left -= usize::from(wanted.contains(&next));
+                todo.push(next);
+            }
+        }
+    }
+    wanted.iter().map(|at| seen.contains(at)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::{HashSet, reached};
+
+    /// All that come earlier than each thing, by brute force, and levels. Each comes after some of those before it.
+    fn by_hand(earlier: &[Vec<usize>]) -> (Vec<HashSet<usize>>, Vec<usize>) {
+        let (mut all, mut levels) = (Vec::<HashSet<usize>>::new(), Vec::new());
+        for direct in earlier {
+            all.push(direct.iter().flat_map(|at| all[*at].iter().copied().chain([*at])).collect());
+            levels.push(direct.iter().map(|at| levels[*at] + 1).max().unwrap_or(0));
+        }
+        (all, levels)
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_earlier_is_found_by_whatever_ways(
+            ways in vec(vec(any::<prop::sample::Index>(), 0..4), 1..40),
+            from in any::<prop::sample::Index>(),
+            wanted in vec(any::<prop::sample::Index>(), 0..5),
+        ) {
+            let earlier: Vec<Vec<usize>> = ways
+                .iter()
+                .enumerate()
+                .map(|(at, some)| some.iter().filter(|_| at > 0).map(|index| index.index(at)).collect())
+                .collect();
+            let (all, levels) = by_hand(&earlier);
+            let from = from.index(earlier.len());
+            let wanted: Vec<usize> = wanted.iter().map(|index| index.index(earlier.len())).collect();
+            let found = reached(from, &wanted, |at| levels[at], |at| earlier[at].iter().copied());
+            let expected: Vec<bool> = wanted.iter().map(|at| all[from].contains(at)).collect();
+            prop_assert_eq!(found, expected);
+        }
     }
 }

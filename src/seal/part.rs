@@ -140,7 +140,8 @@ impl Seal {
                 own_or_changed.push(leaf.index);
             }
         }
-        let whole = Whole { tasks: table.len(), earlier: table.earlier.clone() };
+        let (earlier, levels) = (table.earlier.clone(), table.level.clone());
+        let whole = Whole { tasks: table.len(), earlier, levels };
         Some((disk::Wanted { pieces, files: task_files, whole, lock: digest(lock)?, known }, own_or_changed))
     }
 }

@@ -23,7 +23,7 @@ use crate::spec::{PolicyPatch, Task};
 pub(super) struct Table {
     /// All tasks, each after those that come earlier.
     order: Vec<u32>,
-    level: Vec<u32>,
+    pub(super) level: Vec<u32>,
     pub(super) file: Vec<u32>,
     pub(super) output: Vec<u32>,
     needs_whole: Vec<u32>,
