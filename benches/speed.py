@@ -177,10 +177,12 @@ for n in options.sizes or [1000, 10_000]:
             for tool in tools:
                 put(root / tool / "docs/0/d7.md", document(7, f"round {turn}"))
 
-        measure("one document edited", n, {"meu": ([meu, "run"], ours), **peers}, before=edit)
+        everybody = {"meu": ([meu, "run"], ours), **peers}
+        measure("one document edited", n, everybody, before=lambda turn: (time.sleep(2.2), edit(turn)))
+        measure("one document edited, again at once", n, everybody, before=lambda turn: edit(-1 - turn))
         task = ours / f"tasks/{identity(n // 2)}.toml"
         reword = lambda turn: put(task, task.read_text().replace("A line", f"Round {turn}. A line", 1))
-        measure("one task edited", n, {"meu": ([meu, "run"], ours)}, before=reword)
+        measure("one task edited", n, {"meu": ([meu, "run"], ours)}, before=lambda turn: (time.sleep(2.2), reword(turn)))
         measure("evaluated anew", n, {"meu": ([meu, "status"], ours)},
                 before=lambda turn: (ours / ".meu/seal").unlink(missing_ok=True))
 

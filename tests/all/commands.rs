@@ -249,6 +249,24 @@ fn a_program_gets_the_request_and_its_id() {
 }
 
 #[test]
+fn each_program_finds_its_own_request_and_nothing_of_another() {
+    let program = "run = [\"sh\", \"-c\", \"cat $MEU_REQUEST\"]\n";
+    let long = "a long line of a prompt. ".repeat(400);
+    let house = House::new()
+        .file("tasks/a.toml", format!("{program}priority = 900\nprompt = \"{long}\"\n"))
+        .file("tasks/b.toml", format!("{program}prompt = \"short\"\n"));
+    // One worker, first the long one.
+    house.meu(&["run", "-j1"]).ok();
+    let said = |name: &str| -> serde_json::Value {
+        serde_json::from_str(&house.read(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    assert!(said("out/a.md")["messages"][0]["content"] == format!("{long}\n"), "another text");
+    assert_eq!(said("out/b.md")["messages"][0]["content"], "short\n");
+    let left = std::fs::read_dir(house.root().join(".meu/tmp")).expect("tmp").count();
+    assert_eq!(left, 0, "they are gone with the run");
+}
+
+#[test]
 fn a_duplicate_stands_for_another() {
     let house = House::new()
         .task("a", "")
