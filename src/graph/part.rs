@@ -167,42 +167,47 @@ impl Graph {
 
     /// Which of some tasks a task comes after, by whatever ways of links.
     pub fn comes_after(&self, ix: Ix, others: &[Ix]) -> Vec<bool> {
+        if others.is_empty() {
+            return Vec::new();
+        }
         match &self.outside {
             None => {
                 let others: Vec<usize> = others.iter().map(|other| other.0).collect();
                 let earlier = |at: usize| self.ordering(Ix(at)).map(|earlier| earlier.0);
-                reached(ix.0, &others, |at| self.nodes[at].level, earlier)
+                reached(self.len(), ix.0, &others, |at| self.nodes[at].level, earlier)
             }
             Some(outside) => {
                 let number = |ix: &Ix| outside.numbers[ix.0] as usize;
                 let others: Vec<usize> = others.iter().map(number).collect();
                 let earlier = |at: usize| outside.whole.earlier.of(at).iter().map(|number| *number as usize);
-                reached(number(&ix), &others, |at| outside.whole.levels[at] as usize, earlier)
+                let level = |at: usize| outside.whole.levels[at] as usize;
+                reached(outside.whole.tasks, number(&ix), &others, level, earlier)
             }
         }
     }
 }
 
-/// Which of some tasks are among all that come earlier than one. Those have lower levels than what comes after them, so
-/// no way to them leads through a task below them all.
+/// Which of some things of `count` are among all that come earlier than one. Those have lower levels than what comes
+/// after them, so no way to them leads through one below them all.
 fn reached<I: Iterator<Item = usize>>(
+    count: usize,
     from: usize,
     wanted: &[usize],
     level: impl Fn(usize) -> usize,
     earlier: impl Fn(usize) -> I,
 ) -> Vec<bool> {
-    let lowest = wanted.iter().map(|at| level(*at)).min().unwrap_or_default();
-    let (mut seen, mut todo) = (HashSet::new(), vec![from]);
+    let lowest = wanted.iter().map(|at| level(*at)).min().unwrap_or(usize::MAX);
+    let (mut seen, mut todo) = (vec![false; count], vec![from]);
     let mut left = wanted.len();
     while let Some(at) = todo.pop().filter(|_| left > 0) {
         for next in earlier(at).filter(|next| level(*next) >= lowest) {
-            if seen.insert(next) {
+            if !std::mem::replace(&mut seen[next], true) {
                 left -= usize::from(wanted.contains(&next));
                 todo.push(next);
             }
         }
     }
-    wanted.iter().map(|at| seen.contains(at)).collect()
+    wanted.iter().map(|at| seen[*at]).collect()
 }
 
 #[cfg(test)]
@@ -237,7 +242,7 @@ mod tests {
             let (all, levels) = by_hand(&earlier);
             let from = from.index(earlier.len());
             let wanted: Vec<usize> = wanted.iter().map(|index| index.index(earlier.len())).collect();
-            let found = reached(from, &wanted, |at| levels[at], |at| earlier[at].iter().copied());
+            let found = reached(earlier.len(), from, &wanted, |at| levels[at], |at| earlier[at].iter().copied());
             let expected: Vec<bool> = wanted.iter().map(|at| all[from].contains(at)).collect();
             prop_assert_eq!(found, expected);
         }
