@@ -36,7 +36,7 @@ pub use index::write as write_index;
 use clap::{Args, Parser, Subcommand};
 
 use crate::diag::{Diagnostic, Error, ErrorKind, Severity};
-use crate::disk::{self, Hold, Store, Workspace};
+use crate::disk::{self, Hold, Loader, Store, Workspace};
 use crate::seal::{Part, Seal};
 use crate::show::{ColorChoice, Shell};
 
@@ -153,9 +153,6 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
-/// How a project is loaded.
-type Loader = dyn Fn(&std::path::Path) -> Result<Workspace, Error>;
-
 /// What a command is given.
 struct Env {
     shell: Shell,
@@ -186,12 +183,14 @@ impl Env {
         let root = disk::find_project(&self.folder()?)?;
         let store =
             Store::new(&root).map_err(|error| Error::invalid(format!("{}: {error}", root.display())))?;
-        if !store.meu().is_dir() {
-            // Nothing is made in a project that is not whole.
-            load(&root)?;
-        }
+        // Nothing is made in a project that is not whole.
+        let before = (!store.meu().is_dir()).then(|| load(&root).map(Workspace::stamped)).transpose()?;
         let hold = disk::hold(&store)?;
-        Ok((hold, self.load_by(load)?))
+        let workspace = match before {
+            before @ Some(_) => disk::reload(&root, before, load)?,
+            None => load(&root)?,
+        };
+        Ok((hold, self.ready(workspace)))
     }
 
     /// What the last look at the whole project found, if that still stands but for some files.
@@ -215,16 +214,20 @@ impl Env {
         Ok(part)
     }
 
-    /// The project around that folder. Its warnings are told.
+    /// The project around that folder.
     fn load(&self) -> Result<Workspace, Error> {
         self.load_by(&disk::load)
     }
 
     fn load_by(&self, load: &Loader) -> Result<Workspace, Error> {
-        let workspace = load(&disk::find_project(&self.folder()?)?)?;
+        Ok(self.ready(load(&disk::find_project(&self.folder()?)?)?))
+    }
+
+    /// A project that was loaded. Its warnings are told.
+    fn ready(&self, workspace: Workspace) -> Workspace {
         crate::show::redact_with(&workspace.redactor);
         self.warn(&workspace.warnings);
-        Ok(workspace)
+        workspace
     }
 
     fn warn(&self, warnings: &[Diagnostic]) {

@@ -48,7 +48,7 @@ pub use lock_file::{LockFile, Recorded};
 pub use part::{Wanted, load_part, read_tasks_in};
 pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
-pub use reload::reload;
+pub use reload::{Loader, reload};
 pub use shelf::DiskShelf;
 pub use stamp::RACY;
 pub use state::Recalled;

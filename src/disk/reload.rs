@@ -10,15 +10,18 @@ use crate::digest::Digest;
 
 use super::load::{Plan, check_tracked, finish};
 use super::stamp::Stamp;
-use super::{FILES_WORTH_A_THREAD, SETTINGS, Workspace, load, now_in_nanoseconds};
+use super::{FILES_WORTH_A_THREAD, SETTINGS, Workspace, now_in_nanoseconds};
 
 /// The files and folders that a plan was read from, as they were.
 #[derive(Debug)]
 pub(super) struct Stamps(Vec<Stamp>);
 
+/// What loads a project from its folder.
+pub type Loader = dyn Fn(&Path) -> Result<Workspace, Error>;
+
 /// Loads a project; what `before` says of its plan stands if nothing of it changed.
-pub fn reload(root: &Path, before: Option<Workspace>) -> Result<Workspace, Error> {
-    let mut workspace = match before.filter(stands) {
+pub fn reload(root: &Path, before: Option<Workspace>, load: &Loader) -> Result<Workspace, Error> {
+    let workspace = match before.filter(stands) {
         Some(before) => {
             let sink = Sink::default();
             check_tracked(&before.store, &sink);
@@ -38,16 +41,14 @@ pub fn reload(root: &Path, before: Option<Workspace>) -> Result<Workspace, Error
         }
         None => load(root)?,
     };
-    if workspace.listed.stamps.is_none() {
-        workspace.stamp();
-    }
-    Ok(workspace)
+    Ok(if workspace.listed.stamps.is_none() { workspace.stamped() } else { workspace })
 }
 
 impl Workspace {
     /// Notes what the plan was read from as it is, for [`reload`].
-    pub fn stamp(&mut self) {
-        self.listed.stamps = stamps(self);
+    pub fn stamped(mut self) -> Self {
+        self.listed.stamps = stamps(&self);
+        self
     }
 }
 

@@ -187,7 +187,7 @@ proptest! {
                 next_tick(root);
             }
             keep(&workspace, &found, Recorded::Nothing, settled);
-            workspace.stamp();
+            let workspace = workspace.stamped();
             let store = Store::new(root).expect("a store");
             let sealed = standing(&store);
             let plain = workspace.warnings.is_empty();
@@ -195,7 +195,7 @@ proptest! {
             prop_assert!(sealed.is_some() || !old || !plain, "a seal stands while nothing happens");
             apply(&step, &mut plan, root);
             // What a watch loads again is what a new process loads.
-            let again = meu::disk::reload(root, Some(workspace));
+            let again = meu::disk::reload(root, Some(workspace), &meu::disk::load);
             let again = again.ok().map(|again| rows(&again, &Survey::all(&again, None)));
             prop_assert_eq!(again, look(root).map(|(_, rows)| rows));
             let Some(seal) = standing(&store) else {

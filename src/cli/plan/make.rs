@@ -11,7 +11,7 @@ use crate::author::{
 use crate::cli::{Done, Env, select};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink, Source};
-use crate::disk::{self, About, Hold, Proposal, Proposals, Workspace, load_or_empty};
+use crate::disk::{self, About, Hold, Loader, Proposal, Proposals, Workspace, load_or_empty};
 use crate::path::RelPath;
 use crate::provider::{Limits, Providers, end_programs};
 use crate::run::{Landing, Planner, Reach, landing, told};
@@ -161,7 +161,7 @@ pub(super) fn import(env: &Env, arguments: &Import) -> Done {
 }
 
 /// The project, held, with whoever is asked for plans as its provider.
-fn load(env: &Env, asking: &Asking, load: &crate::cli::Loader) -> Result<(Hold, Workspace), Error> {
+fn load(env: &Env, asking: &Asking, load: &Loader) -> Result<(Hold, Workspace), Error> {
     let (hold, mut workspace) = env.load_held_by(load)?;
     if let Some(name) = &asking.provider {
         workspace.graph.use_provider(name)?;
