@@ -216,7 +216,9 @@ impl Env {
 
     /// The project around that folder.
     fn load(&self) -> Result<Workspace, Error> {
-        self.load_by(&disk::load)
+        let workspace = self.load_by(&disk::load)?;
+        workspace.shelf.tell_of_index(crate::show::indexing(&self.shell));
+        Ok(workspace)
     }
 
     fn load_by(&self, load: &Loader) -> Result<Workspace, Error> {

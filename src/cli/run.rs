@@ -207,6 +207,7 @@ pub(super) fn bring_up_to_date(
             Reporter::new(env.shell, ids)
         }
     };
+    workspace.shelf.tell_of_index(reporter.indexing());
     prepare(&workspace, &providers, &mut options, &chosen, reporter.teller())?;
     let telemetry = &graph.config.telemetry;
     let untrusted = Trust::of_telemetry(telemetry, &workspace.store).missing();

@@ -42,6 +42,7 @@ fn in_list(env: &Env, arguments: &Arguments) -> Result<Option<Vec<(Hit, String)>
     let Some(store) = env.store()? else { return Ok(None) };
     let config = load_config(&store, &Sink::default());
     let shelf = DiskShelf::apart(store.clone(), config.index);
+    shelf.tell_of_index(show::indexing(&env.shell));
     let retrieve = settings(&config.policy.retrieve, arguments);
     // Vectors are made of all texts.
     if retrieve.embed.is_some() {

@@ -58,6 +58,11 @@ pub trait Shelf {
     /// The corpus that searches use; texts that it lacks are put in.
     fn corpus(&self) -> RefMut<'_, Corpus>;
 
+    /// So many texts of all were looked at for the corpus: where it lacks many, a person waits. At the end it is all.
+    fn indexing(&self, done: usize, all: usize) {
+        let _ = (done, all);
+    }
+
     /// The vectors of texts by a model, one for each; all of one length.
     fn vectors(&self, embed: &Embed, texts: &[String]) -> Result<Vec<Vec<f32>>, Trouble> {
         let _ = texts;

@@ -127,7 +127,8 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
     /// put in before.
     fn note(&mut self, added: &HashMap<usize, TextKey>) -> HashMap<usize, TextKey> {
         let (mut missing, mut batch) = (HashMap::new(), Batch::default());
-        for place in 0..self.searched.count() {
+        let all = self.searched.count();
+        for place in 0..all {
             let key = added.get(&place).copied().or_else(|| self.searched.key(place, self.shelf));
             let Some(key) = key else { continue };
             let known = self.shelf.corpus().find(key);
@@ -143,8 +144,12 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
             let key = TextKey::of(Digest::of(&*text), path.as_str());
             batch.put(key, path.clone(), text, self.shelf);
             missing.insert(place, key);
+            self.shelf.indexing(place, all);
         }
         batch.add(self.shelf);
+        if !missing.is_empty() {
+            self.shelf.indexing(all, all);
+        }
         missing
     }
 

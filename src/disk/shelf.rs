@@ -41,6 +41,8 @@ pub struct DiskShelf {
     /// Whether they are kept on disk.
     keeps_corpus: Cell<bool>,
     embedder: OnceCell<Embedder>,
+    /// Who is told how far the index of searches is.
+    on_index: OnceCell<OnIndex>,
     /// Whether every text was still what it was when it was first looked at.
     is_steady: Cell<bool>,
     /// Digests over many texts, by the address of their sorted list; the list is kept, so that the address stays its.
@@ -57,6 +59,14 @@ struct Embedder(Box<Ask>);
 impl std::fmt::Debug for Embedder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Embedder")
+    }
+}
+
+struct OnIndex(Box<dyn Fn(usize, usize)>);
+
+impl std::fmt::Debug for OnIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnIndex")
     }
 }
 
@@ -111,6 +121,7 @@ impl DiskShelf {
             corpus: RefCell::default(),
             keeps_corpus: Cell::new(true),
             embedder: OnceCell::new(),
+            on_index: OnceCell::new(),
             is_steady: Cell::new(true),
             lists: RefCell::default(),
         }
@@ -120,6 +131,11 @@ impl DiskShelf {
     pub fn embed_with(&self, ask: impl Fn(&Embed, &[String]) -> Result<Vec<Vec<f32>>, Trouble> + 'static) {
         // Set once a process: a second one would be the same.
         let _ = self.embedder.set(Embedder(Box::new(ask)));
+    }
+
+    /// Has somebody told how far the index of searches is, while it is made: texts that were looked at, and all.
+    pub fn tell_of_index(&self, tell: impl Fn(usize, usize) + 'static) {
+        let _ = self.on_index.set(OnIndex(Box::new(tell)));
     }
 
     /// Terms of texts are found anew by each process, and never stored.
@@ -394,6 +410,12 @@ impl Shelf for DiskShelf {
         RefMut::map(self.corpus.borrow_mut(), |corpus| {
             corpus.get_or_insert_with(|| super::corpus::load(&self.store))
         })
+    }
+
+    fn indexing(&self, done: usize, all: usize) {
+        if let Some(OnIndex(tell)) = self.on_index.get() {
+            tell(done, all);
+        }
     }
 
     fn count(&self, tokenizer: TokenizerName, text: &str) -> usize {

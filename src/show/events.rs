@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::live::Live;
+use super::live::{Live, indexing};
 use super::{Paint, Shell, columns, counted, counted_as, grouped, in_column, money, plain, unknown};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
 use crate::run::WouldRun;
@@ -31,6 +31,16 @@ impl Reporter {
     pub fn teller(&self) -> impl Fn(&str) + 'static + use<> {
         let (live, shell) = (self.live.clone(), self.shell);
         move |line| live.aside(|| shell.note(&plain(line)))
+    }
+
+    /// Tells how far the index of searches is, unless what lives on the screen would be in the way.
+    pub fn indexing(&self) -> impl Fn(usize, usize) + 'static + use<> {
+        let (live, tell) = (self.live.clone(), indexing(&self.shell));
+        move |done, all| {
+            if !live.is_shown() {
+                tell(done, all);
+            }
+        }
     }
 
     /// Shows one event.

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::{grouped, plain};
+use super::{Shell, grouped, plain};
 use crate::event::{Standing, Sums};
 
 /// Nothing is shown of what ends sooner.
@@ -54,13 +54,17 @@ impl std::fmt::Debug for Live {
 impl Live {
     /// Lines and a bar, if there is a terminal to show them.
     pub(super) fn new(wanted: bool) -> Self {
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let inner = (wanted && !dumb && std::io::stderr().is_terminal()).then(|| {
+        let inner = (wanted && has_screen()).then(|| {
             let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
             let bar = screen.add(ProgressBar::new(0));
             RefCell::new(Inner { screen, bar, running: Vec::new(), began: Instant::now(), shown: false })
         });
         Live { inner }
+    }
+
+    /// Whether something is on the screen.
+    pub(super) fn is_shown(&self) -> bool {
+        self.inner.as_ref().is_some_and(|inner| inner.borrow().shown)
     }
 
     /// A task is asked.
@@ -161,6 +165,39 @@ impl Running {
         // Never up to the last column: what is typed there would break the line.
         line.set_message(fit(&message, columns().saturating_sub(3)));
     }
+}
+
+/// Tells how far the index of searches is, until all texts are in.
+pub fn indexing(shell: &Shell) -> impl Fn(usize, usize) + use<> {
+    let wanted = !shell.json && !shell.quiet && has_screen();
+    let bar: RefCell<Option<(Instant, ProgressBar)>> = RefCell::default();
+    move |done, all| {
+        if !wanted {
+            return;
+        }
+        let bar = &mut *bar.borrow_mut();
+        let hidden = || ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let (began, shown) = bar.get_or_insert_with(|| (Instant::now(), hidden()));
+        if done >= all {
+            shown.finish_and_clear();
+            *bar = None;
+        } else if began.elapsed() >= DELAY {
+            if shown.is_hidden() {
+                shown.set_draw_target(ProgressDrawTarget::stderr_with_hz(PACE));
+                shown.set_style(style("  {bar:12} {msg}"));
+                shown.set_length(all as u64);
+            }
+            shown.set_position(done as u64);
+            let [done, all] = [done, all].map(|count| grouped(count as u64));
+            shown.set_message(format!("indexing {done} of {all} texts"));
+        }
+    }
+}
+
+/// Whether there is a terminal on which something can live.
+fn has_screen() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !dumb && std::io::stderr().is_terminal()
 }
 
 /// The columns of the terminal.

@@ -31,6 +31,7 @@ pub use diff::{approval, diff};
 pub use doctor::doctor;
 pub use events::{Reporter, would_run};
 pub use graph::{Drawing, dot, graph_as_json, mermaid};
+pub use live::indexing;
 pub use log::{log, run, run_task, sent_items};
 pub use plan::{proposal, proposal_diff};
 pub use report::{report_as_json, report_as_markdown, report_as_paths};
