@@ -186,11 +186,7 @@ impl Env {
         // Nothing is made in a project that is not whole.
         let before = (!store.meu().is_dir()).then(|| load(&root).map(Workspace::stamped)).transpose()?;
         let hold = disk::hold(&store)?;
-        let workspace = match before {
-            before @ Some(_) => disk::reload(&root, before, load)?,
-            None => load(&root)?,
-        };
-        Ok((hold, self.ready(workspace)))
+        Ok((hold, self.ready(disk::reload(&root, before, load)?)))
     }
 
     /// What the last look at the whole project found, if that still stands but for some files.

@@ -180,7 +180,7 @@ fn look(
     seen: &mut Option<Workspace>,
 ) -> Result<(WouldRun, usize), Error> {
     let before = seen.take();
-    let workspace = seen.insert(disk::reload(root, before, &disk::load)?);
+    let workspace = seen.insert(disk::reload(root, before, &disk::load)?.stamped());
     crate::show::redact_with(&workspace.redactor);
     if let Some(provider) = &arguments.provider {
         workspace.graph.use_provider(provider)?;

@@ -293,12 +293,15 @@ impl Workspace {
     }
 
     /// A record of the journal counts once the file is no longer what it was before: then the text was
-    /// written, whatever a person did to it since.
+    /// written, whatever a person did to it since. An empty file is what a power cut may leave of a text that was not
+    /// on the medium yet: nobody has said yes to it.
     fn lay_journal_over(&mut self) {
+        let empty = Some(Digest::of(""));
         for (record, before, writes) in &self.replay.records {
             let path = RelPath::parse(&record.output).ok();
             let on_disk = path.and_then(|path| self.shelf.digest(&path).ok()).flatten();
-            if on_disk == Some(*writes) || (*before != Some(*writes) && on_disk != *before) {
+            let changed = *before != Some(*writes) && on_disk != *before && on_disk != empty;
+            if on_disk == Some(*writes) || changed {
                 self.lock.put(record.clone());
             }
         }

@@ -21,12 +21,14 @@ pub type Loader = dyn Fn(&Path) -> Result<Workspace, Error>;
 
 /// Loads a project; what `before` says of its plan stands if nothing of it changed.
 pub fn reload(root: &Path, before: Option<Workspace>, load: &Loader) -> Result<Workspace, Error> {
-    let workspace = match before.filter(stands) {
+    // What changes from now on is younger than the look at it.
+    let began = now_in_nanoseconds();
+    match before.filter(stands) {
         Some(before) => {
             let sink = Sink::default();
             check_tracked(&before.store, &sink);
             let mut listed = before.listed;
-            listed.began = now_in_nanoseconds();
+            listed.began = began;
             let plan = Plan {
                 store: before.store,
                 graph: before.graph,
@@ -37,17 +39,18 @@ pub fn reload(root: &Path, before: Option<Workspace>, load: &Loader) -> Result<W
                 listed,
                 known: HashMap::new(),
             };
-            finish(plan, sink)?
+            finish(plan, sink)
         }
-        None => load(root)?,
-    };
-    Ok(if workspace.listed.stamps.is_none() { workspace.stamped() } else { workspace })
+        None => load(root),
+    }
 }
 
 impl Workspace {
-    /// Notes what the plan was read from as it is, for [`reload`].
+    /// Notes what the plan was read from as it is, for [`reload`], unless that is noted.
     pub fn stamped(mut self) -> Self {
-        self.listed.stamps = stamps(&self);
+        if self.listed.stamps.is_none() {
+            self.listed.stamps = stamps(&self);
+        }
         self
     }
 }
@@ -65,18 +68,8 @@ fn stands(workspace: &Workspace) -> bool {
 /// What a plan was read from, as it is; `None` where that cannot be told from what was read.
 fn stamps(workspace: &Workspace) -> Option<Stamps> {
     let root = workspace.store.root();
-    let texts: HashMap<&str, &str> = workspace
-        .graph
-        .nodes()
-        .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
-        .collect();
     let began = workspace.listed.began;
     let mut all = Vec::new();
-    for (shown, path) in &workspace.listed.task_files {
-        all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
-    }
-    let lock = workspace.lock_file.digest().unwrap_or_else(|| Digest::of(""));
-    all.push(Stamp::of(root.join("meu.lock"), began, Some(lock)));
     let named = SETTINGS.map(|name| root.join(name));
     let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());
     let ignores = ignores.map(|folder| folder.join(".gitignore"));
@@ -89,5 +82,15 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
         }
         all.push(stamp);
     }
+    let texts: HashMap<&str, &str> = workspace
+        .graph
+        .nodes()
+        .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
+        .collect();
+    for (shown, path) in &workspace.listed.task_files {
+        all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
+    }
+    let lock = workspace.lock_file.digest().unwrap_or_else(|| Digest::of(""));
+    all.push(Stamp::of(root.join("meu.lock"), began, Some(lock)));
     Some(Stamps(all))
 }

@@ -278,6 +278,10 @@ impl Scratch {
 
     /// Makes a text all that it says.
     pub fn write(&self, text: &str) -> io::Result<()> {
+        // What a program made of it, a link to elsewhere perhaps, is not to be written to.
+        if !self.is_plain() {
+            let _ = fs::remove_file(&self.0);
+        }
         let mut options = File::options();
         // Not emptied first: some file systems bring such a file to the medium at once.
         options.write(true).create(true).truncate(false);
@@ -287,6 +291,17 @@ impl Scratch {
         let mut file = in_folder(self.0.parent().unwrap_or(&self.0), || options.open(&self.0))?;
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)
+    }
+
+    /// Whether it is a file that can be written, of this name alone.
+    fn is_plain(&self) -> bool {
+        #[cfg(unix)]
+        let names = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::nlink(meta);
+        #[cfg(not(unix))]
+        let names = |_: &fs::Metadata| 1;
+        let plain =
+            |meta: fs::Metadata| meta.is_file() && names(&meta) == 1 && !meta.permissions().readonly();
+        self.0.symlink_metadata().is_ok_and(plain)
     }
 }
 

@@ -54,8 +54,6 @@ pub struct Piece {
     pub number: u32,
     /// Whether it only stands at the edge.
     pub is_edge: bool,
-    /// Its level.
-    pub level: usize,
     /// Its place in the order of all tasks.
     pub place: u32,
 }
@@ -85,7 +83,7 @@ pub fn build_part(mut project: Project, pieces: &[Piece], whole: Whole, sink: &S
         return None;
     }
     for (node, piece) in graph.nodes.iter_mut().zip(pieces) {
-        node.level = piece.level;
+        node.level = whole.levels[piece.number as usize] as usize;
     }
     graph.order = (0..pieces.len()).map(Ix).collect();
     graph.order.sort_by_key(|ix| pieces[ix.0].place);

@@ -147,8 +147,7 @@ impl Books<'_> {
                     .iter()
                     .any(|lock| lock.other_maker(node.id(), node.output.as_str(), text).is_some())
         };
-        let is_new = old.is_none() && base.is_none();
-        if ours.as_deref().is_none_or(|ours| is_made(ours) || (is_new && ours.is_empty())) {
+        if ours.as_deref().is_none_or(is_made) {
             let write = on_disk.as_deref() != Some(text);
             return self.put(ix, record, write.then_some(text), durability);
         }

@@ -141,10 +141,8 @@ impl<'a> Survey<'a> {
             trouble.get_or_insert(format!("the output `{}` cannot be read: {error}", node.output));
             None
         });
-        // What another task made at this very place is no person's text: this task has no output yet. Nor has it one if
-        // nothing is in the file, of which no record tells: there are no words to lose, and a power cut leaves such files.
-        let is_new = node.task.run != Runner::Manual && lock.records(node.id()).is_empty();
-        let on_disk = on_disk.filter(|text| !(is_new && *text == Digest::of(""))).filter(|text| {
+        // What another task made at this very place is no person's text: this task has no output yet.
+        let on_disk = on_disk.filter(|text| {
             let own = lock.records(node.id()).iter().any(|record| record.knows(*text));
             // The lock as it was read too: in this run the other may have moved away already.
             let made = |lock: &Lock| lock.other_maker(node.id(), node.output.as_str(), *text).is_some();

@@ -176,7 +176,6 @@ impl Table {
             id: self.id(task),
             number: task as u32,
             is_edge: !inner.contains(&task),
-            level: self.level[task] as usize,
             place: places[task],
         };
         all.into_iter().map(piece).collect()

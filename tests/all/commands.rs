@@ -267,6 +267,22 @@ fn each_program_finds_its_own_request_and_nothing_of_another() {
 }
 
 #[test]
+fn what_a_program_made_of_its_request_is_not_written_to() {
+    let house = House::new()
+        .file("mine.txt", "my words\n")
+        .file("tasks/a.toml", "run = [\"sh\", \"-c\", \"ln $MEU_REQUEST kept; echo a\"]\npriority = 1\nprompt = \"first\"\n")
+        .file(
+            "tasks/b.toml",
+            "run = [\"sh\", \"-c\", \"ln -sf ../../mine.txt $MEU_REQUEST; echo b\"]\npriority = 2\nprompt = \"second\"\n",
+        )
+        .file("tasks/c.toml", "run = [\"sh\", \"-c\", \"cat $MEU_REQUEST\"]\npriority = 3\nprompt = \"third\"\n");
+    house.meu(&["run", "-j1"]).ok();
+    assert!(house.read("kept").contains("first"), "{}", house.read("kept"));
+    assert_eq!(house.read("mine.txt"), "my words\n");
+    assert!(house.read("out/c.md").contains("third"));
+}
+
+#[test]
 fn a_duplicate_stands_for_another() {
     let house = House::new()
         .task("a", "")

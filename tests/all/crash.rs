@@ -70,6 +70,39 @@ fn killed_at_every_write_point_a_run_goes_on() {
 }
 
 #[test]
+fn an_empty_file_that_a_power_cut_left_is_no_text_of_anybody() {
+    let expected = undisturbed();
+    let mut torn = 0;
+    for number in 1.. {
+        let mut house = plan();
+        house.env("MEU_FAIL", &format!("kill:{number}"));
+        let cut = house.meu(&["run", "-j1"]);
+        house.without_env("MEU_FAIL");
+        if cut.code == 0 {
+            break;
+        }
+        let place = |name: &str| house.root().join(name);
+        // Once the lock is there the text is on the medium.
+        if !place("out/c.md").exists() || place("meu.lock").exists() {
+            continue;
+        }
+        torn += 1;
+        // The journal tells of a text there, and the medium never had it.
+        house.put("out/c.md", "");
+        let said = house.meu(&["run", "-j1"]);
+        assert_eq!(said.code, 1, "kill:{number} {}", said.out);
+        assert!(said.out.contains("the text there is not one that meu wrote"), "kill:{number} {}", said.out);
+        assert_eq!(house.read("out/c.md"), "");
+        for name in ["out/c.md", "out/c.new.md"] {
+            std::fs::remove_file(place(name)).expect("it is there");
+        }
+        house.meu(&["run", "-j1"]).ok();
+        assert!(house.files() == expected, "kill:{number}");
+    }
+    assert!(torn > 0);
+}
+
+#[test]
 fn a_full_disk_at_every_write_point_loses_nothing() {
     at_every_point("full");
 }

@@ -28,27 +28,6 @@ fn an_edit_is_kept_and_read_by_those_below() {
 }
 
 #[test]
-fn an_empty_file_that_no_record_tells_of_has_no_words_to_lose() {
-    // A power cut leaves such files, and so does `touch`.
-    let house = House::new()
-        .task("a", "")
-        .file("tasks/t.toml", "run = \"template\"\nprompt = \"rendered\"\n")
-        .file("out/a.md", "")
-        .file("out/t.md", "");
-    assert_eq!((house.state("a"), house.state("t")), ("missing".into(), "missing".into()));
-    house.run_asks(&["a"]);
-    assert_eq!(
-        (house.read("out/a.md"), house.read("out/t.md")),
-        ("answer of a\n".into(), "rendered\n".into())
-    );
-    // Emptied later it was a person who took words out.
-    house.put("out/a.md", "");
-    assert_eq!(house.state("a"), "edited");
-    house.run_asks(&[]);
-    assert_eq!(house.read("out/a.md"), "");
-}
-
-#[test]
 fn an_edit_and_a_new_answer_are_merged() {
     let house = built();
     house.put("out/a.md", BASE.replace("First.", "First, by hand."));
