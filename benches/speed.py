@@ -9,7 +9,7 @@ A task is a `template` for meu and a `cp` for the others; once more as a program
 the best of them, CPU time, peak memory, and ratios. Peers that are not installed are left out. At the end it tells how
 much longer each took for ten times as much.
 """
-import argparse, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, atexit, contextlib, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 parser = argparse.ArgumentParser()
@@ -139,89 +139,90 @@ os.environ["MEU_TRUST"] = "1"  # the programs of these very graphs
 tools = ["meu"] + [tool for tool in options.peers.split(",") if shutil.which(tool)]
 print("| what | N | meu, ms | best | CPU | MB | peers, ms (meu / peer) |\n| --- | --- | --- | --- | --- | --- | --- |")
 measure("start", 0, {"meu": ([meu, "--version"], "/"), "true": (["true"], "/")}, rounds=3 * options.rounds)
+# Gone at the end, all at once: some file systems are slow at making files soon after others were removed.
+folders = contextlib.ExitStack()
+atexit.register(folders.close)
+new_folder = lambda: pathlib.Path(folders.enter_context(tempfile.TemporaryDirectory()))
 for n in options.sizes or [1000, 10_000]:
-    with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
-        generate(root, n)
-        ours = root / "meu"
-        peer = {"ninja": ["ninja"], "make": ["make", "-j2", "-s"], "tup": ["tup", "-j2"]}
-        peers = {tool: (peer[tool], root / tool) for tool in tools[1:]}
-        first = {"meu": ([meu, "run", "-q"], ours), **peers}
-        if n <= 10_000:
-            first["writes alone"] = ([floor, "write", str(root / "w"), str(n)], root)
-            programs = {"meu": ([meu, "run", "-q"], root / "programs")}
-            if "ninja" in tools:
-                programs["ninja"] = (["ninja"], shutil.copytree(root / "ninja", root / "ninja again"))
-            measure("first run, programs", n, programs, rounds=1)
-        measure("first run, template", n, first, rounds=1)
-        for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "b"]):
-            subprocess.run(["git", *command], cwd=ours, check=True)
-        listed = subprocess.run([floor, "list", *(str(ours / name) for name in ("tasks", "docs", "out"))],
-                                check=True, capture_output=True, text=True).stdout
-        (root / "list").write_text(listed)
-        # Files that changed less than two seconds before they were read are read again; let them age, as in life.
-        time.sleep(2.5)
-        for _ in range(2):
-            subprocess.run([meu, "run", "-q"], cwd=ours, check=True)
-        floors = {f"stat, {threads} threads": ([floor, "stat", str(threads), str(root / "list")], root) for threads in (1, 2)}
-        floors["walk"] = ([floor, "walk", *(str(ours / name) for name in ("tasks", "docs", "out"))], root)
-        git = {"git status": (["git", "status", "--porcelain"], ours)}
-        measure("no-op run", n, {"meu": ([meu, "run"], ours), **peers, **git, **floors})
-        run = {"no-op run": ([meu, "run"], ours)}
-        measure("status", n, {"meu": ([meu, "status"], ours), **run})
-        measure("check", n, {"meu": ([meu, "check"], ours), **run})
-        touch = lambda turn: os.utime(ours / "docs/0/d7.md")
-        measure("one document touched", n, {"meu": ([meu, "run"], ours)}, before=touch)
-
-        def edit(turn):
-            for tool in tools:
-                put(root / tool / "docs/0/d7.md", document(7, f"round {turn}"))
-
-        everybody = {"meu": ([meu, "run"], ours), **peers}
-        measure("one document edited", n, everybody, before=lambda turn: (time.sleep(2.2), edit(turn)))
-        measure("one document edited, again at once", n, everybody, before=lambda turn: edit(-1 - turn))
-        task = ours / f"tasks/{identity(n // 2)}.toml"
-        reword = lambda turn: put(task, task.read_text().replace("A line", f"Round {turn}. A line", 1))
-        measure("one task edited", n, {"meu": ([meu, "run"], ours)}, before=lambda turn: (time.sleep(2.2), reword(turn)))
-        measure("evaluated anew", n, {"meu": ([meu, "status"], ours)},
-                before=lambda turn: (ours / ".meu/seal").unlink(missing_ok=True))
-
-for n in options.sizes or [1000, 10_000]:
-    with tempfile.TemporaryDirectory() as folder:
-        root = pathlib.Path(folder)
-        words = "kettle river rope bridge spring water cart boat market ledger harbour winter candle lantern".split()
-        numbers = random.Random(7)
-        put(root / "meu.toml", '[context]\nretrieve = { k = 3, from = "documents", documents = ["docs/**/*.md"] }\n')
-        put(root / "tasks/a.toml", 'prompt = "Say how the kettle boils."\n')
-        for at in range(n):
-            text = " ".join(numbers.choice(words) + str(numbers.randrange(50)) for _ in range(150))
-            put(root / f"docs/{at // 100}/d{at}.md", f"# Page {at}\n\n{text}.\n")
-        put(root / ".meu/.gitignore", "*\n")
-        time.sleep(2.5)
-        query = ([meu, "search", "kettle7 bridge3"], root)
-        cold = lambda turn: forget(root)
-        measure("search, index built", n, {"meu": query}, before=cold, rounds=min(options.rounds, 3))
-        subprocess.run(query[0], cwd=root, check=True, capture_output=True)
-        measure("search, one document changed", n, {"meu": query},
-                before=lambda turn: put(root / "docs/0/d0.md", f"# Page 0\n\nkettle{turn} bridge3.\n"))
-        time.sleep(2.5)
-        subprocess.run(query[0], cwd=root, check=True, capture_output=True)
-        measure("search", n, {"meu": query})
-with tempfile.TemporaryDirectory() as folder:
-    root = pathlib.Path(folder)
-    numbers = random.Random(3)
-    for at in range(50):
-        lines = [f"Sentence {line} of page {at} is about {numbers.choice(words)} and {numbers.choice(words)}." for line in range(150)]
-        put(root / f"docs/d{at}.md", f"# Page {at}\n\n" + "\n".join(lines) + "\n")
-    put(root / "meu.toml", "[context]\nbudget = 8000\n")
-    put(root / "tasks/a.toml", 'prompt = "Say how the kettle boils."\ninputs = ["docs/*.md"]\n')
-    put(root / ".meu/.gitignore", "*\n")
-    anew = lambda turn: forget(root)
-    context = ([meu, "context", "show", "a"], root)
-    measure("context of 50 items of 2,000 tokens", 1, {"meu": context}, before=anew)
+    root = new_folder()
+    generate(root, n)
+    ours = root / "meu"
+    peer = {"ninja": ["ninja"], "make": ["make", "-j2", "-s"], "tup": ["tup", "-j2"]}
+    peers = {tool: (peer[tool], root / tool) for tool in tools[1:]}
+    first = {"meu": ([meu, "run", "-q"], ours), **peers}
+    if n <= 10_000:
+        first["writes alone"] = ([floor, "write", str(root / "w"), str(n)], root)
+        programs = {"meu": ([meu, "run", "-q"], root / "programs")}
+        if "ninja" in tools:
+            programs["ninja"] = (["ninja"], shutil.copytree(root / "ninja", root / "ninja again"))
+        measure("first run, programs", n, programs, rounds=1)
+    measure("first run, template", n, first, rounds=1)
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "b"]):
+        subprocess.run(["git", *command], cwd=ours, check=True)
+    listed = subprocess.run([floor, "list", *(str(ours / name) for name in ("tasks", "docs", "out"))],
+                            check=True, capture_output=True, text=True).stdout
+    (root / "list").write_text(listed)
+    # Files that changed less than two seconds before they were read are read again; let them age, as in life.
     time.sleep(2.5)
-    subprocess.run(context[0], cwd=root, check=True, capture_output=True)
-    measure("the same, its counts known", 1, {"meu": context})
+    for _ in range(2):
+        subprocess.run([meu, "run", "-q"], cwd=ours, check=True)
+    floors = {f"stat, {threads} threads": ([floor, "stat", str(threads), str(root / "list")], root) for threads in (1, 2)}
+    floors["walk"] = ([floor, "walk", *(str(ours / name) for name in ("tasks", "docs", "out"))], root)
+    git = {"git status": (["git", "status", "--porcelain"], ours)}
+    measure("no-op run", n, {"meu": ([meu, "run"], ours), **peers, **git, **floors})
+    run = {"no-op run": ([meu, "run"], ours)}
+    measure("status", n, {"meu": ([meu, "status"], ours), **run})
+    measure("check", n, {"meu": ([meu, "check"], ours), **run})
+    touch = lambda turn: os.utime(ours / "docs/0/d7.md")
+    measure("one document touched", n, {"meu": ([meu, "run"], ours)}, before=touch)
+
+    def edit(turn):
+        for tool in tools:
+            put(root / tool / "docs/0/d7.md", document(7, f"round {turn}"))
+
+    everybody = {"meu": ([meu, "run"], ours), **peers}
+    measure("one document edited", n, everybody, before=lambda turn: (time.sleep(2.2), edit(turn)))
+    measure("one document edited, again at once", n, everybody, before=lambda turn: edit(-1 - turn))
+    task = ours / f"tasks/{identity(n // 2)}.toml"
+    reword = lambda turn: put(task, task.read_text().replace("A line", f"Round {turn}. A line", 1))
+    measure("one task edited", n, {"meu": ([meu, "run"], ours)}, before=lambda turn: (time.sleep(2.2), reword(turn)))
+    measure("evaluated anew", n, {"meu": ([meu, "status"], ours)},
+            before=lambda turn: (ours / ".meu/seal").unlink(missing_ok=True))
+
+for n in options.sizes or [1000, 10_000]:
+    root = new_folder()
+    words = "kettle river rope bridge spring water cart boat market ledger harbour winter candle lantern".split()
+    numbers = random.Random(7)
+    put(root / "meu.toml", '[context]\nretrieve = { k = 3, from = "documents", documents = ["docs/**/*.md"] }\n')
+    put(root / "tasks/a.toml", 'prompt = "Say how the kettle boils."\n')
+    for at in range(n):
+        text = " ".join(numbers.choice(words) + str(numbers.randrange(50)) for _ in range(150))
+        put(root / f"docs/{at // 100}/d{at}.md", f"# Page {at}\n\n{text}.\n")
+    put(root / ".meu/.gitignore", "*\n")
+    time.sleep(2.5)
+    query = ([meu, "search", "kettle7 bridge3"], root)
+    cold = lambda turn: forget(root)
+    measure("search, index built", n, {"meu": query}, before=cold, rounds=min(options.rounds, 3))
+    subprocess.run(query[0], cwd=root, check=True, capture_output=True)
+    measure("search, one document changed", n, {"meu": query},
+            before=lambda turn: put(root / "docs/0/d0.md", f"# Page 0\n\nkettle{turn} bridge3.\n"))
+    time.sleep(2.5)
+    subprocess.run(query[0], cwd=root, check=True, capture_output=True)
+    measure("search", n, {"meu": query})
+root = new_folder()
+numbers = random.Random(3)
+for at in range(50):
+    lines = [f"Sentence {line} of page {at} is about {numbers.choice(words)} and {numbers.choice(words)}." for line in range(150)]
+    put(root / f"docs/d{at}.md", f"# Page {at}\n\n" + "\n".join(lines) + "\n")
+put(root / "meu.toml", "[context]\nbudget = 8000\n")
+put(root / "tasks/a.toml", 'prompt = "Say how the kettle boils."\ninputs = ["docs/*.md"]\n')
+put(root / ".meu/.gitignore", "*\n")
+anew = lambda turn: forget(root)
+context = ([meu, "context", "show", "a"], root)
+measure("context of 50 items of 2,000 tokens", 1, {"meu": context}, before=anew)
+time.sleep(2.5)
+subprocess.run(context[0], cwd=root, check=True, capture_output=True)
+measure("the same, its counts known", 1, {"meu": context})
 walls = {(row["what"], row["n"]): row["meu"]["wall_ms"] for row in rows}
 print("\n| ten times as much | from N | times as long |\n| --- | --- | --- |")
 for (what, n), wall in walls.items():
