@@ -200,20 +200,31 @@ impl Lock {
     /// The lock as text; of a part see [`Lock::edits`].
     pub fn to_text(&self) -> String {
         let header = serde_json::to_string(&Header { meu_lock: VERSION }).unwrap_or_default();
-        let mut lines: Vec<(&str, String)> = Vec::new();
-        for (task, records) in &self.records {
-            lines.extend(records.iter().map(|record| (task.as_str(), record.line())));
-        }
-        for broken in &self.broken {
-            lines.push((broken.task.as_deref().unwrap_or(""), broken.text.clone()));
-        }
-        lines.sort();
-        let mut text = header;
-        for (_, line) in lines {
+        let mut broken: Vec<(&str, &str)> = self
+            .broken
+            .iter()
+            .map(|broken| (broken.task.as_deref().unwrap_or(""), broken.text.as_str()))
+            .collect();
+        broken.sort_unstable();
+        let mut broken = broken.into_iter().peekable();
+        let mut text = header + "\n";
+        let mut add = |line: &str| {
+            text.push_str(line);
             text.push('\n');
-            text.push_str(&line);
+        };
+        // Lines by task, and those of one task by themselves.
+        for (task, records) in &self.records {
+            while let Some((_, line)) = broken.next_if(|(of, _)| *of < task.as_str()) {
+                add(line);
+            }
+            let mut lines: Vec<String> = records.iter().map(Record::line).collect();
+            while let Some((_, line)) = broken.next_if(|(of, _)| of == task) {
+                lines.push(line.to_owned());
+            }
+            lines.sort_unstable();
+            lines.iter().for_each(|line| add(line));
         }
-        text.push('\n');
+        broken.for_each(|(_, line)| add(line));
         text
     }
 
