@@ -93,13 +93,16 @@ impl<'a> Journal<'a> {
         fail_point("journaled")
     }
 
-    /// Ends the journal: the lock says it all now.
+    /// Ends the journal: lock and cache say it all now.
     pub fn end(&self) -> io::Result<()> {
         *self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        match fs::remove_file(self.store.meu().join("journal")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let path = self.store.meu().join("journal");
+        if !path.try_exists()? {
+            return Ok(());
         }
+        // The cache is written without a sync, and nothing else may have an answer that no output was made of.
+        self.store.sync()?;
+        fs::remove_file(path)
     }
 }
 

@@ -143,7 +143,7 @@ impl LockFile {
             return Ok(None);
         }
         let digest = written?;
-        store.sync_written()?;
+        store.sync_folders()?;
         Ok(Some(Recorded::Text(digest)))
     }
 

@@ -245,16 +245,26 @@ impl Store {
 
     /// Brings all outputs that were written to the medium, before the record that speaks of them.
     pub fn sync_written(&self) -> io::Result<()> {
-        let folders =
-            std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        if folders.is_empty() {
+        if self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
             return Ok(());
         }
-        // One call for the file system instead of one a file.
+        self.sync()?;
+        self.sync_folders()
+    }
+
+    /// Brings all that was written to the medium, by one call for the file system instead of one a file.
+    pub(super) fn sync(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(File::open(&self.root)?)?;
         #[cfg(all(unix, not(target_os = "linux")))]
         rustix::fs::sync();
+        Ok(())
+    }
+
+    /// Brings the names of files to the medium that are there themselves.
+    pub(super) fn sync_folders(&self) -> io::Result<()> {
+        let folders =
+            std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         for folder in folders {
             #[cfg(unix)]
             File::open(&folder)?.sync_all()?;
