@@ -283,6 +283,17 @@ fn recorded(lock: &Lock) -> Vec<RelPath> {
 }
 
 impl Workspace {
+    /// The task files, each with the digest of what was read of it. `None` if one of them has no task.
+    pub fn task_texts(&self) -> Option<Vec<(&Path, Digest)>> {
+        let texts: HashMap<&str, &str> = self
+            .graph
+            .nodes()
+            .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
+            .collect();
+        let files = self.listed.task_files.iter();
+        files.map(|(shown, path)| Some((path.as_path(), Digest::of(texts.get(shown.as_str())?)))).collect()
+    }
+
     /// The documents that some globs find; what is odd there comes to the warnings.
     pub fn documents(&mut self, globs: &[String]) -> Result<Vec<RelPath>, Error> {
         let bases = graph::outermost(globs.iter().map(|glob| graph::base_of(glob)).collect());

@@ -82,14 +82,8 @@ fn stamps(workspace: &Workspace) -> Option<Stamps> {
         }
         all.push(stamp);
     }
-    let texts: HashMap<&str, &str> = workspace
-        .graph
-        .nodes()
-        .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
-        .collect();
-    for (shown, path) in &workspace.listed.task_files {
-        all.push(Stamp::of(path.clone(), began, Some(Digest::of(texts.get(shown.as_str())?))));
-    }
+    let tasks = workspace.task_texts()?.into_iter();
+    all.extend(tasks.map(|(path, text)| Stamp::of(path.to_owned(), began, Some(text))));
     let lock = workspace.lock_file.digest().unwrap_or_else(|| Digest::of(""));
     all.push(Stamp::of(root.join("meu.lock"), began, Some(lock)));
     Some(Stamps(all))

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::digest::Digest;
 
-use super::has_text;
+use super::{has_text, read_optional};
 
 /// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
 pub const RACY: i128 = 2_000_000_000;
@@ -83,7 +83,7 @@ impl Stamp {
     /// Whether the file is as it was.
     pub(super) fn stands(&self) -> bool {
         let same = |text| {
-            let is_gone = || text == Digest::of("") && self.path.symlink_metadata().is_err();
+            let is_gone = || text == Digest::of("") && matches!(read_optional(&self.path), Ok(None));
             has_text(&self.path, text) || is_gone()
         };
         (self.is_old && stat(&self.path) == self.stat) || self.text.is_some_and(same)

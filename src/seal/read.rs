@@ -36,13 +36,8 @@ impl Read {
             }
             read.known(&full, found.ok()?.unwrap_or(absent()))?;
         }
-        let texts: HashMap<&str, &str> = workspace
-            .graph
-            .nodes()
-            .map(|(_, node)| (node.task.id.source.path.as_str(), node.task.id.source.text.as_str()))
-            .collect();
-        for (shown, path) in &workspace.listed.task_files {
-            read.known(path, Digest::of(texts.get(shown.as_str())?))?;
+        for (path, text) in workspace.task_texts()? {
+            read.known(path, text)?;
         }
         match lock {
             None => read.now(&root.join(LOCK))?,

@@ -136,10 +136,7 @@ impl Live {
             true => "ending: waiting for the answers that are coming; Ctrl-C again ends at once".to_owned(),
             false => summed(&standing.sums, standing.left, more, inner.began.elapsed()),
         };
-        // Where there is little room, words say more than a bar; and the room may change.
-        let (template, taken) = if columns() < 50 { ("  {msg}", 3) } else { ("  {bar:12} {msg}", 16) };
-        inner.bar.set_style(style(template));
-        inner.bar.set_message(fit(&message, columns().saturating_sub(taken)));
+        tell(&inner.bar, &message);
     }
 
     /// Takes all of it away for good.
@@ -177,21 +174,29 @@ pub fn indexing(shell: &Shell) -> impl Fn(usize, usize) + use<> {
         }
         let bar = &mut *bar.borrow_mut();
         let hidden = || ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let (began, shown) = bar.get_or_insert_with(|| (Instant::now(), hidden()));
+        let (due, shown) = bar.get_or_insert_with(|| (Instant::now() + DELAY, hidden()));
         if done >= all {
             shown.finish_and_clear();
             *bar = None;
-        } else if began.elapsed() >= DELAY {
+        } else if Instant::now() >= *due {
             if shown.is_hidden() {
                 shown.set_draw_target(ProgressDrawTarget::stderr_with_hz(PACE));
-                shown.set_style(style("  {bar:12} {msg}"));
                 shown.set_length(all as u64);
             }
             shown.set_position(done as u64);
             let [done, all] = [done, all].map(|count| grouped(count as u64));
-            shown.set_message(format!("indexing {done} of {all} texts"));
+            tell(shown, &format!("indexing {done} of {all} texts"));
+            *due = Instant::now() + Duration::from_secs(1) / u32::from(PACE);
         }
     }
+}
+
+/// Says something beside a bar.
+fn tell(bar: &ProgressBar, message: &str) {
+    // Where there is little room, words say more than a bar; and the room may change.
+    let (template, taken) = if columns() < 50 { ("  {msg}", 3) } else { ("  {bar:12} {msg}", 16) };
+    bar.set_style(style(template));
+    bar.set_message(fit(message, columns().saturating_sub(taken)));
 }
 
 /// Whether there is a terminal on which something can live.
