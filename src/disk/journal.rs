@@ -7,7 +7,9 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +51,16 @@ pub enum Entry {
 pub struct Journal<'a> {
     store: &'a Store,
     file: Mutex<Option<File>>,
+    /// Whether there may be answers in it.
+    has_answers: AtomicBool,
 }
 
 impl<'a> Journal<'a> {
     /// A journal that is opened with its first entry.
     pub fn new(store: &'a Store) -> Self {
-        Journal { store, file: Mutex::new(None) }
+        // In one that is there already may be anything.
+        let has_answers = AtomicBool::new(place(store).exists());
+        Journal { store, file: Mutex::new(None), has_answers }
     }
 
     /// Makes sure that the journal can be written, before anybody is asked.
@@ -67,7 +73,7 @@ impl<'a> Journal<'a> {
         match file {
             Some(file) => Ok(file),
             None => {
-                let path = self.store.meu().join("journal");
+                let path = place(self.store);
                 let mut new = File::options().append(true).create(true).open(&path)?;
                 if !fs::read(&path)?.ends_with(b"\n") {
                     new.write_all(b"\n")?;
@@ -79,6 +85,9 @@ impl<'a> Journal<'a> {
 
     /// Adds an entry; with `sync` it is on the medium when this returns.
     pub fn add(&self, entry: &Entry, sync: bool) -> io::Result<()> {
+        if matches!(entry, Entry::Answer { .. }) {
+            self.has_answers.store(true, Ordering::Relaxed);
+        }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         let mut guard = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -96,14 +105,20 @@ impl<'a> Journal<'a> {
     /// Ends the journal: lock and cache say it all now.
     pub fn end(&self) -> io::Result<()> {
         *self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        let path = self.store.meu().join("journal");
+        let path = place(self.store);
         if !path.try_exists()? {
             return Ok(());
         }
         // The cache is written without a sync, and nothing else may have an answer that no output was made of.
-        self.store.sync()?;
+        if self.has_answers.load(Ordering::Relaxed) {
+            self.store.sync()?;
+        }
         fs::remove_file(path)
     }
+}
+
+fn place(store: &Store) -> PathBuf {
+    store.meu().join("journal")
 }
 
 /// What a run that was cut off left.
@@ -121,7 +136,7 @@ pub struct Replay {
 
 /// Reads the journal.
 pub fn replay(store: &Store) -> Replay {
-    let bytes = match fs::read(store.meu().join("journal")) {
+    let bytes = match fs::read(place(store)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Replay::default(),
         // What cannot be read now may be read later; it stays.

@@ -46,8 +46,13 @@ enum Content {
 pub enum Recorded {
     /// It says what it said.
     Nothing,
-    /// It is a text of this digest now.
-    Text(Digest),
+    /// It is another text now.
+    Text {
+        /// The text's.
+        digest: Digest,
+        /// What the system says of the file as long as it has that text, if that tells.
+        stat: Option<Stat>,
+    },
     /// It has what somebody else wrote since it was read, too.
     BesideOthers,
 }
@@ -71,6 +76,8 @@ impl LockFile {
         let (path, began) = (path(store), now_in_nanoseconds());
         let file = File::open(&path).ok()?;
         let stat = Stat::of(&file.metadata().ok()?);
+        // Nothing of it was read yet: what happens to a settled one from now on shows, however young it is.
+        let began = if stat.is_settled() { i128::MAX } else { began };
         let stamp = Stamp::new(Some(stat), path, began, Some(digest));
         Some(LockFile { stamp, content: Content::Part(file), digest: digest.into() })
     }
@@ -137,14 +144,21 @@ impl LockFile {
             let digest = new.write(to);
             // It is on the medium already: what is left is the rename.
             stands.set(self.stands());
-            if stands.get() { digest } else { Err(io::Error::other("it was changed")) }
+            if stands.get() {
+                Ok((digest?, Stat::of(&to.metadata()?)))
+            } else {
+                Err(io::Error::other("it was changed"))
+            }
         });
         if !stands.get() {
             return Ok(None);
         }
-        let digest = written?;
+        let (digest, written) = written?;
         store.sync_folders()?;
-        Ok(Some(Recorded::Text(digest)))
+        // Its name is younger than its contents.
+        let stat = Stat::at(self.stamp.path())
+            .filter(|now| now.is_settled() && Stat { changed: written.changed, ..*now } == written);
+        Ok(Some(Recorded::Text { digest, stat }))
     }
 
     /// What a lock that was made from this one is to say, unless that is there already.

@@ -50,7 +50,7 @@ pub use proposals::{About, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::{Loader, reload};
 pub use shelf::DiskShelf;
-pub use stamp::RACY;
+pub use stamp::{RACY, Stat, identity, nanoseconds};
 pub use state::Recalled;
 pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};

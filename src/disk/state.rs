@@ -17,7 +17,7 @@ use crate::spec::TokenizerName;
 use super::stamp::{RACY, Stat, nanos};
 use super::{Durability, Store};
 
-const MAGIC: &[u8] = b"meu state 2\n";
+const MAGIC: &[u8] = b"meu state 3\n";
 
 /// What a recipe came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +95,7 @@ fn encode(state: &State) -> Vec<u8> {
     body.extend((state.files.len() as u32).to_le_bytes());
     for (path, (stat, digest)) in &state.files {
         text(&mut body, path.as_str());
-        body.extend(stat.size.to_le_bytes());
-        body.extend(stat.modified.to_le_bytes());
-        body.extend(stat.changed.to_le_bytes());
-        body.extend(stat.inode.to_le_bytes());
-        body.extend(stat.device.to_le_bytes());
+        body.extend(stat.to_bytes());
         body.extend(digest.as_bytes());
     }
     body.extend((state.requests.len() as u32).to_le_bytes());
@@ -132,13 +128,7 @@ fn decode(bytes: &[u8]) -> Option<State> {
     let mut state = State::default();
     for _ in 0..reader.u32()? {
         let path = RelPath::parse(reader.text()?).ok()?;
-        let stat = Stat {
-            size: u64::from_le_bytes(reader.bytes()?),
-            modified: i128::from_le_bytes(reader.bytes()?),
-            changed: i128::from_le_bytes(reader.bytes()?),
-            inode: u64::from_le_bytes(reader.bytes()?),
-            device: u64::from_le_bytes(reader.bytes()?),
-        };
+        let stat = Stat::from_bytes(&reader.bytes()?);
         state.files.insert(path, (stat, Digest::from_bytes(reader.bytes()?)));
     }
     for _ in 0..reader.u32()? {
@@ -185,7 +175,7 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let stat = Stat { size: 1, modified: -5, changed: 7, inode: 8, device: 9 };
+        let stat = Stat { size: 1, modified: -5, changed: 7, identity: 8 };
         let mut state = State::default();
         if let Ok(path) = RelPath::parse("a/b.md") {
             state.files.insert(path, (stat, Digest::of("x")));

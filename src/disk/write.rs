@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::diag::Error;
 use crate::path::RelPath;
@@ -34,9 +34,22 @@ pub struct Store {
     root: PathBuf,
     meu: PathBuf,
     shared: Option<PathBuf>,
-    folders: std::sync::Mutex<BTreeSet<PathBuf>>,
+    unsynced: Mutex<Unsynced>,
     names: AtomicU64,
 }
+
+/// What was written and is not known to be on the medium.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Files whose texts may not be.
+    files: Vec<PathBuf>,
+    /// Folders whose names may not be.
+    folders: BTreeSet<PathBuf>,
+}
+
+/// So many files are brought to the medium one by one: with a call for the whole file system others' bytes are waited
+/// for, too.
+const FEW: usize = 32;
 
 impl Store {
     /// The store of a project's folder.
@@ -47,7 +60,7 @@ impl Store {
             meu: root.join(".meu"),
             shared: shared.map(|folder| root.join(folder)),
             root,
-            folders: std::sync::Mutex::default(),
+            unsynced: Mutex::default(),
             names: AtomicU64::new(0),
         })
     }
@@ -129,7 +142,12 @@ impl Store {
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
         let filled = self.replace(&full, durability, fill)?;
-        self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(folder);
+        let mut unsynced = self.unsynced();
+        unsynced.folders.insert(folder);
+        // Where there are many, which ones they are does not matter.
+        if durability == Durability::Grouped && unsynced.files.len() <= FEW {
+            unsynced.files.push(full);
+        }
         Ok(filled)
     }
 
@@ -243,12 +261,18 @@ impl Store {
         Scratch(self.meu.join("tmp").join(format!("{}-{name}", std::process::id())))
     }
 
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings all outputs that were written to the medium, before the record that speaks of them.
     pub fn sync_written(&self) -> io::Result<()> {
-        if self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
-            return Ok(());
+        let files = std::mem::take(&mut self.unsynced().files);
+        if files.len() > FEW {
+            self.sync()?;
+        } else {
+            files.iter().try_for_each(|file| sync(file))?;
         }
-        self.sync()?;
         self.sync_folders()
     }
 
@@ -263,15 +287,8 @@ impl Store {
 
     /// Brings the names of files to the medium that are there themselves.
     pub(super) fn sync_folders(&self) -> io::Result<()> {
-        let folders =
-            std::mem::take(&mut *self.folders.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        for folder in folders {
-            #[cfg(unix)]
-            File::open(&folder)?.sync_all()?;
-            #[cfg(not(unix))]
-            drop(folder);
-        }
-        Ok(())
+        let folders = std::mem::take(&mut self.unsynced().folders);
+        folders.iter().try_for_each(|folder| sync(folder))
     }
 }
 
@@ -319,6 +336,18 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Brings a file or a folder to the medium, if it is still there.
+fn sync(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        file => file?.sync_all()?,
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
 }
 
 /// Makes something in a folder, which is made too if it is not there.

@@ -6,7 +6,7 @@ use super::sealed::seal;
 use super::table::Table;
 use super::{Finding, NAME};
 use crate::digest::Digest;
-use crate::disk::{Recorded, Workspace};
+use crate::disk::{Recorded, Stat, Workspace};
 use crate::run::{Counts, Row};
 
 /// Keeps what an evaluation of the whole project found; `recorded` is what came to the lock by it.
@@ -33,12 +33,19 @@ fn try_to_keep(workspace: &Workspace, rows: &[Row], recorded: Recorded, settled:
     seal(&workspace.store, NAME, finding, (&tree, &digests), &[&loud, &all, &table])
 }
 
-/// The lock's digest, if there is a lock, once something came to it. `None` if others wrote to it, too: of that nothing
-/// was looked at.
-pub(super) fn lock_after(workspace: &Workspace, recorded: Recorded) -> Option<Option<Digest>> {
+/// The lock once something came to it.
+pub(super) struct LockAfter {
+    /// Of its text, if there is a lock.
+    pub(super) digest: Option<Digest>,
+    /// The stat that vouches for it, however young, if one does.
+    pub(super) stat: Option<Stat>,
+}
+
+/// `None` if others wrote to the lock, too: of that nothing was looked at.
+pub(super) fn lock_after(workspace: &Workspace, recorded: Recorded) -> Option<LockAfter> {
     match recorded {
-        Recorded::Nothing => Some(workspace.lock_file.digest()),
-        Recorded::Text(digest) => Some(Some(digest)),
+        Recorded::Nothing => Some(LockAfter { digest: workspace.lock_file.digest(), stat: None }),
+        Recorded::Text { digest, stat } => Some(LockAfter { digest: Some(digest), stat }),
         Recorded::BesideOthers => None,
     }
 }

@@ -17,11 +17,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::LOCK;
-use super::keep::is_plain;
+use super::keep::{is_plain, lock_after};
 use super::read::Read;
 use super::sealed::{Sealed, seal};
 use crate::context::{Candidate, Searched, Shelf, Source, TextKey};
-use crate::disk::{DiskShelf, SEARCHED, SETTINGS, Store, Workspace};
+use crate::disk::{DiskShelf, Recorded, SEARCHED, SETTINGS, Store, Workspace};
 use crate::path::RelPath;
 use crate::spec::{ItemRef, Subject, Tier};
 
@@ -147,7 +147,7 @@ fn try_to_keep(workspace: &Workspace, searched: &[Candidate]) -> Option<()> {
         return None;
     }
     let store = &workspace.store;
-    let read = Read::by(workspace, workspace.lock_file.digest())?;
+    let read = Read::by(workspace, lock_after(workspace, Recorded::Nothing)?)?;
     let (tree, digests) = read.to_seal(workspace.listed.began)?;
     let number = read.numbers();
     let more = more_than_texts(workspace);

@@ -9,10 +9,10 @@ use super::keep::lock_after;
 use super::rows::{lines, patched};
 use super::sealed::{absent, now_in};
 use super::table::Table;
-use super::tree::{Entries, Kind, Stamp, stamp_of};
+use super::tree::{ABSENT, Entries, Kind, NEVER};
 use super::{ALL, BOOKS, Finding, JOURNAL, LOCK, NAME, Seal, TABLE};
 use crate::digest::Digest;
-use crate::disk::{self, SETTINGS, Store, Workspace, load_part, read_tasks_in};
+use crate::disk::{self, SETTINGS, Stat, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
 use crate::plan::{State, Verdict};
 use crate::run::{Counts, Ran, Row};
@@ -58,11 +58,11 @@ impl Seal {
         let (wanted, own_or_changed) = self.files_of(&table, &digests, pieces, &edited, store)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
-        // Somebody may have saved, and have taken it back, since the stamps were looked at.
+        // Somebody may have saved, and have taken it back, since the stats were looked at.
         let mut shared = SETTINGS.map(|name| store.root().join(name)).to_vec();
         shared.push(store.full(&graph.config.index));
-        let now = |path: &Path| stamp_of(path).unwrap_or(Stamp::ABSENT);
-        let as_it_was = |path: &PathBuf| self.0.tree().find(path).is_some_and(|leaf| leaf.stamp == now(path));
+        let now = |path: &Path| Stat::at(path).unwrap_or(ABSENT);
+        let as_it_was = |path: &PathBuf| self.0.tree().find(path).is_some_and(|leaf| leaf.stat == now(path));
         let lock = store.root().join(LOCK);
         if !shared.iter().all(as_it_was) || !(as_it_was(&lock) || workspace.lock_file.is_as_known()) {
             return None;
@@ -210,7 +210,8 @@ impl Part {
             let source = &workspace.graph.node(*ix).task.id.source;
             seen.insert(files.get(source.path.as_str())?.to_path_buf(), Digest::of(&source.text));
         }
-        seen.insert(store.root().join(LOCK), lock_after(workspace, ran.recorded)?.unwrap_or(absent()));
+        let (lock_path, lock) = (store.root().join(LOCK), lock_after(workspace, ran.recorded)?);
+        seen.insert(lock_path.clone(), lock.digest.unwrap_or(absent()));
         for name in BOOKS {
             let path = store.meu().join(name);
             let digest = now_in(Kind::File, &path)?;
@@ -224,10 +225,13 @@ impl Part {
         for leaf in
             self.seal.0.tree().leaves().filter(|leaf| self.own_or_changed.binary_search(&leaf.index).is_ok())
         {
-            let digest = seen.get(&leaf.path())?;
+            let path = leaf.path();
+            let digest = seen.get(&path)?;
             let place = self.digests.get_mut(32 * leaf.index..)?.first_chunk_mut()?;
             if std::mem::replace(place, *digest.as_bytes()) != *digest.as_bytes() {
-                changed.push(leaf.stamp_at);
+                // Of most it is not known whether they are still what was seen: the next one looks.
+                let stat = lock.stat.filter(|_| path == lock_path).unwrap_or(NEVER);
+                changed.push((leaf.stat_at, stat));
             }
         }
         let blobs: [&[u8]; 3] = [&loud, &all, &self.table_bytes];

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::keep::LockAfter;
 use super::sealed::{absent, now_in};
-use super::tree::{Kind, Leaf, Stamp, Tree};
+use super::tree::{ABSENT, Kind, Leaf, NEVER, Tree};
 use super::{BOOKS, LOCK};
 use crate::digest::Digest;
-use crate::disk::{RACY, SETTINGS, Workspace, index_of_repository};
+use crate::disk::{RACY, SETTINGS, Stat, Workspace, index_of_repository};
 
 /// One thing that a finding depends on.
 struct Entry {
@@ -17,6 +18,15 @@ struct Entry {
     digest: Digest,
     /// Whether the digest is of the very text that was read, not of what is there afterwards.
     was_read: bool,
+    /// The stat that vouches for it, however young, if one does.
+    vouched: Option<Stat>,
+}
+
+impl Entry {
+    /// A file whose text was read.
+    fn known(digest: Digest) -> Entry {
+        Entry { kind: Kind::File, digest, was_read: true, vouched: None }
+    }
 }
 
 /// All that a finding depends on, by folder and name.
@@ -24,7 +34,7 @@ pub(super) struct Read(BTreeMap<PathBuf, BTreeMap<OsString, Entry>>);
 
 impl Read {
     /// What the loading and the evaluation of a workspace read. `None` if something of it cannot be read.
-    pub(super) fn by(workspace: &Workspace, lock: Option<Digest>) -> Option<Read> {
+    pub(super) fn by(workspace: &Workspace, lock: LockAfter) -> Option<Read> {
         let store = &workspace.store;
         let root = store.root();
         let mut read = Read(BTreeMap::new());
@@ -39,9 +49,11 @@ impl Read {
         for (path, text) in workspace.task_texts()? {
             read.known(path, text)?;
         }
-        match lock {
+        match lock.digest {
             None => read.now(&root.join(LOCK))?,
-            Some(digest) => read.known(&root.join(LOCK), digest)?,
+            Some(digest) => {
+                read.put(&root.join(LOCK), Entry { vouched: lock.stat, ..Entry::known(digest) })?
+            }
         }
         // Its digest on the shelf is that of a part of it.
         read.now(&store.full(&workspace.graph.config.index))?;
@@ -88,18 +100,18 @@ impl Read {
 
     /// A file whose text was read.
     fn known(&mut self, path: &Path, digest: Digest) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest, was_read: true })
+        self.put(path, Entry::known(digest))
     }
 
     /// A file whose text is what it is now, unless it changed of late.
     fn now(&mut self, path: &Path) -> Option<()> {
-        self.put(path, Entry { kind: Kind::File, digest: now_in(Kind::File, path)?, was_read: false })
+        self.put(path, Entry { was_read: false, ..Entry::known(now_in(Kind::File, path)?) })
     }
 
     /// Something that is no text.
     fn add(&mut self, path: &Path, kind: Kind) -> Option<()> {
         let digest = if kind == Kind::Folder { now_in(kind, path)? } else { absent() };
-        self.put(path, Entry { kind, digest, was_read: false })
+        self.put(path, Entry { kind, was_read: false, ..Entry::known(digest) })
     }
 
     /// The folders of all that is in the project must be these very folders: a symlink in place of one
@@ -133,24 +145,24 @@ impl Read {
         let mut tree = self.tree()?;
         let entries: Vec<&Entry> = self.0.values().flat_map(BTreeMap::values).collect();
         let folders = Tree::folders(&tree)?;
-        let each = |leaf: &Leaf<'_>, stamp| Some((leaf.index, leaf.stamp_at, stamp));
-        let stamps = Tree::new(&tree, &folders).walk(each);
-        for (index, at, stamp) in stamps {
+        let each = |leaf: &Leaf<'_>, stat| Some((leaf.index, leaf.stat_at, stat));
+        let stats = Tree::new(&tree, &folders).walk(each);
+        for (index, at, stat) in stats {
             let entry = entries[index];
-            let young = stamp.youngest() + RACY >= began;
-            let is_there = stamp != Stamp::ABSENT;
+            let young = stat.youngest() + RACY >= began && entry.vouched != Some(stat);
+            let is_there = stat != ABSENT;
             match entry.kind {
                 // Whoever it was when it was looked at may have gone, or come, since then.
                 Kind::File if is_there == (entry.digest == absent()) => return None,
                 Kind::Folder if !is_there || young => return None,
-                Kind::Place => Tree::set(&mut tree, at, stamp),
+                Kind::Place => Tree::set(&mut tree, at, stat),
                 // Its text is known, or git is asked: the next one does that again.
                 Kind::File | Kind::GitIndex if young && (entry.was_read || entry.kind == Kind::GitIndex) => {
-                    Tree::set(&mut tree, at, Stamp::NEVER);
+                    Tree::set(&mut tree, at, NEVER);
                 }
                 // What is there now need not be what was there when it was looked at.
                 Kind::File if young => return None,
-                _ => Tree::set(&mut tree, at, stamp),
+                _ => Tree::set(&mut tree, at, stat),
             }
         }
         Some((tree, entries.iter().flat_map(|entry| *entry.digest.as_bytes()).collect()))

@@ -3,14 +3,14 @@
 //! ```text
 //! "meu seal 4\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
 //! head            JSON: the program, the finding in short, lengths and digests of what comes after the digests
-//! tree            per folder its path and what is in it: kind, name, stamp (see `tree`)
+//! tree            per folder its path and what is in it: kind, name, stat (see `tree`)
 //! digests         32 bytes for each entry of the tree: what was read; only looked at when in doubt
 //! blobs           the finding at length, piece by piece
 //! ```
 //!
-//! An entry whose stamp is as recorded is as it was. Another stamp of the same text changes nothing: it
+//! An entry whose stat is as recorded is as it was. Another stat of the same text changes nothing: it
 //! was only touched. With git's rule, files that changed so shortly before they were read that the next
-//! change could leave the same stamp are read again. A folder in which tasks or documents are looked for
+//! change could leave the same stat are read again. A folder in which tasks or documents are looked for
 //! counts by the names in it, which tells files that come and go.
 
 use std::fs::File;
@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::tree::{Folder, Kind, Stamp, Tree, stamp_of};
+use super::tree::{Folder, Kind, Tree};
 use crate::digest::{Digest, Framer};
-use crate::disk::{Durability, RACY, Store, has_text, now_in_nanoseconds, read_optional, tracks_meu};
+use crate::disk::{Durability, RACY, Stat, Store, has_text, now_in_nanoseconds, read_optional, tracks_meu};
 
 const MAGIC: &[u8] = b"meu seal 4\n";
 
@@ -41,7 +41,7 @@ const FAR_TOO_MANY: usize = 256;
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Head<F> {
     /// The program that looked: another one may see things otherwise.
-    program: Stamp,
+    program: Stat,
     /// The project's folder: a copy elsewhere is another project.
     root: PathBuf,
     entries: usize,
@@ -96,16 +96,15 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         }
         let folders = Tree::folders(&bytes[head_length..])?;
         let mut sealed = Sealed { file, head, bytes, head_length, folders, changed: Vec::new() };
-        let doubtful = sealed.tree().walk(|leaf, stamp| {
-            (leaf.stamp != stamp)
-                .then(|| (leaf.index, leaf.stamp_at, leaf.kind, leaf.path(), leaf.stamp, stamp))
+        let doubtful = sealed.tree().walk(|leaf, stat| {
+            (leaf.stat != stat).then(|| (leaf.index, leaf.stat_at, leaf.kind, leaf.path(), leaf.stat, stat))
         });
         let mut touched = Vec::new();
-        for (index, at, kind, path, before, stamp) in doubtful {
+        for (index, at, kind, path, before, stat) in doubtful {
             let same = match kind {
                 // The same text behind a link may be out of bounds.
                 Kind::File | Kind::Folder if path.is_symlink() => return None,
-                Kind::Folder if !stamp.is_of_same_file(&before) => return None,
+                Kind::Folder if stat.identity != before.identity => return None,
                 Kind::File => sealed.digest(index).is_some_and(|digest| {
                     has_text(&path, digest) || (digest == absent() && now_in(kind, &path) == Some(digest))
                 }),
@@ -114,8 +113,8 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 Kind::Place => false,
             };
             match (same, kind) {
-                (true, Kind::File | Kind::Folder) if stamp.youngest() + RACY < began => {
-                    touched.push((at, stamp));
+                (true, Kind::File | Kind::Folder) if stat.youngest() + RACY < began => {
+                    touched.push((at, stat));
                 }
                 (true, _) => {}
                 (false, Kind::File) if sealed.changed.len() < FAR_TOO_MANY => {
@@ -124,8 +123,8 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 (false, _) => return None,
             }
         }
-        touched.iter().for_each(|(at, stamp)| Tree::set(&mut sealed.bytes[head_length..], *at, *stamp));
-        let much = touched.iter().map(|(_, stamp)| stamp.size()).sum::<u64>() >= MUCH;
+        touched.iter().for_each(|(at, stat)| Tree::set(&mut sealed.bytes[head_length..], *at, *stat));
+        let much = touched.iter().map(|(_, stat)| stat.size).sum::<u64>() >= MUCH;
         if sealed.changed.is_empty() && (much || touched.len() >= MANY) {
             sealed.renew(store, name);
         }
@@ -141,7 +140,7 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         (FRONT + self.bytes.len()) as u64
     }
 
-    /// Writes the same with the stamps that files have now.
+    /// Writes the same with the stats that files have now.
     fn renew(&self, store: &Store, name: &str) {
         let blobs: usize = self.head.blobs.iter().map(|blob| blob.length).sum();
         let mut rest = vec![0; self.head.entries * 32 + blobs];
@@ -150,18 +149,17 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         }
     }
 
-    /// Writes another finding of its kind in its place: entries with another digest are younger than it, so the next
-    /// one looks at their texts.
+    /// Writes another finding of its kind in its place, with the stats of entries that have another digest.
     pub(super) fn replace(
         mut self,
         store: &Store,
         name: &str,
         finding: F,
-        (digests, changed): (&[u8], &[usize]),
+        (digests, changed): (&[u8], &[(usize, Stat)]),
         blobs: &[&[u8]],
     ) {
         let tree = &mut self.bytes[self.head_length..];
-        changed.iter().for_each(|at| Tree::set(tree, *at, Stamp::NEVER));
+        changed.iter().for_each(|(at, stat)| Tree::set(tree, *at, *stat));
         self.head.finding = finding;
         self.head.digests = Digest::of(digests);
         self.head.blobs = blobs.iter().map(Blob::of).collect();
@@ -228,8 +226,8 @@ fn write<F: Serialize>(store: &Store, name: &str, head: &Head<F>, tree: &[u8], r
 }
 
 /// The program that runs: its file.
-fn program() -> Option<Stamp> {
-    stamp_of(&std::env::current_exe().ok()?)
+fn program() -> Option<Stat> {
+    Stat::at(&std::env::current_exe().ok()?)
 }
 
 /// In place of the digest of a file that is not there.

@@ -1,7 +1,7 @@
-//! Files and their stamps: what a seal vouches for, in folders, looked at by several threads.
+//! Files and their stats: what a seal vouches for, in folders, looked at by several threads.
 //!
 //! Per folder: length of its path (u32), its path, how many entries (u32), their bytes (u32); then per entry
-//! its kind (u8), length of its name (u8), its name, its stamp (four u64). All little endian.
+//! its kind (u8), length of its name (u8), its name, its stat (four u64). All little endian.
 
 use std::ffi::OsStr;
 use std::ops::Range;
@@ -11,7 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
-use serde::{Deserialize, Serialize};
+
+use crate::disk::{Stat, identity, nanoseconds};
 
 /// Below so many entries, of about so many bytes, one thread is faster.
 const FEW: usize = 2000 * 48;
@@ -33,81 +34,28 @@ impl Kind {
     const ALL: [Kind; 4] = [Kind::File, Kind::Folder, Kind::Place, Kind::GitIndex];
 }
 
-/// What the system says of a file: its size, when its contents and its inode changed, in nanoseconds since
-/// 1970, and which inode of which device it is. All zero if it is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
-    size: u64,
-    modified: i64,
-    changed: i64,
-    identity: u64,
-}
+/// The stat of what is not there.
+pub(super) const ABSENT: Stat = Stat { size: 0, modified: 0, changed: 0, identity: 0 };
 
-impl Stamp {
-    /// The stamp of what is not there.
-    pub(super) const ABSENT: Stamp = Stamp { size: 0, modified: 0, changed: 0, identity: 0 };
+/// The stat that no file has.
+pub(super) const NEVER: Stat =
+    Stat { size: u64::MAX, modified: i64::MAX, changed: i64::MAX, identity: u64::MAX };
 
-    /// The stamp that no file has.
-    pub(super) const NEVER: Stamp =
-        Stamp { size: u64::MAX, modified: i64::MAX, changed: i64::MAX, identity: u64::MAX };
-
-    /// Bytes.
-    pub(super) fn size(&self) -> u64 {
-        self.size
+/// What the system says of what is in a folder.
+#[allow(clippy::unnecessary_cast)] // the types differ between systems
+fn look_at(folder: impl std::os::fd::AsFd, name: &[u8], kind: Kind) -> Stat {
+    let flags = if kind == Kind::Place { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
+    let Ok(stat) = statat(folder, name, flags) else { return ABSENT };
+    let identity = identity(stat.st_ino as u64, stat.st_dev as u64);
+    if kind == Kind::Place {
+        return Stat { identity, size: u64::from(stat.st_mode & 0o170_000), ..ABSENT };
     }
-
-    /// Whether two stamps are of the same inode.
-    pub(super) fn is_of_same_file(&self, other: &Stamp) -> bool {
-        self.identity == other.identity
+    Stat {
+        size: stat.st_size as u64,
+        modified: nanoseconds(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+        changed: nanoseconds(stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        identity,
     }
-
-    /// When it last changed.
-    pub(super) fn youngest(&self) -> i128 {
-        i128::from(self.modified.max(self.changed))
-    }
-
-    #[allow(clippy::unnecessary_cast)] // the types differ between systems
-    fn of(folder: impl std::os::fd::AsFd, name: &[u8], kind: Kind) -> Self {
-        let flags = if kind == Kind::Place { AtFlags::SYMLINK_NOFOLLOW } else { AtFlags::empty() };
-        let Ok(stat) = statat(folder, name, flags) else { return Stamp::ABSENT };
-        let (inode, device) = (stat.st_ino as u64, stat.st_dev as u64);
-        let identity = inode ^ device.rotate_left(40);
-        if kind == Kind::Place {
-            return Stamp { identity, size: u64::from(stat.st_mode & 0o170_000), ..Stamp::ABSENT };
-        }
-        let time =
-            |seconds: i64, nanoseconds: i64| seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds);
-        Stamp {
-            size: stat.st_size as u64,
-            modified: time(stat.st_mtime as i64, stat.st_mtime_nsec as i64),
-            changed: time(stat.st_ctime, stat.st_ctime_nsec as i64),
-            identity,
-        }
-    }
-
-    fn bytes(&self) -> [u8; 32] {
-        let words = [self.size, self.modified as u64, self.changed as u64, self.identity];
-        let mut bytes = [0; 32];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn read(bytes: &[u8; 32]) -> Self {
-        let word = |at: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[at * 8..at * 8 + 8]);
-            u64::from_le_bytes(word)
-        };
-        Stamp { size: word(0), modified: word(1) as i64, changed: word(2) as i64, identity: word(3) }
-    }
-}
-
-/// The stamp of a file by its path; `None` if it is not there.
-pub(super) fn stamp_of(path: &Path) -> Option<Stamp> {
-    let stamp = Stamp::of(CWD, path.as_os_str().as_bytes(), Kind::File);
-    (stamp != Stamp::ABSENT).then_some(stamp)
 }
 
 /// One entry of the tree.
@@ -118,10 +66,10 @@ pub(super) struct Leaf<'a> {
     pub(super) index: usize,
     /// What it stands for.
     pub(super) kind: Kind,
-    /// Its stamp as recorded.
-    pub(super) stamp: Stamp,
+    /// Its stat as recorded.
+    pub(super) stat: Stat,
     /// Where that stands.
-    pub(super) stamp_at: usize,
+    pub(super) stat_at: usize,
 }
 
 impl Leaf<'_> {
@@ -176,7 +124,7 @@ pub(super) struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Adds a folder to a tree that is being written; stamps are filled in later. `None` for a name that is longer
+    /// Adds a folder to a tree that is being written; stats are filled in later. `None` for a name that is longer
     /// than 255 bytes.
     pub(super) fn folder<'n>(
         tree: &mut Vec<u8>,
@@ -189,7 +137,7 @@ impl<'a> Tree<'a> {
             bytes.push(kind as u8);
             bytes.push(u8::try_from(name.len()).ok()?);
             bytes.extend(name.as_bytes());
-            bytes.extend([0; 32]);
+            bytes.extend(ABSENT.to_bytes());
             count += 1;
         }
         let path = path.as_os_str().as_bytes();
@@ -201,9 +149,9 @@ impl<'a> Tree<'a> {
         Some(())
     }
 
-    /// Writes a stamp into a tree.
-    pub(super) fn set(tree: &mut [u8], at: usize, stamp: Stamp) {
-        tree[at..at + 32].copy_from_slice(&stamp.bytes());
+    /// Writes a stat into a tree.
+    pub(super) fn set(tree: &mut [u8], at: usize, stat: Stat) {
+        tree[at..at + Stat::BYTES].copy_from_slice(&stat.to_bytes());
     }
 
     /// The tree in some bytes, of which these are the folders.
@@ -268,9 +216,9 @@ impl<'a> Tree<'a> {
         self.folders.iter().flat_map(|folder| folder.leaves(bytes)).flatten()
     }
 
-    /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stamp
+    /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stat
     /// now.
-    pub(super) fn walk<T: Send>(&self, each: impl Fn(&Leaf<'_>, Stamp) -> Option<T> + Sync) -> Vec<T> {
+    pub(super) fn walk<T: Send>(&self, each: impl Fn(&Leaf<'_>, Stat) -> Option<T> + Sync) -> Vec<T> {
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::new());
         let work = || {
@@ -310,8 +258,8 @@ impl Folder {
             let mut leaf = || {
                 let (&[kind, length], more) = rest.split_first_chunk::<2>()?;
                 let (name, more) = more.split_at_checked(usize::from(length))?;
-                let (recorded, more) = more.split_first_chunk::<32>()?;
-                let stamp_at = end - more.len() - 32;
+                let (recorded, more) = more.split_first_chunk::<{ Stat::BYTES }>()?;
+                let stat_at = end - more.len() - Stat::BYTES;
                 rest = more;
                 index += 1;
                 let kind = *Kind::ALL.get(usize::from(kind))?;
@@ -320,8 +268,8 @@ impl Folder {
                     name,
                     index: index - 1,
                     kind,
-                    stamp: Stamp::read(recorded),
-                    stamp_at,
+                    stat: Stat::from_bytes(recorded),
+                    stat_at,
                 })
             };
             let found = leaf();
@@ -332,7 +280,7 @@ impl Folder {
         })
     }
 
-    fn walk<T>(&self, bytes: &[u8], each: &impl Fn(&Leaf<'_>, Stamp) -> Option<T>, found: &mut Vec<T>) {
+    fn walk<T>(&self, bytes: &[u8], each: &impl Fn(&Leaf<'_>, Stat) -> Option<T>, found: &mut Vec<T>) {
         #[cfg(target_os = "linux")]
         let only_path = OFlags::PATH;
         #[cfg(not(target_os = "linux"))]
@@ -341,9 +289,8 @@ impl Folder {
         // Nothing is in a folder that is not there.
         let handle = openat(CWD, self.path(bytes), flags, Mode::empty()).ok();
         for leaf in self.leaves(bytes).flatten() {
-            let stamp =
-                handle.as_ref().map_or(Stamp::ABSENT, |handle| Stamp::of(handle, leaf.name, leaf.kind));
-            found.extend(each(&leaf, stamp));
+            let stat = handle.as_ref().map_or(ABSENT, |handle| look_at(handle, leaf.name, leaf.kind));
+            found.extend(each(&leaf, stat));
         }
     }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meu::digest::Digest;
-use meu::disk::{Recorded, Store, Workspace};
+use meu::disk::{Recorded, Stat, Store, Workspace};
 use meu::event::Event;
 use meu::plan::State;
 use meu::provider::Providers;
 use meu::run::{Counts, Options, Ran, Row, Survey, rows, run};
-use meu::seal::{Seal, keep};
+use meu::seal::{Part, Seal, keep};
 use proptest::prelude::*;
 
 use crate::house::{House, Said, files, folder};
@@ -439,9 +439,8 @@ fn of_four() -> House {
     house
 }
 
-/// What a run comes to after `docs/e.md` changed, of the part that it may reach or of the whole, while somebody does
-/// something to the lock; and whether it was kept.
-fn meddled_with(house: &House, as_part: bool, meddle: &dyn Fn()) -> (Result<Recorded, String>, bool) {
+/// A sealed project after `docs/e.md` changed: the part that this may reach, or the whole, as if all were old.
+fn after_an_edit(house: &House, as_part: bool) -> (Option<Part>, Workspace) {
     seal_here(house);
     house.put("docs/e.md", format!("{}And one line more, of some length.\n", house.read("docs/e.md")));
     let store = Arc::new(Store::new(&house.root()).expect("a store"));
@@ -450,8 +449,14 @@ fn meddled_with(house: &House, as_part: bool, meddle: &dyn Fn()) -> (Result<Reco
         false => Some((None, meu::disk::load(&house.root()).expect("whole"))),
     }
     .expect("a workspace");
-    // As if all were old.
     workspace.listed.began += 10_000_000_000;
+    (part, workspace)
+}
+
+/// What a run comes to after `docs/e.md` changed, of the part that it may reach or of the whole, while somebody does
+/// something to the lock; and whether it was kept.
+fn meddled_with(house: &House, as_part: bool, meddle: &dyn Fn()) -> (Result<Recorded, String>, bool) {
+    let (part, workspace) = after_an_edit(house, as_part);
     let providers =
         Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
     let targets = workspace.graph.nodes().map(|(ix, _)| ix).collect();
@@ -519,8 +524,40 @@ fn a_lock_that_goes_during_a_run_is_written_again() {
     for as_part in [false, true] {
         let remove = || fs::remove_file(house.root().join("meu.lock")).expect("removed");
         let (recorded, is_kept) = meddled_with(&house, as_part, &remove);
-        assert!(matches!(recorded, Ok(Recorded::Text(_))) && is_kept, "{recorded:?}");
+        assert!(matches!(recorded, Ok(Recorded::Text { .. })) && is_kept, "{recorded:?}");
         assert_eq!(house.read("meu.lock").lines().count(), 5);
+        house.meu(&["status", "--check"]).ok();
+    }
+}
+
+#[test]
+fn a_settled_lock_is_known_by_its_stat_however_young() {
+    let house = of_four();
+    let lock = house.root().join("meu.lock");
+    for as_part in [false, true] {
+        let (part, workspace) = after_an_edit(&house, as_part);
+        let mut ran = run_and(&workspace, &|| false, &mut |_| ());
+        let Recorded::Text { digest, stat } = ran.recorded else { panic!("{:?}", ran.recorded) };
+        assert_eq!(digest, Digest::of(house.read("meu.lock")));
+        assert!(stat.is_none_or(|stat| stat.is_settled() && Stat::at(&lock) == Some(stat)));
+        // As if it had taken long to write: its contents are older than its name.
+        let file = fs::File::options().append(true).open(&lock).expect("a lock");
+        file.set_modified(SystemTime::now() - Duration::from_secs(1)).expect("older");
+        let stat = Stat::at(&lock).filter(Stat::is_settled);
+        assert!(stat.is_some());
+        // Whether it is read shows by a digest that it does not have.
+        ran.recorded = Recorded::Text { digest: Digest::of("another text"), stat };
+        match part {
+            Some(part) => part.keep(&workspace, &ran),
+            None => keep(&workspace, &rows(&workspace, &ran.verdicts), ran.recorded, true),
+        }
+        assert!(stands(&house.root()), "it was read");
+        let text = house.read("meu.lock");
+        std::io::Write::write_all(&mut &file, b"\n").expect("appended");
+        assert!(!stands(&house.root()), "it was not read");
+        file.set_len(text.len() as u64).expect("as it was");
+        assert!(!stands(&house.root()), "another digest");
+        assert!(Stat::at(&lock) != stat && house.read("meu.lock") == text);
         house.meu(&["status", "--check"]).ok();
     }
 }
