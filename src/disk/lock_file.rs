@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
 
 use crate::cores::joined;
 use crate::digest::Digest;
@@ -20,6 +21,9 @@ use super::stamp::{Stamp, Stat};
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
 
 const NAME: &str = "meu.lock";
+
+/// So many bytes are worth hashing, and bringing to the medium, while others are written.
+const MUCH: u64 = 8 * 1024 * 1024;
 
 /// How often it is tried to write a lock that changes all the time.
 const TRIES: usize = 5;
@@ -195,36 +199,87 @@ enum New<'a> {
 }
 
 impl New<'_> {
-    /// Writes it, and brings it to the medium; its digest.
-    fn write(&self, to: &mut File) -> io::Result<Digest> {
-        match self {
-            New::Text(text) => to.write_all(text.as_bytes())?,
-            New::Edited(from, edits) => copy(from, edits, to)?,
-        }
-        to.rewind()?;
-        let to = &*to;
+    /// Writes it, and brings it to the medium; its digest. Of a large one the beginning is hashed, and on its way to the
+    /// medium, while the rest is written.
+    fn write(&self, to: &File) -> io::Result<Digest> {
         std::thread::scope(|scope| {
-            let digest = scope.spawn(|| Digest::of_all_in(to));
+            let (hash, written) = channel();
+            let (sync, more) = channel();
+            let digest = scope.spawn(move || Digest::of_all_in(Behind { file: to, at: 0, end: 0, written }));
+            let synced = scope.spawn(move || more.iter().try_for_each(|()| to.sync_data()));
+            // Who has failed does not listen, and says so below.
+            let length = match self {
+                New::Text(text) => {
+                    (&mut &*to).write_all(text.as_bytes())?;
+                    text.len() as u64
+                }
+                New::Edited(from, edits) => copy(from, edits, to, &|length| {
+                    let _ = (hash.send(length), sync.send(()));
+                })?,
+            };
+            let _ = hash.send(length);
+            drop((hash, sync));
+            // An error of a file is told once: the last sync need not have it.
+            joined(synced)?;
             to.sync_all()?;
             joined(digest)
         })
     }
 }
 
-/// Copies a file, with texts in place of what is in some ranges of it.
-fn copy(mut from: &File, edits: &[(Range<u64>, String)], to: &mut File) -> io::Result<()> {
-    let (length, mut at) = (from.metadata()?.len(), 0);
+/// Copies a file, with texts in place of what is in some ranges of it; `written` is told now and then how far it is.
+/// Returns the length.
+fn copy(
+    mut from: &File,
+    edits: &[(Range<u64>, String)],
+    mut to: &File,
+    written: &dyn Fn(u64),
+) -> io::Result<u64> {
+    let (length, mut at, mut end, mut told) = (from.metadata()?.len(), 0, 0, 0);
     for (range, text) in edits.iter().chain([&(length..length, String::new())]) {
         // One that is shorter by now is not what was read.
-        let kept = range.start.checked_sub(at).ok_or(io::ErrorKind::UnexpectedEof)?;
-        from.seek(SeekFrom::Start(at))?;
-        if io::copy(&mut from.take(kept), to)? != kept {
+        if range.start < at {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        from.seek(SeekFrom::Start(at))?;
+        while at < range.start {
+            let some = MUCH.min(range.start - at);
+            if io::copy(&mut from.take(some), &mut to)? != some {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            (at, end) = (at + some, end + some);
+            if end - told >= MUCH {
+                told = end;
+                written(end);
+            }
+        }
         to.write_all(text.as_bytes())?;
-        at = range.end;
+        (at, end) = (range.end, end + text.len() as u64);
     }
-    Ok(())
+    Ok(end)
+}
+
+/// What is read of a file while it is written: as far as it is told that it is, until nobody is left to tell.
+struct Behind<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+    written: Receiver<u64>,
+}
+
+impl Read for Behind<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.end {
+            match self.written.recv() {
+                Ok(end) => self.end = end,
+                Err(_) => return Ok(0),
+            }
+        }
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(into.len());
+        let read = self.file.read_at(&mut into[..most], self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
 }
 
 /// Where the lock of a project is.
@@ -236,4 +291,47 @@ fn read_at(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
     file.read_exact_at(&mut bytes, range.start)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_copied_with_edits_is_spliced_and_hashed_however_large() -> io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let old: Vec<u8> = (0..2 * MUCH + 12_345).map(|at| b'a' + (at % 23) as u8).collect();
+        std::fs::write(folder.path().join("old"), &old)?;
+        let from = File::open(folder.path().join("old"))?;
+        let length = old.len() as u64;
+        for edits in [
+            vec![],
+            vec![(0..0, "front".to_owned())],
+            vec![(0..length, "all".to_owned())],
+            vec![(7..9, String::new()), (9..9, "more".to_owned()), (MUCH - 1..MUCH + 1, "x".to_owned())],
+            vec![(length - 3..length, "end".to_owned()), (length..length, "\n".to_owned())],
+        ] {
+            let (mut expected, mut at) = (Vec::new(), 0);
+            for (range, text) in &edits {
+                expected.extend(&old[at..range.start as usize]);
+                expected.extend(text.as_bytes());
+                at = range.end as usize;
+            }
+            expected.extend(&old[at..]);
+            let mut to = tempfile::tempfile()?;
+            let digest = New::Edited(&from, edits.clone()).write(&to)?;
+            let mut new = Vec::new();
+            to.rewind()?;
+            to.read_to_end(&mut new)?;
+            assert!(new == expected, "{edits:?}");
+            assert_eq!(digest, Digest::of(&expected));
+        }
+        // Ranges that overlap, or of a text that is shorter by now.
+        for range in [8..8, length + 1..length + 1] {
+            let to = tempfile::tempfile()?;
+            let edits = vec![(7..9, String::new()), (range, String::new())];
+            assert!(New::Edited(&from, edits).write(&to).is_err());
+        }
+        Ok(())
+    }
 }

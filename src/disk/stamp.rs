@@ -14,9 +14,6 @@ use super::{has_text, read_optional};
 /// Younger files than this, in nanoseconds, are read again next time: more than any file system's tick.
 pub const RACY: i128 = 2_000_000_000;
 
-/// Longer than between two ticks of any clock that gives files times of less than a second, in nanoseconds.
-const TICK: i64 = 20_000_000;
-
 /// What the system says of a file: the same of the same path is the same file, as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stat {
@@ -54,10 +51,10 @@ impl Stat {
         i128::from(self.modified.max(self.changed))
     }
 
-    /// Whether whoever changed its contents since its inode changed would have left another time: then it vouches for
-    /// contents that are known to be those of that moment, however young.
+    /// Whether it vouches for the contents that the file had when its inode changed, however young it is: whoever writes to
+    /// it after that leaves another time, of one clock with that of the inode. Not where times may be rounded.
     pub fn is_settled(&self) -> bool {
-        self.changed.saturating_sub(self.modified) > TICK
+        self.changed > self.modified && self.modified % 1_000_000 != 0
     }
 
     /// It as it is stored.

@@ -542,7 +542,10 @@ fn a_settled_lock_is_known_by_its_stat_however_young() {
         assert!(stat.is_none_or(|stat| stat.is_settled() && Stat::at(&lock) == Some(stat)));
         // As if it had taken long to write: its contents are older than its name.
         let file = fs::File::options().append(true).open(&lock).expect("a lock");
-        file.set_modified(SystemTime::now() - Duration::from_secs(1)).expect("older");
+        let long_ago = |nanoseconds| SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, nanoseconds);
+        file.set_modified(long_ago(5_000_000)).expect("older");
+        assert!(!Stat::at(&lock).expect("a lock").is_settled(), "a time that may be rounded");
+        file.set_modified(long_ago(5_000_001)).expect("older");
         let stat = Stat::at(&lock).filter(Stat::is_settled);
         assert!(stat.is_some());
         // Whether it is read shows by a digest that it does not have.
