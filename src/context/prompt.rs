@@ -118,7 +118,7 @@ pub fn render_prompt(
         if texts.iter().any(|(known, _)| *known == name) {
             continue;
         }
-        let candidate = declared(node.id(), node.plan(), &name, gathered)?;
+        let candidate = declared(graph, ix, &name, gathered)?;
         let text = read(&candidate, graph, shelf)?;
         if !in_place.iter().any(|(known, _)| known.item == candidate.item) {
             in_place.push((candidate, text.clone()));
@@ -162,24 +162,24 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// The declared item that a name in `text(…)` means; a section of a declared whole is declared too.
-fn declared(id: &str, plan: &str, name: &str, gathered: &Gathered) -> Result<Candidate, Trouble> {
+fn declared(graph: &Graph, ix: Ix, name: &str, gathered: &Gathered) -> Result<Candidate, Trouble> {
     let parsed = ItemRef::parse(name).map_err(|message| Trouble::new(message, "write text(\"task:…\")"))?;
-    let mut meanings = vec![parsed.clone()];
-    if let Subject::Task(bare) = &parsed.subject
-        && !plan.is_empty()
-    {
-        let near =
-            ItemRef { subject: Subject::Task(format!("{plan}/{bare}")), heading: parsed.heading.clone() };
-        meanings.insert(0, near);
-    }
-    for meaning in &meanings {
-        if let Some(found) = gathered.declared.iter().find(|known| known.item.covers(meaning)) {
-            return Ok(Candidate { item: meaning.clone(), ..found.clone() });
+    let meanings: Vec<Subject> = match &parsed.subject {
+        Subject::Task(name) => {
+            graph.meanings(ix, name).map(|ix| Subject::Task(graph.node(ix).id().to_owned())).collect()
+        }
+        other => vec![other.clone()],
+    };
+    for subject in meanings {
+        let meaning = ItemRef { subject, heading: parsed.heading.clone() };
+        if let Some(found) = gathered.declared.iter().find(|known| known.item.covers(&meaning)) {
+            return Ok(Candidate { item: meaning, ..found.clone() });
         }
     }
     let known: Vec<String> = gathered.declared.iter().map(|known| known.item.to_string()).collect();
     let help = did_you_mean(name, known.iter().map(String::as_str))
         .unwrap_or_else(|| "add it to `requires`, `refers` or `inputs`".into());
+    let id = graph.node(ix).id();
     Err(Trouble::new(format!("the prompt of `{id}` takes `{name}`, which the task does not declare"), help))
 }
 
@@ -254,7 +254,6 @@ pub fn check_prompts(graph: &Graph, shelf: &dyn Shelf, sink: &Sink) {
 }
 
 fn check_prompt(graph: &Graph, ix: Ix, prompt: &At<String>, shelf: &dyn Shelf, sink: &Sink) {
-    let node = graph.node(ix);
     let names = match names_in(graph, ix) {
         Ok((_, names)) if names.is_empty() => return,
         Ok((_, names)) => names,
@@ -262,7 +261,7 @@ fn check_prompt(graph: &Graph, ix: Ix, prompt: &At<String>, shelf: &dyn Shelf, s
     };
     let gathered = super::gather(graph, ix, &[]);
     for name in names {
-        let found = declared(node.id(), node.plan(), &name, &gathered);
+        let found = declared(graph, ix, &name, &gathered);
         let problem = match &found {
             Err(trouble) => Some(trouble.clone()),
             // A task's output may not be there yet; a document is.

@@ -375,10 +375,10 @@ impl Linker<'_> {
         let mut deps: Vec<Dep> = Vec::new();
         for link in links {
             let (name, heading) = split_heading(&link.value);
-            for target in self.targets_of(link, name, kind) {
-                let target = self.canonical(target);
+            for named in self.targets_of(link, name, kind) {
+                let target = self.canonical(named);
                 if target == self.own {
-                    self.sink.push(self.self_link(link, kind));
+                    self.sink.push(self.self_link(link, kind, named));
                     continue;
                 }
                 // Everything requires the root by itself, and reads its output as the index.
@@ -425,10 +425,15 @@ impl Linker<'_> {
         }
     }
 
-    fn self_link(&self, link: &At<String>, kind: LinkKind) -> Diagnostic {
+    /// A link to the task itself, or to a duplicate of it.
+    fn self_link(&self, link: &At<String>, kind: LinkKind, named: Ix) -> Diagnostic {
+        let help = match named == self.own {
+            true => "remove the link".into(),
+            false => format!("`{}` is a duplicate of it: remove the link", self.tasks[named.0].id.value),
+        };
         Diagnostic::error(format!("the task `{}` {} itself", self.task.id.value, self_word(kind)))
             .at(link.place())
-            .help("remove the link")
+            .help(help)
     }
 
     fn inputs(&self) -> Vec<Input> {
@@ -514,13 +519,13 @@ impl Linker<'_> {
             }
             Subject::Task(name) => {
                 let at = At { value: name.clone(), source: item.source.clone(), span: item.span.clone() };
-                let Some(target) = self.ids.one(&self.task.id.value, name) else {
+                let Some(named) = self.ids.one(&self.task.id.value, name) else {
                     self.sink.push(self.ids.unknown(&at, name));
                     return None;
                 };
-                let target = self.canonical(target);
+                let target = self.canonical(named);
                 if target == self.own {
-                    self.sink.push(self.self_link(&at, LinkKind::Refers));
+                    self.sink.push(self.self_link(&at, LinkKind::Refers, named));
                     return None;
                 }
                 if Some(target) == self.root {

@@ -22,7 +22,7 @@ pub use rename::{Renamed, rename};
 pub use resolve::{base_of, glob_bases, glob_bases_of, outermost};
 pub use select::{Facts, select, shard};
 
-use crate::path::RelPath;
+use crate::path::{RelPath, nfc};
 use crate::spec::{
     At, Config, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Runner, Task, Tier, Vars,
 };
@@ -197,6 +197,13 @@ impl Graph {
     /// The task of an id.
     pub fn find(&self, id: &str) -> Option<Ix> {
         self.by_id.get(id).copied()
+    }
+
+    /// The tasks that a name may mean in the file of a task, as in its links, the nearest first; where one is a duplicate,
+    /// the one that it stands for.
+    pub fn meanings(&self, from: Ix, name: &str) -> impl Iterator<Item = Ix> {
+        let ids = resolve::candidates(self.node(from).id(), &nfc(name));
+        ids.into_iter().filter_map(|id| self.find(&id)).map(|ix| self.canonical(ix))
     }
 
     /// The root task.

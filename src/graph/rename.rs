@@ -173,12 +173,8 @@ fn rewrite_prompt(
         let name = &rest[name_at..end];
         new.push_str(&rest[..name_at]);
         let quoted = rest[..found].ends_with(['"', '\'']);
-        let target = before.one(&task.id.value, name).filter(|_| quoted).map(|ix| mapped(&before.id(ix)));
-        let means = after.one(new_own, name).map(|ix| after.id(ix));
-        match target {
-            Some(target) if means.as_ref() != Some(&target) => new.push_str(&target),
-            _ => new.push_str(name),
-        }
+        let another = moved(name, &task.id.value, new_own, before, after, mapped).filter(|_| quoted);
+        new.push_str(another.as_deref().unwrap_or(name));
         rest = &rest[end..];
     }
     new.push_str(rest);

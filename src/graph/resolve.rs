@@ -148,7 +148,7 @@ impl<'a> Ids<'a> {
 }
 
 /// The ids that a name may mean, the first that exists counts.
-fn candidates(from: &str, name: &str) -> Vec<String> {
+pub(super) fn candidates(from: &str, name: &str) -> Vec<String> {
     let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
     if name.starts_with("./") || name.starts_with("../") {
         let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();

@@ -166,6 +166,21 @@ error: 1 problem in this project
 }
 
 #[test]
+fn a_link_to_a_duplicate_of_itself() {
+    refused(
+        &one("prompt = \"x\"\nrefers = [\"b\"]\n").file("tasks/b.toml", "duplicates = \"a\"\n"),
+        "error: the task `a` refers to itself
+ --> tasks/a.toml:2:11
+  |
+2 | refers = [\"b\"]
+  |           ^^^
+  = help: `b` is a duplicate of it: remove the link
+error: 1 problem in this project
+",
+    );
+}
+
+#[test]
 fn an_id_from_a_file_and_from_a_table() {
     refused(
         &one("prompt = \"x\"\n[tasks.b]\nprompt = \"y\"\n").file("tasks/a/b.toml", "prompt = \"z\"\n"),

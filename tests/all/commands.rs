@@ -228,6 +228,38 @@ error: 1 problem in this project
 }
 
 #[test]
+fn a_name_means_the_same_in_a_prompt_as_in_a_link() {
+    let takes = |link: &str| {
+        format!(
+            "run = \"template\"\nrequires = [{link:?}]\nprompt = \"takes {{{{ text('task:{link}') }}}}\"\n"
+        )
+    };
+    let house = House::new()
+        .task("a", "")
+        .task("p/a", "")
+        .file("tasks/twin.toml", "duplicates = \"a\"\n")
+        .file("tasks/p/near.toml", takes("a"))
+        .file("tasks/p/above.toml", takes("../a"))
+        .file("tasks/p/other.toml", takes("../twin"))
+        .file("tasks/stands.toml", takes("twin"));
+    house.meu(&["run"]).ok();
+    for (path, taken) in [
+        ("p/near", "takes answer of p-a\n"),
+        ("p/above", "takes answer of a\n"),
+        ("p/other", "takes answer of a\n"),
+        ("stands", "takes answer of a\n"),
+    ] {
+        assert_eq!(house.read(&format!("out/{path}.md")), taken, "{path}");
+    }
+    // And what it means decides what is stale.
+    house.put("tasks/a.toml", "title = \"a\"\nprompt = \"other\"\n");
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/stands.md"), "takes other\n");
+    assert_eq!(house.read("out/p/above.md"), "takes other\n");
+    assert_eq!(house.read("out/p/near.md"), "takes answer of p-a\n");
+}
+
+#[test]
 fn a_program_gets_the_request_and_its_id() {
     let house = House::new().task("a", "").file(
         "tasks/p.toml",

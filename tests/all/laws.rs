@@ -59,6 +59,21 @@ pub(super) struct TaskSpec {
     item_max: usize,
     /// How many passages are searched for, and out of whose outputs.
     retrieve: (usize, usize),
+    gate: Gate,
+}
+
+/// What else than a request decides whether a task is done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Gate {
+    None,
+    /// A person approves of its output.
+    Approval,
+    /// Its answer must have a word, which not every answer has.
+    Expect,
+    /// A person writes its output.
+    Manual,
+    /// It stands for an earlier task.
+    Duplicates(usize),
 }
 
 const SEARCHED: [&str; 3] = ["upstream", "earlier", "documents"];
@@ -121,22 +136,35 @@ pub(super) fn task() -> impl Strategy<Value = TaskSpec> {
                 priority,
                 item_max,
                 retrieve,
+                gate: Gate::None,
             }
         },
     )
 }
 
-pub(super) fn plan() -> impl Strategy<Value = Plan> {
+/// Tasks some of which wait for a person, fail what is expected of them, or stand for others.
+pub(super) fn gated_task() -> impl Strategy<Value = TaskSpec> {
+    let gate = prop_oneof![
+        4 => Just(Gate::None),
+        1 => Just(Gate::Approval),
+        1 => Just(Gate::Expect),
+        1 => Just(Gate::Manual),
+        1 => (0..IDS.len()).prop_map(Gate::Duplicates),
+    ];
+    (task(), gate).prop_map(|(task, gate)| TaskSpec { gate, ..task })
+}
+
+pub(super) fn plan_of(task: impl Strategy<Value = TaskSpec>) -> impl Strategy<Value = Plan> {
     (
         prop::option::of(0..PROMPTS.len()),
-        prop::collection::btree_map(0..IDS.len(), task(), 1..6),
+        prop::collection::btree_map(0..IDS.len(), task, 1..6),
         prop::collection::btree_map(0..DOCS.len(), 0..TEXTS.len(), 1..=DOCS.len()),
         0usize..2,
     )
         .prop_map(|(root, tasks, docs, audience)| Plan { root, tasks, docs, audience })
 }
 
-pub(super) fn edit() -> impl Strategy<Value = Edit> {
+pub(super) fn edit_of(task: impl Strategy<Value = TaskSpec> + 'static) -> impl Strategy<Value = Edit> {
     let id = 0..IDS.len();
     let doc = 0..DOCS.len();
     prop_oneof![
@@ -147,7 +175,7 @@ pub(super) fn edit() -> impl Strategy<Value = Edit> {
         2 => (id.clone(), 0..PROMPTS.len()).prop_map(|(id, prompt)| Edit::Prompt(id, prompt)),
         2 => (id.clone(), id.clone()).prop_map(|(from, to)| Edit::Requires(from, to)),
         2 => (id.clone(), id.clone()).prop_map(|(from, to)| Edit::Refers(from, to)),
-        2 => (id.clone(), task()).prop_map(|(id, task)| Edit::Task(id, task)),
+        2 => (id.clone(), task).prop_map(|(id, task)| Edit::Task(id, task)),
         1 => id.clone().prop_map(Edit::TaskGone),
         2 => id.clone().prop_map(Edit::OutputGone),
         1 => prop::option::of(0..PROMPTS.len()).prop_map(Edit::Root),
@@ -241,12 +269,25 @@ impl Plan {
         }
     }
 
+    /// The task that one is a duplicate of.
+    fn other(&self, id: usize) -> Option<usize> {
+        match self.tasks.get(&id)?.gate {
+            Gate::Duplicates(other) if other < id && self.tasks.contains_key(&other) => Some(other),
+            _ => None,
+        }
+    }
+
+    /// The task whose output is read where one is named.
+    fn meant(&self, id: usize) -> usize {
+        self.other(id).map_or(id, |other| self.meant(other))
+    }
+
     fn toml(&self, id: usize, task: &TaskSpec) -> String {
         let known = |links: &BTreeSet<usize>, keep: &dyn Fn(usize) -> bool| -> Vec<&str> {
             links.iter().filter(|to| keep(**to) && self.tasks.contains_key(to)).map(|to| IDS[*to]).collect()
         };
         let requires = known(&task.requires, &|to| to < id);
-        let refers = known(&task.refers, &|to| to != id);
+        let refers = known(&task.refers, &|to| self.meant(to) != id);
         let mut inputs: Vec<String> = task
             .inputs
             .iter()
@@ -256,10 +297,19 @@ impl Plan {
         if task.glob {
             inputs.push("docs/*.md".into());
         }
-        let kind = match task.kind {
-            Kind::Model => "model",
-            Kind::Template => "template",
-            Kind::Assemble => "assemble",
+        let kind = match (&task.gate, &task.kind) {
+            (Gate::Manual, _) => "manual",
+            (_, Kind::Model) => "model",
+            (_, Kind::Template) => "template",
+            (_, Kind::Assemble) => "assemble",
+        };
+        let gate = match task.gate {
+            Gate::Approval => "approval = true\n".into(),
+            Gate::Expect => "expect = { contains = [\"minutes\"] }\n".into(),
+            _ => match self.other(id) {
+                Some(other) => format!("duplicates = {:?}\n", IDS[other]),
+                None => String::new(),
+            },
         };
         let in_place: String = match (&task.kind, requires.first()) {
             (Kind::Template, Some(first)) => format!("\n\n{{{{ text('task:{first}') }}}}"),
@@ -270,7 +320,7 @@ impl Plan {
             None => String::new(),
         };
         format!(
-            "run = {kind:?}\nprompt = {:?}\nrequires = {requires:?}\nrefers = {refers:?}\ninputs = {inputs:?}\npriority = {}\n[context]\nitem_max = {}\nsiblings = {}\nretrieve = {{ k = {}, from = {:?}, documents = [\"**/*.md\", \"four.txt\"] }}\n{pin}",
+            "{gate}run = {kind:?}\nprompt = {:?}\nrequires = {requires:?}\nrefers = {refers:?}\ninputs = {inputs:?}\npriority = {}\n[context]\nitem_max = {}\nsiblings = {}\nretrieve = {{ k = {}, from = {:?}, documents = [\"**/*.md\", \"four.txt\"] }}\n{pin}",
             format!("{}{in_place}", PROMPTS[task.prompt]),
             task.priority,
             task.item_max,
@@ -303,6 +353,7 @@ fn quiet() -> TaskSpec {
         priority: 100,
         item_max: 400,
         retrieve: (0, 0),
+        gate: Gate::None,
     }
 }
 
@@ -426,7 +477,7 @@ proptest! {
 
     /// Laws 1 (settled), 2 (incremental equals clean), 3 (exactly the changed) and 8 (fresh needs proof).
     #[test]
-    fn edits_and_runs_keep_the_laws(plan in plan(), steps in prop::collection::vec((edit(), 1usize..5), 1..6)) {
+    fn edits_and_runs_keep_the_laws(plan in plan_of(task()), steps in prop::collection::vec((edit_of(task()), 1usize..5), 1..6)) {
         let temporary = folder();
         let root = temporary.path().join("incremental");
         fs::create_dir_all(&root).expect("a folder");
@@ -494,7 +545,7 @@ proptest! {
 
     /// Law 8 under a tampering hand: whatever is written over an output, fresh is only the text built.
     #[test]
-    fn a_tampered_output_is_never_fresh(plan in plan(), which in any::<prop::sample::Index>(), text in "[a-c\n]{0,6}") {
+    fn a_tampered_output_is_never_fresh(plan in plan_of(task()), which in any::<prop::sample::Index>(), text in "[a-c\n]{0,6}") {
         let temporary = folder();
         let root = temporary.path();
         plan.write(root);

@@ -12,7 +12,7 @@ use meu::spec::Retrieve;
 use proptest::prelude::*;
 
 use crate::house::{House, folder};
-use crate::laws::{cases, plan, run_whatever_comes};
+use crate::laws::{cases, gated_task, plan_of, run_whatever_comes};
 use crate::seal::{Step, apply, as_by, next_tick, step};
 
 /// What is told of each hit: reference, score to the last bit, words, text.
@@ -44,7 +44,7 @@ proptest! {
 
     #[test]
     fn a_list_that_stands_gives_what_the_whole_gives(
-        plan in plan(),
+        plan in plan_of(gated_task()),
         steps in prop::collection::vec((step(), any::<bool>(), any::<bool>()), 1..8),
     ) {
         let temporary = folder();

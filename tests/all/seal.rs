@@ -12,13 +12,14 @@ use meu::disk::{Recorded, Stat, Store, Workspace};
 use meu::event::Event;
 use meu::plan::State;
 use meu::provider::Providers;
-use meu::run::{Counts, Options, Ran, Row, Survey, rows, run};
+use meu::run::{Counts, Options, Ran, Row, Survey, adopt, approve, restore, rows, run};
 use meu::seal::{Part, Seal, keep};
 use proptest::prelude::*;
 
 use crate::house::{House, Said, files, folder};
 use crate::laws::{
-    DOCS, Edit, Happened, IDS, PROMPTS, Plan, TEXTS, cases, edit, load, plan, run_loaded, run_whatever_comes,
+    DOCS, Edit, Happened, IDS, PROMPTS, Plan, TEXTS, cases, edit_of, gated_task, load, plan_of, run_loaded,
+    run_whatever_comes,
 };
 
 #[derive(Clone, Debug)]
@@ -38,12 +39,22 @@ pub(super) enum Step {
     SealOlder,
     /// An editor saves by a rename.
     Renamed(usize),
+    /// A person decides about an output.
+    Person(usize, Deed),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Deed {
+    Writes(usize),
+    Adopts,
+    Approves,
+    Restores,
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let doc = 0..DOCS.len();
     prop_oneof![
-        6 => edit().prop_map(Step::Edit),
+        6 => edit_of(gated_task()).prop_map(Step::Edit),
         3 => Just(Step::Run),
         1 => Just(Step::Nothing),
         2 => doc.clone().prop_map(Step::RolledBack),
@@ -56,6 +67,16 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         1 => any::<prop::sample::Index>().prop_map(Step::SealCut),
         1 => Just(Step::SealOlder),
         1 => doc.prop_map(Step::Renamed),
+        4 => (0..IDS.len(), deed()).prop_map(|(id, deed)| Step::Person(id, deed)),
+    ]
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        2 => (0..TEXTS.len()).prop_map(Deed::Writes),
+        2 => Just(Deed::Adopts),
+        2 => Just(Deed::Approves),
+        1 => Just(Deed::Restores),
     ]
 }
 
@@ -138,6 +159,22 @@ pub(super) fn apply(step: &Step, plan: &mut Plan, root: &Path) {
                 }
             }
         }
+        Step::Person(id, Deed::Writes(text)) => {
+            let path = root.join("out").join(format!("{}.md", IDS[*id]));
+            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            fs::write(path, TEXTS[*text]).expect("written");
+        }
+        Step::Person(id, deed) => {
+            let Ok(workspace) = meu::disk::load(root) else { return };
+            let Some(task) = workspace.graph.find(IDS[*id]) else { return };
+            let decide = match deed {
+                Deed::Adopts => adopt,
+                Deed::Approves => approve,
+                _ => restore,
+            };
+            // Of what is not there, or of no use, nothing is to be decided.
+            drop(decide(&workspace, &[task]));
+        }
         Step::Renamed(at) => {
             let Some(path) = doc(*at) else { return };
             let beside = path.with_extension("tmp");
@@ -164,23 +201,24 @@ proptest! {
 
     /// With files that are trusted by their stamps, and with such as are too young for that.
     #[test]
-    fn a_finding_that_stands_is_true(plan in plan(), steps in prop::collection::vec((step(), any::<bool>()), 1..8)) {
+    fn a_finding_that_stands_is_true(plan in plan_of(gated_task()), steps in prop::collection::vec((step(), any::<bool>()), 1..8)) {
         let temporary = folder();
         let root = temporary.path();
         let mut plan = plan;
         plan.write(root);
         run_whatever_comes(root, 2);
         for (step, old) in steps {
-            let Some((mut workspace, found)) = look(root) else { return Ok(()) };
-            let tasks = workspace.graph.len();
+            let Some((before, found)) = look(root) else { return Ok(()) };
             let settled = found.iter().all(Row::passes_check) && {
                 let again = run_whatever_comes(root, 2);
-                let fresh = again.ran.sums.fresh == tasks;
+                let fresh = again.ran.sums.fresh == before.graph.len();
                 if fresh {
-                    prop_assert_eq!(&rows(&workspace, &again.ran.verdicts), &found, "a run sees what status sees");
+                    prop_assert_eq!(&rows(&before, &again.ran.verdicts), &found, "a run sees what status sees");
                 }
                 fresh
             };
+            // What a person wrote may only now be on record.
+            let Some((mut workspace, found)) = look(root) else { return Ok(()) };
             if old {
                 // As if all files had been changed long before they were looked at.
                 workspace.listed.began += 10_000_000_000;
@@ -231,7 +269,7 @@ proptest! {
 
     /// What is found of a part, and what a run makes of it, is what is found and made of the whole.
     #[test]
-    fn a_part_is_what_it_is_in_the_whole(plan in plan(), steps in prop::collection::vec((step_of_a_part(), any::<bool>()), 1..8)) {
+    fn a_part_is_what_it_is_in_the_whole(plan in plan_of(gated_task()), steps in prop::collection::vec((step_of_a_part(), any::<bool>()), 1..8)) {
         let temporary = folder();
         let root = &temporary.path().join("project");
         fs::create_dir(root).expect("a folder");
