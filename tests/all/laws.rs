@@ -19,6 +19,7 @@ use meu::run::{self, Options, Ran};
 use proptest::prelude::*;
 
 use crate::house::{files, folder};
+use crate::seal::{apply, step};
 
 /// Ids in an order in which `requires` never closes a circle: each requires earlier ones only.
 pub(super) const IDS: [&str; 9] = ["a", "b", "p/x", "p/y", "p", "q/r/s", "q/t", "q", "z"];
@@ -391,7 +392,7 @@ pub(super) fn run_loaded(workspace: &Workspace, jobs: usize) -> Happened {
         Providers::new(&workspace.graph.config, workspace.redactor.clone(), workspace.store.root());
     let graph = &workspace.graph;
     let targets = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix)).collect();
-    let options = Options { targets, jobs, ..Options::default() };
+    let options = Options { targets, jobs, keep_going: true, ..Options::default() };
     let mut ended = BTreeMap::new();
     let ran = run::run(workspace, &providers, &options, &|| false, &mut |event| {
         if let Event::TaskFinished(finished) = event {
@@ -540,6 +541,32 @@ proptest! {
         prop_assert_eq!(incremental.keys().collect::<Vec<_>>(), clean.keys().collect::<Vec<_>>());
         for (path, text) in &clean {
             prop_assert_eq!(incremental.get(path), Some(text), "{}", path);
+        }
+    }
+
+    /// Law 1 with tasks that wait for persons, fail or stand for others, whatever persons do: only what failed is tried
+    /// again, and nothing comes of it.
+    #[test]
+    fn a_second_run_changes_nothing(plan in plan_of(gated_task()), steps in prop::collection::vec(step(), 1..8)) {
+        let temporary = folder();
+        let root = temporary.path();
+        let mut plan = plan;
+        plan.write(root);
+        for step in steps {
+            apply(&step, &mut plan, root);
+            if disk::load(root).is_err() {
+                return Ok(());
+            }
+            let first = run_whatever_comes(root, 2);
+            let before = files(root);
+            let second = run_whatever_comes(root, 2);
+            let waits = |ended: &Outcome| matches!(ended, Outcome::Failed | Outcome::Blocked | Outcome::Awaiting);
+            let left = |happened: Happened| -> BTreeMap<String, Outcome> {
+                happened.ended.into_iter().filter(|(_, ended)| waits(ended)).collect()
+            };
+            prop_assert!(second.ended.values().all(waits), "{:?}", second.ended);
+            prop_assert_eq!(left(first), left(second));
+            prop_assert!(files(root) == before, "a second run wrote");
         }
     }
 

@@ -328,12 +328,6 @@ proptest! {
             copy_all(root, &copy);
             let theirs = run_whatever_comes(&copy, 1);
             let ours = run_loaded(&some, 1);
-            if theirs.ran.sums.failed > 0 {
-                // Which of the others were done before depends on the order, and outside nothing is to be waited for.
-                prop_assert!(ours.ran.sums.failed > 0);
-                fs::remove_dir_all(&copy).expect("removed");
-                continue;
-            }
             prop_assert_eq!(&ours.ended, &theirs.ended);
             prop_assert_eq!(&ours.ran.sums, &theirs.ran.sums);
             prop_assert_eq!((ours.ran.not_reached, &ours.ran.undone), (theirs.ran.not_reached, &theirs.ran.undone));
