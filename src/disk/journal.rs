@@ -51,16 +51,22 @@ pub enum Entry {
 pub struct Journal<'a> {
     store: &'a Store,
     file: Mutex<Option<File>>,
-    /// Whether there may be answers in it.
-    has_answers: AtomicBool,
+    /// See [`Self::speaks_of_more`].
+    speaks_of_more: AtomicBool,
 }
 
 impl<'a> Journal<'a> {
     /// A journal that is opened with its first entry.
     pub fn new(store: &'a Store) -> Self {
         // In one that is there already may be anything.
-        let has_answers = AtomicBool::new(place(store).exists());
-        Journal { store, file: Mutex::new(None), has_answers }
+        let speaks_of_more = AtomicBool::new(place(store).exists());
+        Journal { store, file: Mutex::new(None), speaks_of_more }
+    }
+
+    /// Whether it may speak of more than what this process wrote at its outputs' places: of answers, which the cache has
+    /// without a sync and perhaps nothing else, or of outputs of a run that was cut off.
+    pub fn speaks_of_more(&self) -> bool {
+        self.speaks_of_more.load(Ordering::Relaxed)
     }
 
     /// Makes sure that the journal can be written, before anybody is asked.
@@ -86,7 +92,7 @@ impl<'a> Journal<'a> {
     /// Adds an entry; with `sync` it is on the medium when this returns.
     pub fn add(&self, entry: &Entry, sync: bool) -> io::Result<()> {
         if matches!(entry, Entry::Answer { .. }) {
-            self.has_answers.store(true, Ordering::Relaxed);
+            self.speaks_of_more.store(true, Ordering::Relaxed);
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
@@ -102,18 +108,13 @@ impl<'a> Journal<'a> {
         fail_point("journaled")
     }
 
-    /// Ends the journal: lock and cache say it all now.
+    /// Ends the journal: lock and cache say it all now, and are on the medium.
     pub fn end(&self) -> io::Result<()> {
         *self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        let path = place(self.store);
-        if !path.try_exists()? {
-            return Ok(());
+        match fs::remove_file(place(self.store)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
         }
-        // The cache is written without a sync, and nothing else may have an answer that no output was made of.
-        if self.has_answers.load(Ordering::Relaxed) {
-            self.store.sync()?;
-        }
-        fs::remove_file(path)
     }
 }
 

@@ -144,9 +144,9 @@ impl LockFile {
         };
         let path = RelPath::parse(NAME).map_err(|problem| io::Error::other(problem.message()))?;
         let stands = Cell::new(true);
-        let written = store.write_by(&path, Durability::Grouped, |to| {
+        let written = store.write_by(&path, Durability::Seen, |to| {
             let digest = new.write(to);
-            // It is on the medium already: what is left is the rename.
+            // What is left is the rename.
             stands.set(self.stands());
             if stands.get() {
                 Ok((digest?, Stat::of(&to.metadata()?)))
@@ -199,8 +199,8 @@ enum New<'a> {
 }
 
 impl New<'_> {
-    /// Writes it, and brings it to the medium; its digest. Of a large one the beginning is hashed, and on its way to the
-    /// medium, while the rest is written.
+    /// Writes it, and brings it to the medium; its digest. Of a large file the beginning is hashed, and on its way to the
+    /// medium, while the rest is copied.
     fn write(&self, to: &File) -> io::Result<Digest> {
         std::thread::scope(|scope| {
             let (hash, written) = channel();

@@ -52,7 +52,8 @@ impl Stat {
     }
 
     /// Whether it vouches for the contents that the file had when its inode changed, however young it is: whoever writes to
-    /// it after that leaves another time, of one clock with that of the inode. Not where times may be rounded.
+    /// it after that (and not through a mapping that was written to before) leaves another time, of one clock with that of
+    /// the inode. Not where times may be rounded.
     pub fn is_settled(&self) -> bool {
         self.changed > self.modified && self.modified % 1_000_000 != 0
     }

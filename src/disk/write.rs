@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::diag::Error;
 use crate::path::RelPath;
 
+use super::shelf::is_absent;
+
 /// When a file's bytes must be on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -20,6 +22,8 @@ pub enum Durability {
     Now,
     /// Before the record that speaks of it, with all others at once: it can be made again.
     Grouped,
+    /// When it is written: whoever writes it sees to that.
+    Seen,
     /// Never: it only saves work, and without it all is computed anew.
     Scratch,
 }
@@ -143,7 +147,12 @@ impl Store {
         let folder = full.parent().unwrap_or(&self.root).to_owned();
         let filled = self.replace(&full, durability, fill)?;
         let mut unsynced = self.unsynced();
-        unsynced.folders.insert(folder);
+        // A folder that was just made is a name in the one above it.
+        for folder in folder.ancestors().take_while(|above| above.starts_with(&self.root)) {
+            if !unsynced.folders.insert(folder.to_owned()) {
+                break;
+            }
+        }
         // Where there are many, which ones they are does not matter.
         if durability == Durability::Grouped && unsynced.files.len() <= FEW {
             unsynced.files.push(full);
@@ -265,10 +274,11 @@ impl Store {
         self.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings all outputs that were written to the medium, before the record that speaks of them.
-    pub fn sync_written(&self) -> io::Result<()> {
+    /// Brings all outputs that were written to the medium, before the record that speaks of them; `and_more` says that
+    /// there is more that matters, written by others or elsewhere.
+    pub fn sync_written(&self, and_more: bool) -> io::Result<()> {
         let files = std::mem::take(&mut self.unsynced().files);
-        if files.len() > FEW {
+        if and_more || files.len() > FEW {
             self.sync()?;
         } else {
             files.iter().try_for_each(|file| sync(file))?;
@@ -277,7 +287,7 @@ impl Store {
     }
 
     /// Brings all that was written to the medium, by one call for the file system instead of one a file.
-    pub(super) fn sync(&self) -> io::Result<()> {
+    fn sync(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(File::open(&self.root)?)?;
         #[cfg(all(unix, not(target_os = "linux")))]
@@ -340,14 +350,11 @@ impl Drop for Scratch {
 
 /// Brings a file or a folder to the medium, if it is still there.
 fn sync(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        file => file?.sync_all()?,
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(error) if is_absent(&error) => Ok(()),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+        Ok(()) => Ok(()),
     }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 /// Makes something in a folder, which is made too if it is not there.

@@ -133,6 +133,12 @@ impl Node {
             && self.duplicate_of.is_none()
     }
 
+    /// The tasks that it declares: those whose outputs its prompt may take in place.
+    pub fn declares(&self, task: Ix) -> bool {
+        let links = self.requires.iter().chain(&self.refers);
+        links.chain(self.targets()).any(|dep| dep.task == task)
+    }
+
     /// The links to tasks that `pin`, `manual` and `items` make.
     fn targets(&self) -> impl Iterator<Item = &Dep> {
         let lists = self.pin.iter().chain(&self.manual).chain(self.items.iter().flatten());

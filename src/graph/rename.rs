@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::resolve::{Ids, is_glob};
-use super::{Graph, Ix};
+use super::{Graph, Ix, Node};
 use crate::diag::Error;
 use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, with_schema_line, words_of_id};
 
@@ -52,6 +52,21 @@ pub fn rename(graph: &Graph, old: Ix, new: &str) -> Result<Renamed, Error> {
     let (before, after) = (Ids::of_nodes(&graph.nodes, &nothing), Ids::of_nodes(&graph.nodes, &ids));
     let mut files: BTreeMap<String, Option<String>> = BTreeMap::new();
     let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    // Prompts first, the last one of a file before the others: they are where they were read.
+    let mut prompts: Vec<(&At<String>, String)> = Vec::new();
+    for node in &graph.nodes {
+        if let Some(prompt) = &node.task.prompt
+            && let Some(new) = rewrite_prompt(graph, node, prompt, &before, &after, &ids)
+        {
+            prompts.push((prompt, new));
+        }
+    }
+    prompts.sort_by_key(|(prompt, _)| std::cmp::Reverse(prompt.span.start));
+    for (prompt, new) in prompts {
+        let source = &prompt.source;
+        let text = texts.entry(source.path.clone()).or_insert_with(|| source.text.clone());
+        text.replace_range(prompt.span.clone(), &new);
+    }
     for task in &tasks {
         let path = &task.id.source.path;
         let text = texts.get(path).cloned().unwrap_or_else(|| task.id.source.text.clone());
@@ -135,8 +150,7 @@ fn rewrite(
     if ids.contains_key(own) && task.title == default && words_of_id(new_own) != default {
         changed |= edit.set_missing("title", &default)?;
     }
-    let text = if changed { edit.text() } else { text.to_owned() };
-    Ok(rewrite_prompt(task, &text, new_own, before, after, &mapped))
+    Ok(if changed { edit.text() } else { text.to_owned() })
 }
 
 /// The new name, if a name would mean something else after the rename.
@@ -153,30 +167,39 @@ fn moved(
     (means.as_deref() != Some(wanted.as_str())).then(|| after.name_from(new_own, &wanted))
 }
 
-/// `text("task:…")` in a prompt, wherever it names a task that moves.
+/// A prompt as it is written, with another name wherever `text("task:…")` would not take what it took.
 fn rewrite_prompt(
-    task: &Task,
-    text: &str,
-    new_own: &str,
+    graph: &Graph,
+    node: &Node,
+    prompt: &At<String>,
     before: &Ids<'_>,
     after: &Ids<'_>,
-    mapped: &dyn Fn(&str) -> String,
-) -> String {
-    let Some(prompt) = &task.prompt else { return text.to_owned() };
-    let written = prompt.source.text.get(prompt.span.clone()).unwrap_or("");
-    let Some(at) = text.find(written).filter(|_| written.contains("task:")) else { return text.to_owned() };
-    let mut new = String::new();
-    let mut rest = written;
+    ids: &BTreeMap<String, String>,
+) -> Option<String> {
+    let own = node.id();
+    let new_own = ids.get(own).map_or(own, String::as_str);
+    // Of the tasks that a name may mean the nearest that is declared.
+    let taken = |ids: &Ids<'_>, from: &str, name: &str| {
+        ids.all(from, name).into_iter().find(|ix| node.declares(graph.canonical(*ix)))
+    };
+    let written = prompt.source.text.get(prompt.span.clone())?;
+    let (mut new, mut rest) = (String::new(), written);
     while let Some(found) = rest.find("task:") {
-        let name_at = found + "task:".len();
-        let end = rest[name_at..].find(['"', '\'', '#', '\\', '\n']).map_or(rest.len(), |end| name_at + end);
-        let name = &rest[name_at..end];
-        new.push_str(&rest[..name_at]);
-        let quoted = rest[..found].ends_with(['"', '\'']);
-        let another = moved(name, &task.id.value, new_own, before, after, mapped).filter(|_| quoted);
-        new.push_str(another.as_deref().unwrap_or(name));
-        rest = &rest[end..];
+        let (front, name) = rest.split_at(found + "task:".len());
+        let end = name.find(['"', '\'', '#', '\\', '\n']).unwrap_or(name.len());
+        let (name, behind) = name.split_at(end);
+        new.push_str(front);
+        // A character that is escaped may be one of the name.
+        let is_whole = !behind.starts_with('\\') || behind[1..].starts_with(['"', '\'']);
+        let is_name = front[..found].ends_with(['"', '\'']) && is_whole;
+        let target =
+            taken(before, own, name).filter(|target| is_name && taken(after, new_own, name) != Some(*target));
+        match target {
+            Some(target) => new.push_str(&after.name_from(new_own, &after.id(target))),
+            None => new.push_str(name),
+        }
+        rest = behind;
     }
     new.push_str(rest);
-    format!("{}{new}{}", &text[..at], &text[at + written.len()..])
+    (new != written).then_some(new)
 }

@@ -103,12 +103,15 @@ impl<'a> Ids<'a> {
         self.names[ix.0].to_owned()
     }
 
+    /// The tasks that `name` may mean in the file of the task `from`, the nearest first.
+    pub(super) fn all(&self, from: &str, name: &str) -> Vec<Ix> {
+        let ids = candidates(from, &nfc(name));
+        ids.iter().filter_map(|id| self.by_name.get(id.as_str()).copied()).collect()
+    }
+
     /// The task that `name` means in the file of the task `from`.
     pub(super) fn one(&self, from: &str, name: &str) -> Option<Ix> {
-        let found: Vec<Ix> = candidates(from, &nfc(name))
-            .iter()
-            .filter_map(|id| self.by_name.get(id.as_str()).copied())
-            .collect();
+        let found = self.all(from, name);
         let own = self.by_name.get(from);
         // A task's own name means another of that name further up, if there is one.
         found.iter().find(|ix| Some(*ix) != own).or(found.first()).copied()

@@ -388,12 +388,12 @@ impl<'a> Executor<'a, '_> {
         }
     }
 
-    /// Closes the books: outputs synced, then the lock, then the journal's end. Tells what went wrong, too.
+    /// Closes the books: outputs and cache synced, then the lock, then the journal's end. Tells what went wrong, too.
     fn finish(self, interrupted: bool) -> (Ran, Option<Error>) {
         let store = &self.workspace.store;
         let mut recorded = Recorded::Nothing;
         let mut close = || -> std::io::Result<()> {
-            store.sync_written()?;
+            store.sync_written(self.books.journal.speaks_of_more())?;
             // The journal's records are laid over the lock that was read: they are changes too.
             if self.books.lock.is_changed() || self.workspace.replay.found {
                 recorded = self.workspace.lock_file.write(store, &self.books.lock)?;

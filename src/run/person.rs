@@ -18,7 +18,8 @@ pub(super) fn failed(error: std::io::Error, what: &str) -> Error {
 /// Writes the lock, the journal's records with it.
 pub(super) fn commit(workspace: &Workspace, lock: &Lock) -> Result<(), Error> {
     let kept = workspace.replay.keep(&Cache(&workspace.store));
-    workspace.store.sync_written().map_err(|error| failed(error, "the output"))?;
+    // What was decided about may be words that a person saved just now.
+    workspace.store.sync_written(true).map_err(|error| failed(error, "the output"))?;
     workspace.lock_file.write(&workspace.store, lock).map_err(|error| failed(error, "meu.lock"))?;
     // An answer that nothing else has stays in the journal.
     if kept {

@@ -37,7 +37,10 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     let root = workspace.store.root();
     let settled = settled(workspace);
     // What the project will be; if that is not whole, nothing is written.
-    let planned = load_over(root, &renamed.files)?;
+    let planned = load_over(root, &renamed.files).map_err(|mut error| {
+        error.message.push_str(" as it would be after the move; nothing was moved");
+        error
+    })?;
     let moves: Vec<(RelPath, RelPath)> = renamed
         .ids
         .iter()

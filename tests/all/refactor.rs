@@ -151,6 +151,74 @@ fn a_renamed_task_takes_everything_along_and_asks_nobody() {
 }
 
 #[test]
+fn a_rename_keeps_what_each_name_in_a_prompt_takes() {
+    let house = House::new()
+        .file("tasks/a.toml", "run = \"template\"\nprompt = \"top\"\n")
+        .file("tasks/g/a.toml", "run = \"template\"\nprompt = \"near\"\n")
+        .file("tasks/twin.toml", "duplicates = \"g/a\"\n")
+        // A comment that looks like the prompt, two tasks in one file, escaped quotes.
+        .file(
+            "tasks/g/b.toml",
+            r#"run = "template"
+requires = ["a", "../a"]
+# prompt = '{{ text("task:a") }} {{ text("task:../a") }}'
+prompt = '{{ text("task:a") }} {{ text("task:../a") }}'
+[tasks.c]
+run = "template"
+requires = ["../a", "../../a"]
+prompt = "{{ text(\"task:../a\") }} {{ text('task:../../a') }} 'task:nobody'"
+"#,
+        )
+        // The near one is not declared: here the name means the one above.
+        .file(
+            "tasks/g/d.toml",
+            "run = \"template\"\nrequires = [\"../a\"]\nprompt = '{{ text(\"task:a\") }}'\n",
+        )
+        .file(
+            "tasks/e.toml",
+            "run = \"template\"\nrequires = [\"twin\"]\nprompt = '{{ text(\"task:twin\") }}'\n",
+        );
+    let outputs =
+        || ["g/b", "g/b/c", "g/d", "e"].map(|id| house.read(&format!("out/{id}.md")).trim_end().to_owned());
+    house.meu(&["run"]).ok();
+    let expected = ["near top", "near top 'task:nobody'", "top", "near"];
+    assert_eq!(outputs(), expected);
+    for (old, new) in [
+        ("g/a", "g/z"),
+        ("a", "q"),
+        ("twin", "h/twin"),
+        ("q", "g/a"),
+        ("g/b", "deep/h/b"),
+        ("deep/h/b", "g/b"),
+    ] {
+        house.meu(&["mv", old, new]).ok();
+        house.meu(&["status", "--check"]).ok();
+    }
+    for made in [".meu", "out"] {
+        std::fs::remove_dir_all(house.root().join(made)).expect("removed");
+    }
+    std::fs::remove_file(house.root().join("meu.lock")).expect("removed");
+    house.meu(&["run"]).ok();
+    assert_eq!(outputs(), expected);
+    let text = house.read("tasks/g/b.toml");
+    assert!(text.contains("# prompt = '{{ text(\"task:a\") }} {{ text(\"task:../a\") }}'\n"), "{text}");
+}
+
+#[test]
+fn a_rename_that_cannot_be_says_that_it_speaks_of_afterwards() {
+    let house = House::new().task("a", "").file(
+        "tasks/b.toml",
+        "run = \"template\"\nrequires = [\"a\"]\nprompt = \"{{ text('task:' ~ 'a') }}\"\n",
+    );
+    let before = house.files();
+    let said = house.meu(&["mv", "a", "z"]);
+    assert_eq!(said.code, 2);
+    let told = "error: 1 problem in this project as it would be after the move; nothing was moved\n";
+    assert!(said.err.ends_with(told), "{}", said.err);
+    assert!(house.files() == before);
+}
+
+#[test]
 fn a_rename_that_cannot_be_is_refused_whole() {
     let house = plan().file("tasks/t.toml", "[tasks.one]\nprompt = \"x\"\n");
     let before = house.files();
