@@ -15,14 +15,13 @@ use crate::diag::{Diagnostic, Error, Place, Severity, Sink, Source};
 use crate::digest::Digest;
 use crate::graph::{self, Graph};
 use crate::lock::{Lock, Newer};
-use crate::model::Schema;
 use crate::path::{RelPath, nfc};
 use crate::plan::Failure;
 use crate::request::Templates;
 use crate::spec::{Config, Project, parse_config, parse_tasks};
 use crate::text::Redactor;
 
-use super::git::tracks_meu;
+use super::check::{check_globbed, check_output_folders, check_schemas, check_tracked};
 use super::reload::Stamps;
 use super::{
     DiskShelf, FILES_WORTH_A_THREAD, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay,
@@ -81,23 +80,6 @@ pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
         Error::invalid(format!("no meu.toml in {} or any folder above it", start.display()))
             .help("`meu init` makes a project here; `-C DIR` looks elsewhere")
     })
-}
-
-/// No output may lie behind a symlink: what is there could be git's own.
-fn check_output_folders(store: &Store, graph: &Graph, sink: &Sink) {
-    let mut known: BTreeMap<&str, bool> = BTreeMap::new();
-    for (_, node) in graph.nodes() {
-        let folder = node.output.folder();
-        if *known.entry(folder).or_insert_with(|| store.is_aliased(folder)) {
-            let place =
-                node.task.output.as_ref().map_or_else(|| node.task.id.place(), |output| output.place());
-            sink.push(
-                Diagnostic::error(format!("the output `{}` lies behind a symlink", node.output))
-                    .at(place)
-                    .help("choose another place, or replace the symlink by a folder"),
-            );
-        }
-    }
 }
 
 /// Reads a text file that may be absent. The error names the file.
@@ -425,16 +407,6 @@ pub(super) fn read_tasks(
     tasks
 }
 
-/// A `.meu/` that came with the repository could bring answers that nobody gave.
-pub(super) fn check_tracked(store: &Store, sink: &Sink) {
-    if tracks_meu(store) {
-        sink.push(
-            Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")
-                .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"),
-        );
-    }
-}
-
 /// The lock, and what it records.
 fn load_lock(store: &Store, sink: &Sink) -> (LockFile, Lock) {
     let file = LockFile::read(store).unwrap_or_else(|message| {
@@ -557,54 +529,4 @@ fn walk_documents(store: &Store, bases: &[String], listed: &mut Listed, sink: &S
     }
     files.sort();
     files
-}
-
-/// Schemas that outputs must fit are there, and are schemas.
-fn check_schemas(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
-    let mut known: BTreeMap<&RelPath, Option<String>> = BTreeMap::new();
-    for (_, node) in graph.nodes() {
-        let Some(schema) = node.task.expect.as_ref().and_then(|expect| expect.schema.as_ref()) else {
-            continue;
-        };
-        let made = graph.nodes().any(|(_, other)| other.output == schema.value)
-            || graph.config.index == schema.value;
-        if made {
-            sink.push(
-                Diagnostic::error(format!("the schema `{}` is what a task makes", schema.value))
-                    .at(schema.place())
-                    .help("a measure that a run may change measures nothing; keep the schema as a document of its own"),
-            );
-            continue;
-        }
-        let wrong = known.entry(&schema.value).or_insert_with(|| match shelf.text(&schema.value) {
-            Ok(Some(text)) => Schema::parse(&text).err(),
-            Ok(None) => Some("it is not there".into()),
-            Err(error) => Some(error.to_string()),
-        });
-        if let Some(wrong) = wrong {
-            sink.push(
-                Diagnostic::error(format!("the schema `{}` cannot be used: {wrong}", schema.value))
-                    .at(schema.place())
-                    .help("name a file of the project that holds a JSON Schema"),
-            );
-        }
-    }
-}
-
-/// A document that only a glob brought in and that gives no text is left out, with a word about it.
-fn check_globbed(graph: &Graph, shelf: &DiskShelf, sink: &Sink) {
-    let mut told = std::collections::BTreeSet::new();
-    let mut lists = std::collections::BTreeSet::new();
-    for (_, node) in graph.nodes() {
-        let inputs = node.inputs.iter().filter(|input| !input.literal).map(|input| &input.path);
-        // Tasks of one list of globs share the documents that are searched.
-        let searched = lists.insert(Arc::as_ptr(&node.searched)).then_some(&*node.searched);
-        for path in inputs.chain(searched.into_iter().flatten()) {
-            if let Err(error) = shelf.digest(path)
-                && told.insert(path)
-            {
-                sink.push(Diagnostic::warning(format!("`{path}` is left out: {error}")));
-            }
-        }
-    }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod cache;
+mod check;
 mod clock;
 mod corpus;
 mod gc;

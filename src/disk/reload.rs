@@ -8,7 +8,8 @@ use crate::cores::on_all_cores;
 use crate::diag::{Error, Sink};
 use crate::digest::Digest;
 
-use super::load::{Plan, check_tracked, finish};
+use super::check::check_tracked;
+use super::load::{Plan, finish};
 use super::stamp::Stamp;
 use super::{FILES_WORTH_A_THREAD, SETTINGS, Workspace, now_in_nanoseconds};
 

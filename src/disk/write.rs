@@ -298,7 +298,11 @@ impl Store {
     /// Brings the names of files to the medium that are there themselves.
     pub(super) fn sync_folders(&self) -> io::Result<()> {
         let folders = std::mem::take(&mut self.unsynced().folders);
-        folders.iter().try_for_each(|folder| sync(folder))
+        folders.iter().try_for_each(|folder| match sync(folder) {
+            // One that may be gone through and not be read.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.sync(),
+            synced => synced,
+        })
     }
 }
 

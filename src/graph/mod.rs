@@ -133,7 +133,7 @@ impl Node {
             && self.duplicate_of.is_none()
     }
 
-    /// The tasks that it declares: those whose outputs its prompt may take in place.
+    /// Whether it declares a task, whose output its prompt may then take in place.
     pub fn declares(&self, task: Ix) -> bool {
         let links = self.requires.iter().chain(&self.refers);
         links.chain(self.targets()).any(|dep| dep.task == task)
