@@ -1,7 +1,7 @@
 //! The project lock: one run at a time.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 
 use crate::diag::{Error, ErrorKind};
 
@@ -20,16 +20,15 @@ pub fn hold(store: &Store) -> Result<Hold, Error> {
         opened.map_err(|error| Error::failed(format!("{} cannot be opened: {error}", path.display())))?;
     match file.try_lock() {
         Ok(()) => {
-            // Only a word for whoever is refused; the lock itself is the system's.
-            let _ = file
-                .set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| write!(file, "{}", std::process::id()));
+            // Only a word for whoever is refused; the lock itself is the system's. Always of one width, written
+            // over what was there: a file that is cut off and filled again is sent to the disk at once.
+            let _ = write!(file, "{:<10}", std::process::id());
             Ok(Hold(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut who = String::new();
             let _ = file.read_to_string(&mut who);
+            let who = who.trim_end();
             let who = if who.is_empty() { String::new() } else { format!(" (process {who})") };
             Err(Error::new(ErrorKind::Held, format!("another run holds the project{who}"))
                 .help("wait for it to end, or end it"))

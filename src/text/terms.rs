@@ -17,23 +17,24 @@ use unicode_segmentation::UnicodeSegmentation;
 pub struct Language(u8);
 
 /// The known languages: ISO 639-1 code and stemmer. English first: it is what a text is taken for that
-/// says nothing else.
-const LANGUAGES: &[(&str, Algorithm)] = &[
-    ("en", Algorithm::English),
-    ("de", Algorithm::German),
-    ("fr", Algorithm::French),
-    ("es", Algorithm::Spanish),
-    ("it", Algorithm::Italian),
-    ("pt", Algorithm::Portuguese),
-    ("nl", Algorithm::Dutch),
-    ("sv", Algorithm::Swedish),
-    ("da", Algorithm::Danish),
-    ("no", Algorithm::Norwegian),
-    ("fi", Algorithm::Finnish),
-    ("ru", Algorithm::Russian),
-    ("hu", Algorithm::Hungarian),
-    ("ro", Algorithm::Romanian),
-    ("tr", Algorithm::Turkish),
+/// says nothing else. Each stemmer is named where it is made, so that those of other languages, with tables that
+/// every start of the program would pay for, are not linked.
+const LANGUAGES: &[(&str, fn() -> Stemmer)] = &[
+    ("en", || Stemmer::create(Algorithm::English)),
+    ("de", || Stemmer::create(Algorithm::German)),
+    ("fr", || Stemmer::create(Algorithm::French)),
+    ("es", || Stemmer::create(Algorithm::Spanish)),
+    ("it", || Stemmer::create(Algorithm::Italian)),
+    ("pt", || Stemmer::create(Algorithm::Portuguese)),
+    ("nl", || Stemmer::create(Algorithm::Dutch)),
+    ("sv", || Stemmer::create(Algorithm::Swedish)),
+    ("da", || Stemmer::create(Algorithm::Danish)),
+    ("no", || Stemmer::create(Algorithm::Norwegian)),
+    ("fi", || Stemmer::create(Algorithm::Finnish)),
+    ("ru", || Stemmer::create(Algorithm::Russian)),
+    ("hu", || Stemmer::create(Algorithm::Hungarian)),
+    ("ro", || Stemmer::create(Algorithm::Romanian)),
+    ("tr", || Stemmer::create(Algorithm::Turkish)),
 ];
 
 /// How many words of a text are looked at to tell its language.
@@ -114,7 +115,7 @@ pub fn query_terms(query: &str, languages: &BTreeSet<Language>) -> Vec<Vec<Strin
 fn terms_without(text: &str, language: Language, stop: u16) -> Vec<String> {
     let folded: Cow<'_, str> = if text.is_ascii() { text.into() } else { text.nfkc().collect() };
     let mut builder = Builder {
-        stemmer: Stemmer::create(LANGUAGES[usize::from(language.0)].1),
+        stemmer: (LANGUAGES[usize::from(language.0)].1)(),
         stop,
         terms: Vec::new(),
         run: Vec::new(),
