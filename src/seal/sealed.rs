@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::tree::{Folder, Kind, Tree};
+use super::tree::{Folder, Kind, Leaf, Tree};
 use crate::digest::{Digest, Framer};
 use crate::disk::{Durability, RACY, Stat, Store, has_text, now_in_nanoseconds, read_optional, tracks_meu};
 
@@ -87,18 +87,17 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         }
         let mut bytes = vec![0; length];
         file.read_exact_at(&mut bytes, FRONT as u64).ok()?;
-        if Digest::of(&bytes).as_bytes() != sum {
-            return None;
-        }
-        let head: Head<F> = serde_json::from_slice(&bytes[..head_length]).ok()?;
-        if program() != Some(head.program) || head.root != store.root() {
-            return None;
-        }
         let folders = Tree::folders(&bytes[head_length..])?;
-        let mut sealed = Sealed { file, head, bytes, head_length, folders, changed: Vec::new() };
-        let doubtful = sealed.tree().walk(|leaf, stat| {
+        let check = || {
+            let whole = Digest::of(&bytes).as_bytes() == sum;
+            let head = whole.then(|| serde_json::from_slice::<Head<F>>(&bytes[..head_length]).ok())??;
+            (program() == Some(head.program) && head.root == store.root()).then_some(head)
+        };
+        let look = |leaf: &Leaf<'_>, stat| {
             (leaf.stat != stat).then(|| (leaf.index, leaf.stat_at, leaf.kind, leaf.path(), leaf.stat, stat))
-        });
+        };
+        let (head, doubtful) = Tree::new(&bytes[head_length..], &folders).walk(check, look)?;
+        let mut sealed = Sealed { file, head, bytes, head_length, folders, changed: Vec::new() };
         let mut touched = Vec::new();
         for (index, at, kind, path, before, stat) in doubtful {
             let same = match kind {

@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
 use crate::disk::{Stat, identity, nanoseconds};
 
 /// Below so many entries, of about so many bytes, one thread is faster.
-const FEW: usize = 2000 * 48;
+const FEW: usize = 1000 * 44;
 
 /// What an entry stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,8 +217,12 @@ impl<'a> Tree<'a> {
     }
 
     /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stat
-    /// now.
-    pub(super) fn walk<T: Send>(&self, each: impl Fn(&Leaf<'_>, Stat) -> Option<T> + Sync) -> Vec<T> {
+    /// now. While the other threads wake, this one checks whether to look at all: `None` if not.
+    pub(super) fn walk<C, T: Send>(
+        &self,
+        check: impl FnOnce() -> Option<C>,
+        each: impl Fn(&Leaf<'_>, Stat) -> Option<T> + Sync,
+    ) -> Option<(C, Vec<T>)> {
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::new());
         let work = || {
@@ -232,13 +236,18 @@ impl<'a> Tree<'a> {
             true => 1,
             false => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
         };
-        std::thread::scope(|scope| {
+        let checked = std::thread::scope(|scope| {
             for _ in 1..workers {
                 scope.spawn(work);
             }
-            work();
+            let checked = check();
+            match checked {
+                Some(_) => work(),
+                None => next.store(self.folders.len(), Ordering::Relaxed),
+            }
+            checked
         });
-        found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        Some((checked?, found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
     }
 }
 
