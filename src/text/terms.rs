@@ -16,10 +16,13 @@ use unicode_segmentation::UnicodeSegmentation;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Language(u8);
 
+/// Makes the stemmer of a language.
+type MakeStemmer = fn() -> Stemmer;
+
 /// The known languages: ISO 639-1 code and stemmer. English first: it is what a text is taken for that
 /// says nothing else. Each stemmer is named where it is made, so that those of other languages, with tables that
 /// every start of the program would pay for, are not linked.
-const LANGUAGES: &[(&str, fn() -> Stemmer)] = &[
+const LANGUAGES: &[(&str, MakeStemmer)] = &[
     ("en", || Stemmer::create(Algorithm::English)),
     ("de", || Stemmer::create(Algorithm::German)),
     ("fr", || Stemmer::create(Algorithm::French)),
