@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::keep::lock_after;
 use super::rows::{lines, patched};
-use super::sealed::{absent, now_in};
+use super::sealed::{Change, absent, now_in};
 use super::table::Table;
 use super::tree::{ABSENT, Entries, Kind, NEVER};
-use super::{ALL, BOOKS, Finding, JOURNAL, LOCK, NAME, Seal, TABLE};
+use super::{ALL, BOOKS, Finding, JOURNAL, LOCK, LOUD, NAME, Seal, TABLE};
 use crate::digest::Digest;
 use crate::disk::{self, SETTINGS, Stat, Store, Workspace, load_part, read_tasks_in};
 use crate::graph::{Ix, Piece, Whole};
@@ -32,18 +32,13 @@ pub struct Part {
     /// The rows of those tasks as they were, where they were not quiet.
     loud: HashMap<String, Row>,
     table: Table,
-    /// It as bytes, but for edits of tasks.
-    table_bytes: Vec<u8>,
     is_edited: bool,
-    /// The digests of all entries.
-    digests: Vec<u8>,
 }
 
 impl Seal {
     /// The part of the project that the files that changed may reach, loaded; `None` if it has to be loaded as a whole.
     pub fn part(self, store: &Arc<Store>) -> Option<(Part, Workspace)> {
-        let table_bytes = self.0.blob(TABLE)?;
-        let mut table = Table::read(&table_bytes)?;
+        let mut table = Table::read(&self.0.blob(TABLE)?)?;
         let loud: HashMap<String, Row> =
             self.rows(false)?.into_iter().map(|row| (row.id.clone(), row)).collect();
         let (reached, edited) = self.reached(&mut table, &loud, store)?;
@@ -54,8 +49,7 @@ impl Seal {
         if pieces.len() > 4 * MOST {
             return None;
         }
-        let digests = self.0.digests()?;
-        let (wanted, own_or_changed) = self.files_of(&table, &digests, pieces, &edited, store)?;
+        let (wanted, own_or_changed) = self.files_of(&table, pieces, &edited, store)?;
         let workspace = load_part(store, wanted)?;
         let graph = &workspace.graph;
         // Somebody may have saved, and have taken it back, since the stats were looked at.
@@ -70,7 +64,7 @@ impl Seal {
         let inner = graph.nodes().map(|(ix, _)| ix).filter(|ix| !graph.is_edge(*ix));
         let tasks = reached.into_iter().zip(inner).collect();
         let is_edited = !edited.is_empty();
-        let part = Part { seal: self, tasks, own_or_changed, loud, table, table_bytes, is_edited, digests };
+        let part = Part { seal: self, tasks, own_or_changed, loud, table, is_edited };
         Some((part, workspace))
     }
 
@@ -104,7 +98,6 @@ impl Seal {
     fn files_of(
         &self,
         table: &Table,
-        digests: &[u8],
         pieces: Vec<Piece>,
         edited: &[Task],
         store: &Store,
@@ -119,8 +112,7 @@ impl Seal {
         let books = BOOKS.map(|name| self.0.tree().find(&store.meu().join(name)));
         let mut own: Entries = inner().map(|task| table.output[task]).collect();
         own.extend(books.iter().flatten().map(|book| book.index as u32).chain([lock as u32]));
-        let digest =
-            |entry: usize| digests.as_chunks::<32>().0.get(entry).map(|bytes| Digest::from_bytes(*bytes));
+        let digest = |entry: usize| self.0.digest(entry);
         let (mut task_files, mut known, mut own_or_changed) = (Vec::new(), HashMap::new(), Vec::new());
         let mut edits = HashMap::new();
         for task in edited {
@@ -183,7 +175,7 @@ impl Part {
         }
     }
 
-    fn try_to_keep(mut self, workspace: &Workspace, ran: &Ran) -> Option<()> {
+    fn try_to_keep(self, workspace: &Workspace, ran: &Ran) -> Option<()> {
         let store = &workspace.store;
         let rows = self.own_rows(workspace, &ran.verdicts)?;
         let own: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
@@ -194,10 +186,11 @@ impl Part {
         let passes = loud.iter().all(Row::passes_check);
         let finding = Finding { settled: self.seal.finding().settled, passes, counts: self.counts(&rows) };
         let numbered = self.tasks.iter().zip(&rows).map(|((number, _), row)| (*number, row));
-        let (loud, all) = (lines(&loud)?, patched(&self.seal.0.blob(ALL)?, numbered)?);
-        if self.is_edited {
-            self.table_bytes = self.table.to_bytes();
+        let mut blobs = vec![None; 3];
+        for (nth, new) in [(LOUD, lines(&loud)?), (ALL, patched(&self.seal.0.blob(ALL)?, numbered)?)] {
+            blobs[nth] = (self.seal.0.blob(nth)? != new).then_some(new);
         }
+        blobs[TABLE] = self.is_edited.then(|| self.table.to_bytes());
 
         // What this run saw and wrote, not what it became since then.
         let mut seen: HashMap<PathBuf, Digest> = HashMap::new();
@@ -221,22 +214,19 @@ impl Part {
             }
             seen.insert(path, digest);
         }
-        let mut changed = Vec::new();
+        let mut changes = Vec::new();
         for leaf in
             self.seal.0.tree().leaves().filter(|leaf| self.own_or_changed.binary_search(&leaf.index).is_ok())
         {
             let path = leaf.path();
-            let digest = seen.get(&path)?;
-            let place = self.digests.get_mut(32 * leaf.index..)?.first_chunk_mut()?;
-            if std::mem::replace(place, *digest.as_bytes()) != *digest.as_bytes() {
+            let digest = *seen.get(&path)?;
+            if self.seal.0.digest(leaf.index)? != digest {
                 // Of most it is not known whether they are still what was seen: the next one looks.
                 let stat = lock.stat.filter(|_| path == lock_path).unwrap_or(NEVER);
-                changed.push((leaf.stat_at, stat));
+                changes.push(Change { index: leaf.index, stat_at: leaf.stat_at, stat, digest });
             }
         }
-        let blobs: [&[u8]; 3] = [&loud, &all, &self.table_bytes];
-        self.seal.0.replace(store, NAME, finding, (&self.digests, &changed), &blobs);
-        Some(())
+        self.seal.0.replace(store, NAME, finding, &changes, blobs)
     }
 
     fn own_rows(&self, workspace: &Workspace, verdicts: &[Option<Verdict>]) -> Option<Vec<Row>> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "meu seal 4\n"  length of head, of tree (u64 each)  BLAKE3 of head and tree
-//! head            JSON: the program, the finding in short, lengths and digests of what comes after the digests
+//! head            JSON: the program, the finding in short, lengths and digests of what comes after; spaces at its end
 //! tree            per folder its path and what is in it: kind, name, stat (see `tree`)
 //! digests         32 bytes for each entry of the tree: what was read; only looked at when in doubt
 //! blobs           the finding at length, piece by piece
@@ -12,7 +12,12 @@
 //! was only touched. With git's rule, files that changed so shortly before they were read that the next
 //! change could leave the same stat are read again. A folder in which tasks or documents are looked for
 //! counts by the names in it, which tells files that come and go.
+//!
+//! Where a new finding differs in little, that is written over what was: of a large project tens of megabytes stay
+//! as they are. Every piece has its digest in another and the first has it at the front, so that whoever reads
+//! meanwhile, or what was cut off, finds pieces of two versions, which are none.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -29,6 +34,9 @@ const MAGIC: &[u8] = b"meu seal 4\n";
 
 /// What stands before head and tree.
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;
+
+/// The head's length is a multiple of it, so that another number of digits does not move all that comes after.
+const HEAD: usize = 256;
 
 /// So many files that were only touched are worth a new seal, or so many bytes of them.
 const MANY: usize = 8;
@@ -64,8 +72,20 @@ pub(super) struct Sealed<F> {
     bytes: Vec<u8>,
     head_length: usize,
     folders: Vec<Folder>,
+    /// Where stats stand in the tree that are others in the file.
+    restated: Vec<usize>,
     /// The entries of files whose text is not as it was.
     pub(super) changed: Vec<u32>,
+    /// The digests of all entries, 32 bytes each, once one was asked for.
+    digests: OnceCell<Vec<u8>>,
+}
+
+/// What an entry is from now on.
+pub(super) struct Change {
+    pub(super) index: usize,
+    pub(super) stat_at: usize,
+    pub(super) stat: Stat,
+    pub(super) digest: Digest,
 }
 
 impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
@@ -97,23 +117,34 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
             (leaf.stat != stat).then(|| (leaf.index, leaf.stat_at, leaf.kind, leaf.path(), leaf.stat, stat))
         };
         let (head, doubtful) = Tree::new(&bytes[head_length..], &folders).walk(check, look)?;
-        let mut sealed = Sealed { file, head, bytes, head_length, folders, changed: Vec::new() };
-        let mut touched = Vec::new();
+        let mut sealed = Sealed {
+            file,
+            head,
+            bytes,
+            head_length,
+            folders,
+            restated: Vec::new(),
+            changed: Vec::new(),
+            digests: OnceCell::new(),
+        };
+        let mut touched = 0;
         for (index, at, kind, path, before, stat) in doubtful {
+            let digest = sealed.digest(index)?;
             let same = match kind {
                 // The same text behind a link may be out of bounds.
                 Kind::File | Kind::Folder if path.is_symlink() => return None,
                 Kind::Folder if stat.identity != before.identity => return None,
-                Kind::File => sealed.digest(index).is_some_and(|digest| {
+                Kind::File => {
                     has_text(&path, digest) || (digest == absent() && now_in(kind, &path) == Some(digest))
-                }),
-                Kind::Folder => sealed.digest(index)? == now_in(kind, &path)?,
+                }
+                Kind::Folder => digest == now_in(kind, &path)?,
                 Kind::GitIndex => !tracks_meu(store),
                 Kind::Place => false,
             };
             match (same, kind) {
                 (true, Kind::File | Kind::Folder) if stat.youngest() + RACY < began => {
-                    touched.push((at, stat));
+                    sealed.restate(at, stat);
+                    touched += stat.size;
                 }
                 (true, _) => {}
                 (false, Kind::File) if sealed.changed.len() < FAR_TOO_MANY => {
@@ -122,10 +153,9 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 (false, _) => return None,
             }
         }
-        touched.iter().for_each(|(at, stat)| Tree::set(&mut sealed.bytes[head_length..], *at, *stat));
-        let much = touched.iter().map(|(_, stat)| stat.size).sum::<u64>() >= MUCH;
-        if sealed.changed.is_empty() && (much || touched.len() >= MANY) {
-            sealed.renew(store, name);
+        if sealed.changed.is_empty() && (touched >= MUCH || sealed.restated.len() >= MANY) {
+            // It saves work only, as all here.
+            let _ = sealed.write_over(store, name, &[], (&[], &[]));
         }
         Some(sealed)
     }
@@ -135,62 +165,125 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
     }
 
     /// Where the digests begin.
-    fn digests_at(&self) -> u64 {
-        (FRONT + self.bytes.len()) as u64
+    fn digests_at(&self) -> usize {
+        FRONT + self.bytes.len()
     }
 
-    /// Writes the same with the stats that files have now.
-    fn renew(&self, store: &Store, name: &str) {
-        let blobs: usize = self.head.blobs.iter().map(|blob| blob.length).sum();
-        let mut rest = vec![0; self.head.entries * 32 + blobs];
-        if self.file.read_exact_at(&mut rest, self.digests_at()).is_ok() {
-            write(store, name, &self.head, &self.bytes[self.head_length..], &[&rest]);
-        }
+    /// Makes a stat another one.
+    fn restate(&mut self, at: usize, stat: Stat) {
+        Tree::set(&mut self.bytes[self.head_length..], at, stat);
+        self.restated.push(at);
     }
 
-    /// Writes another finding of its kind in its place, with the stats of entries that have another digest.
+    /// Makes it another finding. Of the blobs those are given that are not as they were.
     pub(super) fn replace(
         mut self,
         store: &Store,
         name: &str,
         finding: F,
-        (digests, changed): (&[u8], &[(usize, Stat)]),
-        blobs: &[&[u8]],
-    ) {
-        let tree = &mut self.bytes[self.head_length..];
-        changed.iter().for_each(|(at, stat)| Tree::set(tree, *at, *stat));
+        changes: &[Change],
+        blobs: Vec<Option<Vec<u8>>>,
+    ) -> Option<()> {
+        self.digests()?;
+        let mut digests = self.digests.take()?;
+        for change in changes {
+            self.restate(change.stat_at, change.stat);
+            digests[32 * change.index..][..32].copy_from_slice(change.digest.as_bytes());
+        }
         self.head.finding = finding;
-        self.head.digests = Digest::of(digests);
-        self.head.blobs = blobs.iter().map(Blob::of).collect();
-        write(store, name, &self.head, tree, &[&[digests], blobs].concat());
+        self.head.digests = Digest::of(&digests);
+        let before = self.head.blobs.clone();
+        for (blob, new) in self.head.blobs.iter_mut().zip(&blobs) {
+            if let Some(new) = new {
+                *blob = Blob::of(new);
+            }
+        }
+        if self.write_over(store, name, changes, (&before, &blobs)).is_none() {
+            let stays = |nth| self.blob_of(&before, nth);
+            let all = blobs.into_iter().enumerate().map(|(nth, new)| new.or_else(|| stays(nth)));
+            let all = all.collect::<Option<Vec<_>>>()?;
+            let rest: Vec<&[u8]> = [&digests].into_iter().chain(&all).map(Vec::as_slice).collect();
+            write(store, name, &self.head, &self.bytes[self.head_length..], &rest);
+        }
+        Some(())
     }
 
-    fn digest(&self, index: usize) -> Option<Digest> {
-        let mut bytes = [0; 32];
-        self.file.read_exact_at(&mut bytes, self.digests_at() + 32 * index as u64).ok()?;
-        Some(Digest::from_bytes(bytes))
+    /// Writes what is another now over what was. `None` if the file that this was read from is not there any more, or if
+    /// something in it would have to move.
+    fn write_over(
+        &self,
+        store: &Store,
+        name: &str,
+        changes: &[Change],
+        (before, blobs): (&[Blob], &[Option<Vec<u8>>]),
+    ) -> Option<()> {
+        let file = File::options().write(true).open(store.meu().join(name)).ok()?;
+        let identity = |file: &File| file.metadata().ok().map(|meta| Stat::of(&meta).identity);
+        let (head, tree) = (self.head.to_bytes()?, &self.bytes[self.head_length..]);
+        let moves = before.iter().zip(&self.head.blobs).any(|(before, now)| before.length != now.length);
+        if identity(&file) != identity(&self.file) || head.len() != self.head_length || moves {
+            return None;
+        }
+        let sum = sum(&head, tree)?;
+        let mut pieces: Vec<(usize, &[u8])> = vec![(FRONT - 32, sum.as_bytes()), (FRONT, &head)];
+        let tree_at = FRONT + self.head_length;
+        pieces.extend(self.restated.iter().map(|at| (tree_at + at, &tree[*at..at + Stat::BYTES])));
+        for change in changes {
+            pieces.push((self.digests_at() + 32 * change.index, change.digest.as_bytes()));
+        }
+        let blobs = blobs.iter().enumerate().filter_map(|(nth, new)| Some((nth, new.as_ref()?)));
+        pieces.extend(blobs.map(|(nth, new)| (self.blob_at(before, nth), &new[..])));
+        pieces.iter().try_for_each(|(at, bytes)| file.write_all_at(bytes, *at as u64)).ok()
     }
 
-    /// All digests, if they are what was written: 32 bytes for each entry.
-    pub(super) fn digests(&self) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; 32 * self.head.entries];
-        self.file.read_exact_at(&mut bytes, self.digests_at()).ok()?;
-        (Digest::of(&bytes) == self.head.digests).then_some(bytes)
+    /// Of an entry: what was read.
+    pub(super) fn digest(&self, index: usize) -> Option<Digest> {
+        self.digests()?.as_chunks().0.get(index).copied().map(Digest::from_bytes)
+    }
+
+    /// All digests, if they are what was written.
+    fn digests(&self) -> Option<&[u8]> {
+        if self.digests.get().is_none() {
+            let mut bytes = vec![0; 32 * self.head.entries];
+            self.file.read_exact_at(&mut bytes, self.digests_at() as u64).ok()?;
+            if Digest::of(&bytes) != self.head.digests {
+                return None;
+            }
+            let _ = self.digests.set(bytes);
+        }
+        self.digests.get().map(Vec::as_slice)
     }
 
     /// One of the blobs, if it is what was written.
     pub(super) fn blob(&self, nth: usize) -> Option<Vec<u8>> {
-        let blob = self.head.blobs.get(nth)?;
-        let before: usize = self.head.blobs[..nth].iter().map(|blob| blob.length).sum();
-        let at = self.digests_at() + (32 * self.head.entries + before) as u64;
+        self.blob_of(&self.head.blobs, nth)
+    }
+
+    fn blob_of(&self, blobs: &[Blob], nth: usize) -> Option<Vec<u8>> {
+        let blob = blobs.get(nth)?;
         let mut bytes = vec![0; blob.length];
-        self.file.read_exact_at(&mut bytes, at).ok()?;
+        self.file.read_exact_at(&mut bytes, self.blob_at(blobs, nth) as u64).ok()?;
         (Digest::of(&bytes) == blob.digest).then_some(bytes)
+    }
+
+    /// Where one of the blobs begins.
+    fn blob_at(&self, blobs: &[Blob], nth: usize) -> usize {
+        let before: usize = blobs[..nth].iter().map(|blob| blob.length).sum();
+        self.digests_at() + 32 * self.head.entries + before
+    }
+}
+
+impl<F: Serialize> Head<F> {
+    /// It as it is written.
+    fn to_bytes(&self) -> Option<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(self).ok()?;
+        bytes.resize(bytes.len().next_multiple_of(HEAD), b' ');
+        Some(bytes)
     }
 }
 
 impl Blob {
-    fn of(bytes: &&[u8]) -> Self {
+    fn of(bytes: &[u8]) -> Self {
         Blob { length: bytes.len(), digest: Digest::of(bytes) }
     }
 }
@@ -208,7 +301,7 @@ pub(super) fn seal<F: Serialize>(
         root: store.root().to_owned(),
         entries: digests.len() / 32,
         digests: Digest::of(digests),
-        blobs: blobs.iter().map(Blob::of).collect(),
+        blobs: blobs.iter().copied().map(Blob::of).collect(),
         finding,
     };
     write(store, name, &head, tree, &[&[digests], blobs].concat());
@@ -217,11 +310,16 @@ pub(super) fn seal<F: Serialize>(
 
 /// Writes a sealed file. It saves work only, so a failure is nobody's trouble.
 fn write<F: Serialize>(store: &Store, name: &str, head: &Head<F>, tree: &[u8], rest: &[&[u8]]) {
-    let Ok(head) = serde_json::to_vec(head) else { return };
-    let Ok(sum) = Digest::of_all_in(head.chain(tree)) else { return };
+    let Some(head) = head.to_bytes() else { return };
+    let Some(sum) = sum(&head, tree) else { return };
     let lengths = [head.len(), tree.len()].map(|length| (length as u64).to_le_bytes());
     let pieces = [&[MAGIC, lengths.as_flattened(), sum.as_bytes(), &head, tree], rest].concat();
     let _ = store.write_meu_in_pieces(name, &pieces, Durability::Scratch);
+}
+
+/// The digest that stands at the front.
+fn sum(head: &[u8], tree: &[u8]) -> Option<Digest> {
+    Digest::of_all_in(head.chain(tree)).ok()
 }
 
 /// The program that runs: its file.
