@@ -9,8 +9,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::cores::joined;
 use crate::digest::Digest;
@@ -41,8 +41,28 @@ pub struct LockFile {
 enum Content {
     /// All of it; empty if it is not there.
     Whole(String),
-    /// The rest is still in the file.
-    Part(File),
+    /// The rest is still in the file; until another is in its place.
+    Part(Mutex<Option<Arc<File>>>),
+}
+
+impl Content {
+    /// The file of a part.
+    fn file(&self) -> Option<Arc<File>> {
+        match self {
+            Content::Whole(_) => None,
+            Content::Part(file) => file.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Closes the file of a part, elsewhere: giving back what the system has of a large one that nobody else knows takes as
+    /// long as all that is left of a run.
+    fn close(&self) {
+        if let Content::Part(file) = self {
+            let file = file.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // Without a thread it is closed here.
+            let _ = std::thread::Builder::new().spawn(|| drop(file));
+        }
+    }
 }
 
 /// What came of writing a lock.
@@ -83,15 +103,14 @@ impl LockFile {
         // Nothing of it was read yet: what happens to a settled one from now on shows, however young it is.
         let began = if stat.is_settled() { i128::MAX } else { began };
         let stamp = Stamp::new(Some(stat), path, began, Some(digest));
-        Some(LockFile { stamp, content: Content::Part(file), digest: digest.into() })
+        Some(LockFile { stamp, content: Content::Part(Mutex::new(Some(file.into()))), digest: digest.into() })
     }
 
     /// Whether the file that is open has the digest that it should have. One that was read as a whole is what it is.
     pub fn is_as_known(&self) -> bool {
-        let Content::Part(file) = &self.content else { return true };
-        let mut file = file;
-        let now = file.rewind().and_then(|()| Digest::of_all_in(file));
-        now.is_ok_and(|now| self.digest.get() == Some(&now))
+        let Content::Part(_) = &self.content else { return true };
+        let now = |mut file: &File| file.rewind().and_then(|()| Digest::of_all_in(file)).ok();
+        self.content.file().is_some_and(|file| now(&file).as_ref() == self.digest.get())
     }
 
     /// Its text, if all of it was read; empty if it is not there.
@@ -112,9 +131,10 @@ impl LockFile {
     pub(super) fn records<'a>(&self, tasks: impl Iterator<Item = &'a str>) -> Option<Lock> {
         match &self.content {
             Content::Whole(text) => Lock::parse(text).ok(),
-            Content::Part(file) => {
+            Content::Part(_) => {
+                let file = self.content.file()?;
                 let length = file.metadata().ok()?.len();
-                Lock::of_some(length, &|range| read_at(file, range).ok(), tasks)
+                Lock::of_some(length, &|range| read_at(&file, range).ok(), tasks)
             }
         }
     }
@@ -158,6 +178,8 @@ impl LockFile {
             return Ok(None);
         }
         let (digest, written) = written?;
+        drop(new);
+        self.content.close();
         store.sync_folders()?;
         // Its name is younger than its contents.
         let stat = Stat::at(self.stamp.path())
@@ -166,13 +188,13 @@ impl LockFile {
     }
 
     /// What a lock that was made from this one is to say, unless that is there already.
-    fn new_text(&self, lock: &Lock) -> io::Result<Option<New<'_>>> {
-        match (&self.content, lock.edits()) {
-            (Content::Whole(old), None) => {
+    fn new_text(&self, lock: &Lock) -> io::Result<Option<New>> {
+        match (&self.content, self.content.file(), lock.edits()) {
+            (Content::Whole(old), _, None) => {
                 let text = lock.to_text();
                 Ok((*old != text || self.is_gone()).then_some(New::Text(text)))
             }
-            (Content::Part(file), Some(edits)) => {
+            (_, Some(file), Some(edits)) => {
                 Ok((!edits.is_empty() || self.is_gone()).then_some(New::Edited(file, edits)))
             }
             _ => Err(io::Error::other("a part of a lock is not written as a whole one")),
@@ -192,13 +214,13 @@ impl LockFile {
 }
 
 /// What a lock is to say.
-enum New<'a> {
+enum New {
     Text(String),
     /// What a file says, but for what stands in some ranges of it.
-    Edited(&'a File, Vec<(Range<u64>, String)>),
+    Edited(Arc<File>, Vec<(Range<u64>, String)>),
 }
 
-impl New<'_> {
+impl New {
     /// Writes it, and brings it to the medium; its digest. Of a large file the beginning is hashed, and on its way to the
     /// medium, while the rest is copied.
     fn write(&self, to: &File) -> io::Result<Digest> {
@@ -302,7 +324,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let old: Vec<u8> = (0..2 * MUCH + 12_345).map(|at| b'a' + (at % 23) as u8).collect();
         std::fs::write(folder.path().join("old"), &old)?;
-        let from = File::open(folder.path().join("old"))?;
+        let from = Arc::new(File::open(folder.path().join("old"))?);
         let length = old.len() as u64;
         for edits in [
             vec![],
@@ -319,7 +341,7 @@ mod tests {
             }
             expected.extend(&old[at..]);
             let mut to = tempfile::tempfile()?;
-            let digest = New::Edited(&from, edits.clone()).write(&to)?;
+            let digest = New::Edited(from.clone(), edits.clone()).write(&to)?;
             let mut new = Vec::new();
             to.rewind()?;
             to.read_to_end(&mut new)?;
@@ -330,7 +352,7 @@ mod tests {
         for range in [8..8, length + 1..length + 1] {
             let to = tempfile::tempfile()?;
             let edits = vec![(7..9, String::new()), (range, String::new())];
-            assert!(New::Edited(&from, edits).write(&to).is_err());
+            assert!(New::Edited(from.clone(), edits).write(&to).is_err());
         }
         Ok(())
     }

@@ -186,10 +186,11 @@ impl Part {
         let passes = loud.iter().all(Row::passes_check);
         let finding = Finding { settled: self.seal.finding().settled, passes, counts: self.counts(&rows) };
         let numbered = self.tasks.iter().zip(&rows).map(|((number, _), row)| (*number, row));
+        let (loud_before, all_before) = (self.seal.0.blob(LOUD)?, self.seal.0.blob(ALL)?);
+        let (loud, all) = (lines(&loud)?, patched(&all_before, numbered)?);
         let mut blobs = vec![None; 3];
-        for (nth, new) in [(LOUD, lines(&loud)?), (ALL, patched(&self.seal.0.blob(ALL)?, numbered)?)] {
-            blobs[nth] = (self.seal.0.blob(nth)? != new).then_some(new);
-        }
+        blobs[LOUD] = (loud != loud_before).then_some(loud);
+        blobs[ALL] = (all != all_before).then_some(all);
         blobs[TABLE] = self.is_edited.then(|| self.table.to_bytes());
 
         // What this run saw and wrote, not what it became since then.
