@@ -20,6 +20,15 @@ impl Digest {
         Digest(*blake3::hash(bytes.as_ref()).as_bytes())
     }
 
+    /// The digest of bytes that lie in several places, as if they were together.
+    pub fn of_pieces(pieces: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for piece in pieces {
+            hasher.update(piece);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+
     /// The digest of all bytes that a reader gives.
     pub fn of_all_in(reader: impl std::io::Read) -> std::io::Result<Self> {
         let mut hasher = blake3::Hasher::new();

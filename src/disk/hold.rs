@@ -22,7 +22,7 @@ pub fn hold(store: &Store) -> Result<Hold, Error> {
         Ok(()) => {
             // Only a word for whoever is refused; the lock itself is the system's. Always of one width, written
             // over what was there: a file that is cut off and filled again is sent to the disk at once.
-            let _ = write!(file, "{:<10}", std::process::id());
+            let _ = file.write_all(format!("{:<10}", std::process::id()).as_bytes());
             Ok(Hold(file))
         }
         Err(TryLockError::WouldBlock) => {

@@ -139,7 +139,7 @@ impl LockFile {
         }
     }
 
-    /// Writes a lock that was made from this one, unless it says what is there already.
+    /// Writes a lock that was made from this one, unless it says what is there already. Of a part only once.
     pub fn write(&self, store: &Store, lock: &Lock) -> io::Result<Recorded> {
         if let Some(recorded) = self.replace(store, lock)? {
             return Ok(recorded);
@@ -189,13 +189,16 @@ impl LockFile {
 
     /// What a lock that was made from this one is to say, unless that is there already.
     fn new_text(&self, lock: &Lock) -> io::Result<Option<New>> {
-        match (&self.content, self.content.file(), lock.edits()) {
-            (Content::Whole(old), _, None) => {
+        let is_new = |edited: bool| edited || self.is_gone();
+        match (&self.content, lock.edits()) {
+            (Content::Whole(old), None) => {
                 let text = lock.to_text();
-                Ok((*old != text || self.is_gone()).then_some(New::Text(text)))
+                Ok(is_new(*old != text).then_some(New::Text(text)))
             }
-            (_, Some(file), Some(edits)) => {
-                Ok((!edits.is_empty() || self.is_gone()).then_some(New::Edited(file, edits)))
+            (Content::Part(_), Some(edits)) => {
+                let file = self.content.file();
+                let file = file.ok_or_else(|| io::Error::other("a part of a lock is written once"))?;
+                Ok(is_new(!edits.is_empty()).then_some(New::Edited(file, edits)))
             }
             _ => Err(io::Error::other("a part of a lock is not written as a whole one")),
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,6 +15,7 @@ use crate::diag::Error;
 use crate::path::RelPath;
 
 use super::shelf::is_absent;
+use super::stamp::Stat;
 
 /// When a file's bytes must be on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +212,22 @@ impl Store {
         self.replace(&full, durability, |file| pieces.iter().try_for_each(|bytes| file.write_all(bytes)))
     }
 
+    /// Writes pieces over what is at some places of a file below `.meu/`, which was opened as `was`. A crash leaves some of
+    /// them written and some not: whoever reads it has to tell. An error if another file is there by now, or one that has
+    /// another name, too.
+    pub fn write_meu_over(&self, name: &str, was: &File, pieces: &[(usize, &[u8])]) -> io::Result<()> {
+        let full = self.meu.join(name);
+        let file = File::options().write(true).open(&full)?;
+        let identity = |file: &File| file.metadata().map(|meta| Stat::of(&meta).identity);
+        if !is_plain(&full) || identity(&file)? != identity(was)? {
+            return Err(io::Error::other("it is another file"));
+        }
+        pieces.iter().try_for_each(|(at, bytes)| {
+            fail_point("over")?;
+            file.write_all_at(bytes, *at as u64)
+        })
+    }
+
     /// Whether a path of the project is a symlink or lies behind one, in whichever way its name is spelled.
     pub fn is_aliased(&self, path: &str) -> bool {
         use unicode_normalization::UnicodeNormalization;
@@ -320,7 +338,7 @@ impl Scratch {
     /// Makes a text all that it says.
     pub fn write(&self, text: &str) -> io::Result<()> {
         // What a program made of it, a link to elsewhere perhaps, is not to be written to.
-        if !self.is_plain() {
+        if !is_plain(&self.0) {
             let _ = fs::remove_file(&self.0);
         }
         let mut options = File::options();
@@ -333,23 +351,22 @@ impl Scratch {
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)
     }
-
-    /// Whether it is a file that can be written, of this name alone.
-    fn is_plain(&self) -> bool {
-        #[cfg(unix)]
-        let names = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::nlink(meta);
-        #[cfg(not(unix))]
-        let names = |_: &fs::Metadata| 1;
-        let plain =
-            |meta: fs::Metadata| meta.is_file() && names(&meta) == 1 && !meta.permissions().readonly();
-        self.0.symlink_metadata().is_ok_and(plain)
-    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+/// Whether a file is there that can be written, and has no other name.
+fn is_plain(path: &Path) -> bool {
+    #[cfg(unix)]
+    let names = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::nlink(meta);
+    #[cfg(not(unix))]
+    let names = |_: &fs::Metadata| 1;
+    let plain = |meta: fs::Metadata| meta.is_file() && names(&meta) == 1 && !meta.permissions().readonly();
+    path.symlink_metadata().is_ok_and(plain)
 }
 
 /// Brings a file or a folder to the medium, if it is still there.

@@ -93,7 +93,7 @@ impl Seal {
         &self.finding().counts
     }
 
-    /// The rows, quiet ones too if `all`. `None` if the file is damaged.
+    /// The rows, quiet ones too if `all`. `None` if the file is damaged, or somebody has written over it since.
     pub fn rows(&self, all: bool) -> Option<Vec<Row>> {
         rows::rows(&self.0.blob(if all { ALL } else { LOUD })?)
     }

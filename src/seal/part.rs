@@ -140,7 +140,7 @@ impl Seal {
 
 impl Part {
     /// The rows of the project, quiet ones too if `all`, and how many there are of each state; given what was found of
-    /// the part. `None` if the seal is damaged.
+    /// the part. `None` if the seal is damaged, or somebody has written over it since.
     pub fn rows(
         &self,
         workspace: &Workspace,
@@ -186,11 +186,9 @@ impl Part {
         let passes = loud.iter().all(Row::passes_check);
         let finding = Finding { settled: self.seal.finding().settled, passes, counts: self.counts(&rows) };
         let numbered = self.tasks.iter().zip(&rows).map(|((number, _), row)| (*number, row));
-        let (loud_before, all_before) = (self.seal.0.blob(LOUD)?, self.seal.0.blob(ALL)?);
-        let (loud, all) = (lines(&loud)?, patched(&all_before, numbered)?);
+        let all = patched(&self.seal.0.blob(ALL)?, numbered)?;
         let mut blobs = vec![None; 3];
-        blobs[LOUD] = (loud != loud_before).then_some(loud);
-        blobs[ALL] = (all != all_before).then_some(all);
+        (blobs[LOUD], blobs[ALL]) = (Some(lines(&loud)?), Some(all));
         blobs[TABLE] = self.is_edited.then(|| self.table.to_bytes());
 
         // What this run saw and wrote, not what it became since then.

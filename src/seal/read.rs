@@ -146,7 +146,7 @@ impl Read {
         let entries: Vec<&Entry> = self.0.values().flat_map(BTreeMap::values).collect();
         let folders = Tree::folders(&tree)?;
         let each = |leaf: &Leaf<'_>, stat| Some((leaf.index, leaf.stat_at, stat));
-        let ((), stats) = Tree::new(&tree, &folders).walk(|| Some(()), each)?;
+        let stats = Tree::new(&tree, &folders).walk(|| true, each)?;
         for (index, at, stat) in stats {
             let entry = entries[index];
             let young = stat.youngest() + RACY >= began && entry.vouched != Some(stat);

@@ -17,9 +17,7 @@
 //! as they are. Every piece has its digest in another and the first has it at the front, so that whoever reads
 //! meanwhile, or what was cut off, finds pieces of two versions, which are none.
 
-use std::cell::OnceCell;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -36,11 +34,14 @@ const MAGIC: &[u8] = b"meu seal 4\n";
 const FRONT: usize = MAGIC.len() + 8 + 8 + 32;
 
 /// The head's length is a multiple of it, so that another number of digits does not move all that comes after.
-const HEAD: usize = 256;
+const HEAD_STEP: usize = 256;
 
-/// So many files that were only touched are worth a new seal, or so many bytes of them.
+/// So many files that were only touched are worth writing their stats down, or so many bytes of them.
 const MANY: usize = 8;
 const MUCH: u64 = 64 * 1024;
+
+/// Writing so many bytes takes as long as writing at another place.
+const PLACE: usize = 2048;
 
 /// More files than this that changed are no small part of a project.
 const FAR_TOO_MANY: usize = 256;
@@ -58,7 +59,7 @@ pub(super) struct Head<F> {
     pub(super) finding: F,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Blob {
     length: usize,
     digest: Digest,
@@ -68,16 +69,16 @@ struct Blob {
 pub(super) struct Sealed<F> {
     file: File,
     pub(super) head: Head<F>,
-    /// Head and tree.
-    bytes: Vec<u8>,
+    /// How long it is in the file.
     head_length: usize,
+    tree: Vec<u8>,
     folders: Vec<Folder>,
-    /// Where stats stand in the tree that are others in the file.
-    restated: Vec<usize>,
+    /// The digests of all entries, 32 bytes each; none if every stat is as it was.
+    digests: Vec<u8>,
     /// The entries of files whose text is not as it was.
     pub(super) changed: Vec<u32>,
-    /// The digests of all entries, 32 bytes each, once one was asked for.
-    digests: OnceCell<Vec<u8>>,
+    /// Where stats stand in the tree that are others in the file.
+    restated: Vec<usize>,
 }
 
 /// What an entry is from now on.
@@ -100,33 +101,32 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         let (tree_length, sum) = rest.split_first_chunk::<8>()?;
         let head_length = usize::try_from(u64::from_le_bytes(*head_length)).ok()?;
         let tree_length = usize::try_from(u64::from_le_bytes(*tree_length)).ok()?;
-        let length = head_length.checked_add(tree_length)?;
         // A damaged length must not ask for all the memory there is.
-        if length as u64 > file.metadata().ok()?.len() {
+        if head_length.checked_add(tree_length)? as u64 > file.metadata().ok()?.len() {
             return None;
         }
-        let mut bytes = vec![0; length];
-        file.read_exact_at(&mut bytes, FRONT as u64).ok()?;
-        let folders = Tree::folders(&bytes[head_length..])?;
-        let check = || {
-            let whole = Digest::of(&bytes).as_bytes() == sum;
-            let head = whole.then(|| serde_json::from_slice::<Head<F>>(&bytes[..head_length]).ok())??;
-            (program() == Some(head.program) && head.root == store.root()).then_some(head)
+        let read = |at, length| {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, at as u64).ok()?;
+            Some(bytes)
         };
+        let head_bytes = read(FRONT, head_length)?;
+        let head: Head<F> = serde_json::from_slice(&head_bytes).ok()?;
+        if program() != Some(head.program) || head.root != store.root() {
+            return None;
+        }
+        let tree = read(FRONT + head_length, tree_length)?;
+        let folders = Tree::folders(&tree)?;
+        let is_whole = || Digest::of_pieces(&[&head_bytes, &tree]).as_bytes() == sum;
         let look = |leaf: &Leaf<'_>, stat| {
             (leaf.stat != stat).then(|| (leaf.index, leaf.stat_at, leaf.kind, leaf.path(), leaf.stat, stat))
         };
-        let (head, doubtful) = Tree::new(&bytes[head_length..], &folders).walk(check, look)?;
-        let mut sealed = Sealed {
-            file,
-            head,
-            bytes,
-            head_length,
-            folders,
-            restated: Vec::new(),
-            changed: Vec::new(),
-            digests: OnceCell::new(),
-        };
+        let doubtful = Tree::new(&tree, &folders).walk(is_whole, look)?;
+        let (digests, changed, restated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sealed = Sealed { file, head, head_length, tree, folders, digests, changed, restated };
+        if !doubtful.is_empty() {
+            sealed.digests = sealed.read_digests()?;
+        }
         let mut touched = 0;
         for (index, at, kind, path, before, stat) in doubtful {
             let digest = sealed.digest(index)?;
@@ -154,28 +154,41 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
             }
         }
         if sealed.changed.is_empty() && (touched >= MUCH || sealed.restated.len() >= MANY) {
+            let blobs = vec![None; sealed.head.blobs.len()];
             // It saves work only, as all here.
-            let _ = sealed.write_over(store, name, &[], (&[], &[]));
+            let _ = sealed.write(store, name, &sealed.head.blobs, &[], blobs);
         }
         Some(sealed)
     }
 
     pub(super) fn tree(&self) -> Tree<'_> {
-        Tree::new(&self.bytes[self.head_length..], &self.folders)
+        Tree::new(&self.tree, &self.folders)
+    }
+
+    /// What was read of an entry, where not every stat is as it was.
+    pub(super) fn digest(&self, index: usize) -> Option<Digest> {
+        self.digests.as_chunks().0.get(index).copied().map(Digest::from_bytes)
+    }
+
+    /// All digests, if they are what was written.
+    fn read_digests(&self) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; 32 * self.head.entries];
+        self.file.read_exact_at(&mut bytes, self.digests_at() as u64).ok()?;
+        (Digest::of(&bytes) == self.head.digests).then_some(bytes)
     }
 
     /// Where the digests begin.
     fn digests_at(&self) -> usize {
-        FRONT + self.bytes.len()
+        FRONT + self.head_length + self.tree.len()
     }
 
     /// Makes a stat another one.
     fn restate(&mut self, at: usize, stat: Stat) {
-        Tree::set(&mut self.bytes[self.head_length..], at, stat);
+        Tree::set(&mut self.tree, at, stat);
         self.restated.push(at);
     }
 
-    /// Makes it another finding. Of the blobs those are given that are not as they were.
+    /// Makes it another finding. Blobs that are as they were need not be given.
     pub(super) fn replace(
         mut self,
         store: &Store,
@@ -184,74 +197,63 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         changes: &[Change],
         blobs: Vec<Option<Vec<u8>>>,
     ) -> Option<()> {
-        self.digests()?;
-        let mut digests = self.digests.take()?;
         for change in changes {
             self.restate(change.stat_at, change.stat);
-            digests[32 * change.index..][..32].copy_from_slice(change.digest.as_bytes());
+            self.digests
+                .get_mut(32 * change.index..)?
+                .first_chunk_mut()
+                .map(|digest| *digest = *change.digest.as_bytes())?;
         }
         self.head.finding = finding;
-        self.head.digests = Digest::of(&digests);
+        self.head.digests = Digest::of(&self.digests);
         let before = self.head.blobs.clone();
         for (blob, new) in self.head.blobs.iter_mut().zip(&blobs) {
             if let Some(new) = new {
                 *blob = Blob::of(new);
             }
         }
-        if self.write_over(store, name, changes, (&before, &blobs)).is_none() {
-            let stays = |nth| self.blob_of(&before, nth);
-            let all = blobs.into_iter().enumerate().map(|(nth, new)| new.or_else(|| stays(nth)));
-            let all = all.collect::<Option<Vec<_>>>()?;
-            let rest: Vec<&[u8]> = [&digests].into_iter().chain(&all).map(Vec::as_slice).collect();
-            write(store, name, &self.head, &self.bytes[self.head_length..], &rest);
-        }
-        Some(())
+        self.write(store, name, &before, changes, blobs)
     }
 
-    /// Writes what is another now over what was. `None` if the file that this was read from is not there any more, or if
-    /// something in it would have to move.
-    fn write_over(
+    /// Writes what is another now: over what was, or a new file if something would have to move, or if the one that this
+    /// was read from is not there any more. `before` are the blobs of that one.
+    fn write(
         &self,
         store: &Store,
         name: &str,
+        before: &[Blob],
         changes: &[Change],
-        (before, blobs): (&[Blob], &[Option<Vec<u8>>]),
+        blobs: Vec<Option<Vec<u8>>>,
     ) -> Option<()> {
-        let file = File::options().write(true).open(store.meu().join(name)).ok()?;
-        let identity = |file: &File| file.metadata().ok().map(|meta| Stat::of(&meta).identity);
-        let (head, tree) = (self.head.to_bytes()?, &self.bytes[self.head_length..]);
+        let head = self.head.to_bytes()?;
         let moves = before.iter().zip(&self.head.blobs).any(|(before, now)| before.length != now.length);
-        if identity(&file) != identity(&self.file) || head.len() != self.head_length || moves {
-            return None;
-        }
-        let sum = sum(&head, tree)?;
-        let mut pieces: Vec<(usize, &[u8])> = vec![(FRONT - 32, sum.as_bytes()), (FRONT, &head)];
-        let tree_at = FRONT + self.head_length;
-        pieces.extend(self.restated.iter().map(|at| (tree_at + at, &tree[*at..at + Stat::BYTES])));
-        for change in changes {
-            pieces.push((self.digests_at() + 32 * change.index, change.digest.as_bytes()));
-        }
-        let blobs = blobs.iter().enumerate().filter_map(|(nth, new)| Some((nth, new.as_ref()?)));
-        pieces.extend(blobs.map(|(nth, new)| (self.blob_at(before, nth), &new[..])));
-        pieces.iter().try_for_each(|(at, bytes)| file.write_all_at(bytes, *at as u64)).ok()
-    }
-
-    /// Of an entry: what was read.
-    pub(super) fn digest(&self, index: usize) -> Option<Digest> {
-        self.digests()?.as_chunks().0.get(index).copied().map(Digest::from_bytes)
-    }
-
-    /// All digests, if they are what was written.
-    fn digests(&self) -> Option<&[u8]> {
-        if self.digests.get().is_none() {
-            let mut bytes = vec![0; 32 * self.head.entries];
-            self.file.read_exact_at(&mut bytes, self.digests_at() as u64).ok()?;
-            if Digest::of(&bytes) != self.head.digests {
-                return None;
+        if head.len() == self.head_length && !moves {
+            let sum = Digest::of_pieces(&[&head, &self.tree]);
+            let tree_at = FRONT + self.head_length;
+            let mut pieces: Vec<(usize, &[u8])> = vec![(FRONT - 32, sum.as_bytes()), (FRONT, &head)];
+            match self.restated.len() < self.tree.len() / PLACE {
+                true => pieces
+                    .extend(self.restated.iter().map(|at| (tree_at + at, &self.tree[*at..at + Stat::BYTES]))),
+                false => pieces.push((tree_at, &self.tree)),
             }
-            let _ = self.digests.set(bytes);
+            for change in changes {
+                pieces.push((self.digests_at() + 32 * change.index, change.digest.as_bytes()));
+            }
+            for (nth, new) in
+                blobs.iter().enumerate().filter(|(nth, _)| before[*nth] != self.head.blobs[*nth])
+            {
+                pieces.push((self.blob_at(before, nth), new.as_ref()?));
+            }
+            if store.write_meu_over(name, &self.file, &pieces).is_ok() {
+                return Some(());
+            }
         }
-        self.digests.get().map(Vec::as_slice)
+        let stays = |nth| self.blob_of(before, nth);
+        let all = blobs.into_iter().enumerate().map(|(nth, new)| new.or_else(|| stays(nth)));
+        let all = all.collect::<Option<Vec<_>>>()?;
+        let rest: Vec<&[u8]> = [&self.digests].into_iter().chain(&all).map(Vec::as_slice).collect();
+        write_anew(store, name, &head, &self.tree, &rest);
+        Some(())
     }
 
     /// One of the blobs, if it is what was written.
@@ -277,7 +279,7 @@ impl<F: Serialize> Head<F> {
     /// It as it is written.
     fn to_bytes(&self) -> Option<Vec<u8>> {
         let mut bytes = serde_json::to_vec(self).ok()?;
-        bytes.resize(bytes.len().next_multiple_of(HEAD), b' ');
+        bytes.resize(bytes.len().next_multiple_of(HEAD_STEP), b' ');
         Some(bytes)
     }
 }
@@ -304,22 +306,16 @@ pub(super) fn seal<F: Serialize>(
         blobs: blobs.iter().copied().map(Blob::of).collect(),
         finding,
     };
-    write(store, name, &head, tree, &[&[digests], blobs].concat());
+    write_anew(store, name, &head.to_bytes()?, tree, &[&[digests], blobs].concat());
     Some(())
 }
 
 /// Writes a sealed file. It saves work only, so a failure is nobody's trouble.
-fn write<F: Serialize>(store: &Store, name: &str, head: &Head<F>, tree: &[u8], rest: &[&[u8]]) {
-    let Some(head) = head.to_bytes() else { return };
-    let Some(sum) = sum(&head, tree) else { return };
+fn write_anew(store: &Store, name: &str, head: &[u8], tree: &[u8], rest: &[&[u8]]) {
+    let sum = Digest::of_pieces(&[head, tree]);
     let lengths = [head.len(), tree.len()].map(|length| (length as u64).to_le_bytes());
-    let pieces = [&[MAGIC, lengths.as_flattened(), sum.as_bytes(), &head, tree], rest].concat();
+    let pieces = [&[MAGIC, lengths.as_flattened(), sum.as_bytes(), head, tree], rest].concat();
     let _ = store.write_meu_in_pieces(name, &pieces, Durability::Scratch);
-}
-
-/// The digest that stands at the front.
-fn sum(head: &[u8], tree: &[u8]) -> Option<Digest> {
-    Digest::of_all_in(head.chain(tree)).ok()
 }
 
 /// The program that runs: its file.

@@ -217,12 +217,12 @@ impl<'a> Tree<'a> {
     }
 
     /// Looks at every entry, each folder by its handle, and gathers what `each` makes of it and of its stat
-    /// now. While the other threads wake, this one checks whether to look at all: `None` if not.
-    pub(super) fn walk<C, T: Send>(
+    /// now. While the other threads wake, this one checks whether what they see is of use: `None` if not.
+    pub(super) fn walk<T: Send>(
         &self,
-        check: impl FnOnce() -> Option<C>,
+        check: impl FnOnce() -> bool,
         each: impl Fn(&Leaf<'_>, Stat) -> Option<T> + Sync,
-    ) -> Option<(C, Vec<T>)> {
+    ) -> Option<Vec<T>> {
         let next = AtomicUsize::new(0);
         let found = Mutex::new(Vec::new());
         let work = || {
@@ -242,12 +242,12 @@ impl<'a> Tree<'a> {
             }
             let checked = check();
             match checked {
-                Some(_) => work(),
-                None => next.store(self.folders.len(), Ordering::Relaxed),
+                true => work(),
+                false => next.store(self.folders.len(), Ordering::Relaxed),
             }
             checked
         });
-        Some((checked?, found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)))
+        checked.then(|| found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 

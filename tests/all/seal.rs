@@ -90,6 +90,41 @@ fn step_of_a_part() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// What a power cut leaves of a file that is written over.
+#[derive(Clone, Debug)]
+enum Torn {
+    /// One version up to somewhere, the other from there on.
+    At(prop::sample::Index, bool),
+    /// Blocks of both, of so many bytes.
+    InBlocks(usize, u64),
+}
+
+fn torn() -> impl Strategy<Value = Torn> {
+    prop_oneof![
+        any::<(prop::sample::Index, bool)>().prop_map(|(at, old_first)| Torn::At(at, old_first)),
+        (prop::sample::select(vec![32, 256, 1024]), any::<u64>())
+            .prop_map(|(length, old)| Torn::InBlocks(length, old)),
+    ]
+}
+
+impl Torn {
+    fn of(&self, old: &[u8], new: &[u8]) -> Vec<u8> {
+        match self {
+            Torn::At(at, true) => [&old[..at.index(old.len())], &new[at.index(new.len())..]].concat(),
+            Torn::At(at, false) => [&new[..at.index(new.len())], &old[at.index(old.len())..]].concat(),
+            Torn::InBlocks(length, mask) => {
+                let block = |(at, (old, new))| if mask >> (at % 64) & 1 == 1 { old } else { new };
+                old.chunks(*length)
+                    .zip(new.chunks(*length))
+                    .enumerate()
+                    .map(block)
+                    .collect::<Vec<_>>()
+                    .concat()
+            }
+        }
+    }
+}
+
 /// Waits until the file system's clock has moved on: a change in one tick with the look before it is
 /// what git's rule is for, and that is a test of its own.
 pub(super) fn next_tick(root: &Path) {
@@ -269,13 +304,13 @@ proptest! {
 
     /// What is found of a part, and what a run makes of it, is what is found and made of the whole.
     #[test]
-    fn a_part_is_what_it_is_in_the_whole(plan in plan_of(gated_task()), steps in prop::collection::vec((step_of_a_part(), any::<bool>(), any::<(prop::sample::Index, bool)>()), 1..8)) {
+    fn a_part_is_what_it_is_in_the_whole(plan in plan_of(gated_task()), steps in prop::collection::vec((step_of_a_part(), any::<bool>(), torn()), 1..8)) {
         let temporary = folder();
         let root = &temporary.path().join("project");
         fs::create_dir(root).expect("a folder");
         let mut plan = plan.without_globs();
         plan.write(root);
-        for (step, run_before, (torn, old_first)) in steps {
+        for (step, run_before, torn) in steps {
             if run_before {
                 let Ok(mut loaded) = meu::disk::load(root) else { return Ok(()) };
                 let Happened { ran, .. } = run_loaded(&loaded, 2);
@@ -339,10 +374,7 @@ proptest! {
             let after = fs::read(&kept).expect("a seal");
             let (_, now) = look(root).expect("whole");
             if before.len() == after.len() {
-                // A power cut while it was written over: some of it came to the disk.
-                let at = torn.index(after.len());
-                let (first, last) = if old_first { (&before, &after) } else { (&after, &before) };
-                fs::write(&kept, [&first[..at], &last[at..]].concat()).expect("written");
+                fs::write(&kept, torn.of(&before, &after)).expect("written");
                 if let Some(seal) = standing(store) {
                     prop_assert!(seal.rows(true).is_none_or(|rows| rows == now));
                     prop_assert_eq!(seal.counts(), &Counts::of(&now));
@@ -806,6 +838,23 @@ fn an_edit_is_looked_at_in_its_part_of_the_project() {
     both(&["run", "-j1"]);
     both(&["run"]);
     assert_eq!(with.files(), without.files());
+}
+
+#[test]
+fn a_seal_that_has_another_name_too_is_not_written_over() {
+    let house =
+        House::new().file("docs/a.md", "# A\n\nText.\n").task("a", "inputs = [\"docs/a.md\"]").task("b", "");
+    house.meu(&["run"]).ok();
+    seal_as_old(&house);
+    let (seal, snapshot) = (house.root().join(".meu/seal"), house.root().join("snapshot"));
+    fs::hard_link(&seal, &snapshot).expect("linked");
+    let before = fs::read(&snapshot).expect("a snapshot");
+    house.put("docs/a.md", "# A\n\nOther text.\n");
+    house.asked();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.asked(), ["a"]);
+    assert!(fs::read(&snapshot).expect("a snapshot") == before);
+    assert!(fs::read(&seal).expect("a seal") != before, "the next one has the new finding");
 }
 
 /// Seals a project as if its files were old.
