@@ -7,7 +7,6 @@ use super::{Done, Env};
 use crate::seal::Seal;
 use crate::show::counted;
 
-/// Validate everything, run nothing
 #[derive(Debug, Args)]
 pub(super) struct Arguments {}
 

@@ -13,7 +13,6 @@ use crate::run::item_changes;
 use crate::show::{self, Depth, counted, plain};
 use crate::spec::{ItemRef, Subject, TaskText, Tier};
 
-/// Look at what a task's request holds, and choose it
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Show(Show),

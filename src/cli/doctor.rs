@@ -9,7 +9,6 @@ use crate::provider::reaches;
 use crate::show;
 use crate::spec::{Runner, TokenizerName};
 
-/// Say what this meu and this project are, and what they lack
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu doctor                   asks nobody

@@ -10,7 +10,6 @@ use crate::disk::{self, Garbage};
 use crate::run::{Fate, Orphan, remove_orphans};
 use crate::show::{counted, plain, sized};
 
-/// Remove what is old from the cache and the run records; never what the lock or a conflict needs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu gc -n                        what would go
@@ -49,7 +48,6 @@ pub(super) fn gc(env: &Env, arguments: Gc) -> Done {
     Ok(None)
 }
 
-/// Remove what can be made again: cache, run records, indexes. With --orphans outputs without a task, too
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu clean -n                     what would go

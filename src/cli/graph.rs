@@ -10,7 +10,6 @@ use crate::plan::Verdict;
 use crate::run::Survey;
 use crate::show::{self, Drawing};
 
-/// Print the graph of tasks and links, states as colours
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu graph > plan.mmd

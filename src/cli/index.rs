@@ -8,7 +8,6 @@ use crate::diag::Error;
 use crate::disk::{self, Durability, Workspace};
 use crate::index;
 
-/// Print the generated contents of INDEX.md, or write them
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Write them into INDEX.md, between its markers

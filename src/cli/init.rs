@@ -10,7 +10,6 @@ use crate::disk::{self, Durability, Store, make_folder, read_optional};
 use crate::path::RelPath;
 use crate::spec::{CONFIG_SCHEMA, TASK_SCHEMA, config_schema, schema_line, task_schema};
 
-/// Make a project that runs as it is
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where; the current folder if left out

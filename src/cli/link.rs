@@ -10,7 +10,6 @@ use crate::graph::{Graph, Ix, outline};
 use crate::show::{Paint, columns, in_column, plain};
 use crate::spec::{LinkKind, split_heading};
 
-/// Look at the links between tasks, and edit them
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     List(List),

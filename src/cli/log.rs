@@ -8,7 +8,6 @@ use crate::diag::Error;
 use crate::disk::{self, Cache, KeptRun, RunSums};
 use crate::show;
 
-/// List the runs that are kept: when, what was made, tokens and cost
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu log -n 5                 the last five runs
@@ -86,7 +85,6 @@ fn moment(text: &str) -> Result<String, Error> {
     ))
 }
 
-/// Show one run, or one task of it: what was asked, why, by whom, what came of it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu show last                the last run

@@ -8,6 +8,7 @@ mod gc;
 mod graph;
 mod index;
 mod init;
+mod lazy;
 mod link;
 mod log;
 mod mv;
@@ -39,6 +40,7 @@ use crate::diag::{Diagnostic, Error, ErrorKind, Severity};
 use crate::disk::{self, Hold, Loader, Store, Workspace};
 use crate::seal::{Part, Seal};
 use crate::show::{ColorChoice, Shell};
+use lazy::Lazy;
 
 /// A build system for documents that language models write.
 ///
@@ -115,42 +117,74 @@ struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Init(init::Arguments),
-    New(new::Arguments),
-    Mv(mv::Arguments),
-    Check(check::Arguments),
-    Status(status::Arguments),
-    Run(run::Arguments),
+    /// Make a project that runs as it is
+    Init(Lazy<init::Arguments>),
+    /// Write a commented task file
+    New(Lazy<new::Arguments>),
+    /// Rename a task: output, record and every reference come along, and nobody is asked
+    Mv(Lazy<mv::Arguments>),
+    /// Validate everything, run nothing
+    Check(Lazy<check::Arguments>),
+    /// Show the tasks' states with reasons; needs no key and no network
+    Status(Lazy<status::Arguments>),
+    /// Bring tasks up to date: only those whose request changed are asked for, in order
+    Run(Lazy<run::Arguments>),
+    /// Build what edits make stale, as you write; nothing is spent while you type
     #[cfg(feature = "watch")]
-    Watch(watch::Arguments),
-    Why(why::Arguments),
+    Watch(Lazy<watch::Arguments>),
+    /// Tell what changed since a task's output was built, item by item
+    Why(Lazy<why::Arguments>),
+    /// Look at what a task's request holds, and choose it
     #[command(subcommand)]
-    Context(context::Command),
+    Context(Lazy<context::Command>),
+    /// Look at the links between tasks, and edit them
     #[command(subcommand)]
-    Link(link::Command),
-    Graph(graph::Arguments),
+    Link(Lazy<link::Command>),
+    /// Print the graph of tasks and links, states as colours
+    Graph(Lazy<graph::Arguments>),
+    /// Write a plan with a model or read one from a file, look at it, and let it land
     #[command(subcommand)]
-    Plan(plan::Command),
-    Search(search::Arguments),
-    Report(report::Arguments),
-    Log(log::Log),
-    Show(log::Show),
-    Trace(trace::Arguments),
-    Index(index::Arguments),
-    Gc(gc::Gc),
-    Clean(gc::Clean),
+    Plan(Lazy<plan::Command>),
+    /// Search the documents and outputs of the project, as the `retrieved` tier does
+    Search(Lazy<search::Arguments>),
+    /// Tell what was made since a revision, why, and what it took; for pull requests
+    Report(Lazy<report::Arguments>),
+    /// List the runs that are kept: when, what was made, tokens and cost
+    Log(Lazy<log::Log>),
+    /// Show one run, or one task of it: what was asked, why, by whom, what came of it
+    Show(Lazy<log::Show>),
+    /// Follow an output back: to its request, its items, and on to their sources
+    Trace(Lazy<trace::Arguments>),
+    /// Print the generated contents of INDEX.md, or write them
+    Index(Lazy<index::Arguments>),
+    /// Remove what is old from the cache and the run records; never what the lock or a conflict needs
+    Gc(Lazy<gc::Gc>),
+    /// Remove what can be made again: cache, run records, indexes. With --orphans outputs without a task, too
+    Clean(Lazy<gc::Clean>),
     /// Print the script that lets a shell complete commands, options and task ids
-    Completions(shell::Completions),
-    Schema(shell::Schema),
-    Man(shell::Man),
-    Adopt(person::Adopt),
-    Restore(person::Restore),
-    Approve(person::Approve),
-    Reject(person::Reject),
-    Diff(person::Diff),
-    Cat(person::Cat),
-    Trust(trust::Arguments),
-    Doctor(doctor::Arguments),
+    Completions(Lazy<shell::Completions>),
+    /// Print the JSON Schema of task files, or of meu.toml, for editors
+    Schema(Lazy<shell::Schema>),
+    /// Print the manual page, of meu or of one command
+    Man(Lazy<shell::Man>),
+    /// Take what is on disk as the output for today's request
+    ///
+    /// After an edit, after a conflict, or to wave through a change that does not matter.
+    Adopt(Lazy<person::Adopt>),
+    /// Go back to the text that was built; what is on disk is kept in the cache
+    Restore(Lazy<person::Restore>),
+    /// Approve outputs as they are on disk; without a task, one after the other with the diff
+    Approve(Lazy<person::Approve>),
+    /// Ask for a change: the words become part of the task's request
+    Reject(Lazy<person::Reject>),
+    /// Show what a person changed in an output, and the new answer if one could not be merged
+    Diff(Lazy<person::Diff>),
+    /// Print a kept text by its digest
+    Cat(Lazy<person::Cat>),
+    /// Allow this project's programs and addresses, as they are now
+    Trust(Lazy<trust::Arguments>),
+    /// Say what this meu and this project are, and what they lack
+    Doctor(Lazy<doctor::Arguments>),
 }
 
 /// What a command is given.
@@ -261,38 +295,38 @@ pub fn main() -> ExitCode {
         directory: common.directory,
     };
     let done = match cli.command {
-        Command::Init(arguments) => init::init(&env, arguments),
-        Command::New(arguments) => new::new(&env, arguments),
-        Command::Mv(arguments) => mv::mv(&env, arguments),
-        Command::Check(arguments) => check::check(&env, arguments),
-        Command::Status(arguments) => status::status(&env, arguments),
-        Command::Run(arguments) => run::run(&env, arguments),
+        Command::Init(Lazy(arguments)) => init::init(&env, arguments),
+        Command::New(Lazy(arguments)) => new::new(&env, arguments),
+        Command::Mv(Lazy(arguments)) => mv::mv(&env, arguments),
+        Command::Check(Lazy(arguments)) => check::check(&env, arguments),
+        Command::Status(Lazy(arguments)) => status::status(&env, arguments),
+        Command::Run(Lazy(arguments)) => run::run(&env, arguments),
         #[cfg(feature = "watch")]
-        Command::Watch(arguments) => watch::watch(&env, arguments),
-        Command::Why(arguments) => why::why(&env, arguments),
-        Command::Context(command) => context::context(&env, command),
-        Command::Link(command) => link::link(&env, command),
-        Command::Graph(arguments) => graph::graph(&env, arguments),
-        Command::Plan(command) => plan::plan(&env, command),
-        Command::Search(arguments) => search::search(&env, arguments),
-        Command::Report(arguments) => report::make(&env, arguments),
-        Command::Log(arguments) => log::log(&env, arguments),
-        Command::Show(arguments) => log::show(&env, arguments),
-        Command::Trace(arguments) => trace::trace(&env, arguments),
-        Command::Gc(arguments) => gc::gc(&env, arguments),
-        Command::Clean(arguments) => gc::clean(&env, arguments),
-        Command::Completions(arguments) => shell::completions(&env, arguments),
-        Command::Schema(arguments) => shell::schema(&env, &arguments),
-        Command::Man(arguments) => shell::man(&env, arguments),
-        Command::Index(arguments) => index::index(&env, arguments),
-        Command::Adopt(arguments) => person::adopt(&env, arguments),
-        Command::Restore(arguments) => person::restore(&env, arguments),
-        Command::Approve(arguments) => person::approve(&env, arguments),
-        Command::Reject(arguments) => person::reject(&env, arguments),
-        Command::Diff(arguments) => person::diff(&env, arguments),
-        Command::Cat(arguments) => person::cat(&env, arguments),
-        Command::Trust(arguments) => trust::trust(&env, arguments),
-        Command::Doctor(arguments) => doctor::doctor(&env, arguments),
+        Command::Watch(Lazy(arguments)) => watch::watch(&env, arguments),
+        Command::Why(Lazy(arguments)) => why::why(&env, arguments),
+        Command::Context(Lazy(command)) => context::context(&env, command),
+        Command::Link(Lazy(command)) => link::link(&env, command),
+        Command::Graph(Lazy(arguments)) => graph::graph(&env, arguments),
+        Command::Plan(Lazy(command)) => plan::plan(&env, command),
+        Command::Search(Lazy(arguments)) => search::search(&env, arguments),
+        Command::Report(Lazy(arguments)) => report::make(&env, arguments),
+        Command::Log(Lazy(arguments)) => log::log(&env, arguments),
+        Command::Show(Lazy(arguments)) => log::show(&env, arguments),
+        Command::Trace(Lazy(arguments)) => trace::trace(&env, arguments),
+        Command::Gc(Lazy(arguments)) => gc::gc(&env, arguments),
+        Command::Clean(Lazy(arguments)) => gc::clean(&env, arguments),
+        Command::Completions(Lazy(arguments)) => shell::completions(&env, arguments),
+        Command::Schema(Lazy(arguments)) => shell::schema(&env, &arguments),
+        Command::Man(Lazy(arguments)) => shell::man(&env, arguments),
+        Command::Index(Lazy(arguments)) => index::index(&env, arguments),
+        Command::Adopt(Lazy(arguments)) => person::adopt(&env, arguments),
+        Command::Restore(Lazy(arguments)) => person::restore(&env, arguments),
+        Command::Approve(Lazy(arguments)) => person::approve(&env, arguments),
+        Command::Reject(Lazy(arguments)) => person::reject(&env, arguments),
+        Command::Diff(Lazy(arguments)) => person::diff(&env, arguments),
+        Command::Cat(Lazy(arguments)) => person::cat(&env, arguments),
+        Command::Trust(Lazy(arguments)) => trust::trust(&env, arguments),
+        Command::Doctor(Lazy(arguments)) => doctor::doctor(&env, arguments),
     };
     match done {
         Ok(None) => ExitCode::SUCCESS,

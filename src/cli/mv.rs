@@ -6,7 +6,6 @@ use super::{Done, Env, select, write_index};
 use crate::graph;
 use crate::run;
 
-/// Rename a task: output, record and every reference come along, and nobody is asked
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The task

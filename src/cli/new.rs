@@ -8,7 +8,6 @@ use crate::disk::{self, Durability, Store, find_project, load_config};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, parse_tasks, schema_line, words_of_id};
 
-/// Write a commented task file
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The new task's id: its path below tasks/, without .toml

@@ -12,9 +12,6 @@ use crate::run::{self, Survey};
 use crate::show::{self, plain};
 use crate::spec::Runner;
 
-/// Take what is on disk as the output for today's request
-///
-/// After an edit, after a conflict, or to wave through a change that does not matter.
 #[derive(Debug, Args)]
 pub(super) struct Adopt {
     /// Which tasks
@@ -26,7 +23,6 @@ pub(super) struct Adopt {
     discard: bool,
 }
 
-/// Go back to the text that was built; what is on disk is kept in the cache
 #[derive(Debug, Args)]
 pub(super) struct Restore {
     /// Which tasks
@@ -35,7 +31,6 @@ pub(super) struct Restore {
     selectors: Vec<String>,
 }
 
-/// Approve outputs as they are on disk; without a task, one after the other with the diff
 #[derive(Debug, Args)]
 pub(super) struct Approve {
     /// Which tasks
@@ -43,7 +38,6 @@ pub(super) struct Approve {
     selectors: Vec<String>,
 }
 
-/// Ask for a change: the words become part of the task's request
 #[derive(Debug, Args)]
 pub(super) struct Reject {
     /// The task
@@ -54,7 +48,6 @@ pub(super) struct Reject {
     message: String,
 }
 
-/// Show what a person changed in an output, and the new answer if one could not be merged
 #[derive(Debug, Args)]
 pub(super) struct Diff {
     /// The task
@@ -65,7 +58,6 @@ pub(super) struct Diff {
     tool: bool,
 }
 
-/// Print a kept text by its digest
 #[derive(Debug, Args)]
 pub(super) struct Cat {
     /// The digest, as `restore` tells it

@@ -11,7 +11,6 @@ use crate::lock::Lock;
 use crate::run::{Happened, Survey, report, rows};
 use crate::show::{self, plain};
 
-/// Tell what was made since a revision, why, and what it took; for pull requests
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu report --since origin/main > report.md

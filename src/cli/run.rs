@@ -15,7 +15,6 @@ use crate::seal::{self, Part};
 use crate::show::{self, Reporter, plain};
 use crate::spec::Order;
 
-/// Bring tasks up to date: only those whose request changed are asked for, in order
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu run                      everything

@@ -10,7 +10,6 @@ use crate::seal::{SearchList, keep_list};
 use crate::show;
 use crate::spec::Retrieve;
 
-/// Search the documents and outputs of the project, as the `retrieved` tier does
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// What to look for

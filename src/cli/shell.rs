@@ -75,7 +75,6 @@ pub(super) fn task_ids() -> ArgValueCompleter {
     })
 }
 
-/// Print the manual page, of meu or of one command
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu man | man -l -
@@ -105,7 +104,6 @@ pub(super) fn man(env: &Env, arguments: Man) -> Done {
     Ok(None)
 }
 
-/// Print the JSON Schema of task files, or of meu.toml, for editors
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu schema > task.schema.json

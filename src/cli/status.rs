@@ -11,7 +11,6 @@ use crate::run::{Counts, Row, Survey, rows};
 use crate::seal;
 use crate::show;
 
-/// Show the tasks' states with reasons; needs no key and no network
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu status                   all tasks

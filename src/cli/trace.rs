@@ -6,7 +6,6 @@ use super::{Done, Env};
 use crate::run::trace as trace_output;
 use crate::show;
 
-/// Follow an output back: to its request, its items, and on to their sources
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu trace out/report.md      where it comes from, down to the documents

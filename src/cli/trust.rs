@@ -7,7 +7,6 @@ use super::{Done, Env};
 use crate::disk::Trust;
 use crate::show::plain;
 
-/// Allow this project's programs and addresses, as they are now
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only show what the project wants

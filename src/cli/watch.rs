@@ -15,7 +15,6 @@ use crate::run::{Options, Ran, Would, WouldRun, would_run};
 use crate::show::Watched;
 use crate::watch::{Scope, Watch, Woken};
 
-/// Build what edits make stale, as you write; nothing is spent while you type
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   meu watch                        everything

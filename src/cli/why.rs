@@ -7,7 +7,6 @@ use crate::plan::State;
 use crate::run::{Row, Survey};
 use crate::show;
 
-/// Tell what changed since a task's output was built, item by item
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The task

@@ -441,3 +441,28 @@ fn a_check_under_github_actions_tells_it_at_the_files() {
     assert!(!said.out.contains("::"), "{}", said.out);
     assert!(house.read("summary").ends_with("### meu: 2 tasks up to date\n"));
 }
+
+#[test]
+fn what_is_listed_of_a_command_is_what_it_says_of_itself() {
+    let house = House::new();
+    let of = |arguments: &[&str]| house.meu(arguments).ok().out;
+    let words = |lines: &str| lines.split_whitespace().collect::<Vec<_>>().join(" ");
+    let all = of(&["-h"]);
+    let list = all.split("\n\n").find_map(|part| part.strip_prefix("Commands:\n")).expect("a list");
+    // A command begins a line two columns in; what goes on is further in.
+    let mut listed: Vec<String> = Vec::new();
+    for line in list.lines() {
+        match line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
+            Some(command) => listed.push(command.to_owned()),
+            None => listed.last_mut().expect("a command").push_str(line),
+        }
+    }
+    assert!(listed.len() > 25, "{listed:?}");
+    for line in listed {
+        let (command, said) = line.split_once(' ').expect("what it is for");
+        if command != "help" {
+            let own = of(&[command, "-h"]);
+            assert_eq!(words(said), words(own.split("\n\n").next().unwrap_or_default()), "{command}");
+        }
+    }
+}

@@ -20,7 +20,6 @@ use crate::plan::State;
 use crate::run::{Landing, Survey, land, landing};
 use crate::show::{self, counted, plain};
 
-/// Write a plan with a model or read one from a file, look at it, and let it land
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
   meu plan import TODO.md --into trip      tasks out of an outline or a checklist
