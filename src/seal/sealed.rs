@@ -14,8 +14,8 @@
 //! counts by the names in it, which tells files that come and go.
 //!
 //! Where a new finding differs in little, that is written over what was: of a large project tens of megabytes stay
-//! as they are. Every piece has its digest in another and the first has it at the front, so that whoever reads
-//! meanwhile, or what was cut off, finds pieces of two versions, which are none.
+//! as they are. The front has the digest of head and tree, the head those of all else: whoever reads meanwhile, or
+//! after that was cut off, finds that the pieces are of two versions, and takes none.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -69,7 +69,7 @@ struct Blob {
 pub(super) struct Sealed<F> {
     file: File,
     pub(super) head: Head<F>,
-    /// How long it is in the file.
+    /// Of the head that is in the file.
     head_length: usize,
     tree: Vec<u8>,
     folders: Vec<Folder>,
@@ -199,10 +199,8 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
     ) -> Option<()> {
         for change in changes {
             self.restate(change.stat_at, change.stat);
-            self.digests
-                .get_mut(32 * change.index..)?
-                .first_chunk_mut()
-                .map(|digest| *digest = *change.digest.as_bytes())?;
+            let digest = self.digests.get_mut(32 * change.index..)?.get_mut(..32)?;
+            digest.copy_from_slice(change.digest.as_bytes());
         }
         self.head.finding = finding;
         self.head.digests = Digest::of(&self.digests);
@@ -231,18 +229,17 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
             let sum = Digest::of_pieces(&[&head, &self.tree]);
             let tree_at = FRONT + self.head_length;
             let mut pieces: Vec<(usize, &[u8])> = vec![(FRONT - 32, sum.as_bytes()), (FRONT, &head)];
-            match self.restated.len() < self.tree.len() / PLACE {
-                true => pieces
-                    .extend(self.restated.iter().map(|at| (tree_at + at, &self.tree[*at..at + Stat::BYTES]))),
-                false => pieces.push((tree_at, &self.tree)),
+            if self.restated.len() < self.tree.len() / PLACE {
+                let stat = |at: &usize| (tree_at + at, &self.tree[*at..at + Stat::BYTES]);
+                pieces.extend(self.restated.iter().map(stat));
+            } else {
+                pieces.push((tree_at, &self.tree));
             }
             for change in changes {
                 pieces.push((self.digests_at() + 32 * change.index, change.digest.as_bytes()));
             }
-            for (nth, new) in
-                blobs.iter().enumerate().filter(|(nth, _)| before[*nth] != self.head.blobs[*nth])
-            {
-                pieces.push((self.blob_at(before, nth), new.as_ref()?));
+            for nth in (0..before.len()).filter(|nth| before[*nth] != self.head.blobs[*nth]) {
+                pieces.push((self.blob_at(before, nth), blobs[nth].as_ref()?));
             }
             if store.write_meu_over(name, &self.file, &pieces).is_ok() {
                 return Some(());
