@@ -6,7 +6,7 @@
 //! is decided where the file on disk is known ([`Lock::pick`]). About 700 bytes a task.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,8 @@ pub struct Lock {
     changed: bool,
     /// The records, as they were read, of tasks that have others since.
     before: BTreeMap<String, Vec<Record>>,
-    /// The tasks that have, or had, a record at a place.
-    places: HashMap<String, BTreeSet<String>>,
+    /// The tasks that have, or had, a record at a place, in order.
+    places: HashMap<String, Vec<String>>,
     /// Where only the records of some tasks were read: their lines, in order.
     part: Option<Vec<Line>>,
 }
@@ -126,28 +126,28 @@ impl Lock {
             {
                 continue;
             }
-            if let Ok(header) = serde_json::from_str::<Header>(line) {
-                if header.meu_lock > VERSION {
-                    return Err(Newer(header.meu_lock));
-                }
-                continue;
-            }
             match serde_json::from_str::<Record>(line) {
                 Ok(record) => {
                     lock.place(&record);
-                    let records = lock.records.entry(record.task.clone()).or_default();
+                    let records = lock.records.entry(record.task.clone());
+                    // Most have one, and there are as many as tasks.
+                    let records = records.or_insert_with(|| Vec::with_capacity(1));
                     lock.changed |= last.as_ref().is_some_and(|last| *last >= record.task);
                     last = Some(record.task.clone());
                     if !records.contains(&record) {
                         records.push(record);
                     }
                 }
-                Err(error) => lock.broken.push(Broken {
-                    line: number + 1,
-                    task: task_of(line),
-                    message: error.to_string(),
-                    text: line.to_owned(),
-                }),
+                Err(error) => match serde_json::from_str::<Header>(line) {
+                    Ok(header) if header.meu_lock > VERSION => return Err(Newer(header.meu_lock)),
+                    Ok(_) => {}
+                    Err(_) => lock.broken.push(Broken {
+                        line: number + 1,
+                        task: task_of(line),
+                        message: error.to_string(),
+                        text: line.to_owned(),
+                    }),
+                },
             }
         }
         lock.changed |= !lock.broken.is_empty() || text.lines().count() != lock.records.len() + 1;
@@ -289,7 +289,10 @@ impl Lock {
 
     /// Notes where a record's output is.
     fn place(&mut self, record: &Record) {
-        self.places.entry(record.output.clone()).or_default().insert(record.task.clone());
+        let tasks = self.places.entry(record.output.clone()).or_insert_with(|| Vec::with_capacity(1));
+        if let Err(at) = tasks.binary_search(&record.task) {
+            tasks.insert(at, record.task.clone());
+        }
     }
 
     /// Whether a line of this task cannot be read.

@@ -372,7 +372,7 @@ impl Linker<'_> {
     }
 
     fn links(&self, links: &[At<String>], kind: LinkKind) -> Vec<Dep> {
-        let mut deps: Vec<Dep> = Vec::new();
+        let mut deps: Vec<Dep> = Vec::with_capacity(links.len());
         for link in links {
             let (name, heading) = split_heading(&link.value);
             for named in self.targets_of(link, name, kind) {
@@ -437,7 +437,7 @@ impl Linker<'_> {
     }
 
     fn inputs(&self) -> Vec<Input> {
-        let mut inputs: Vec<Input> = Vec::new();
+        let mut inputs: Vec<Input> = Vec::with_capacity(self.task.inputs.len());
         let mut known: HashSet<(RelPath, Option<String>)> = HashSet::new();
         for text in &self.task.inputs {
             let (name, heading) = split_heading(&text.value);

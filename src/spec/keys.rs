@@ -141,7 +141,7 @@ impl<'a> Keys<'a> {
             self.wrong(key, value, "a list of texts");
             return None;
         };
-        let mut texts = Vec::new();
+        let mut texts = Vec::with_capacity(array.len());
         for element in array.iter() {
             match element.get_ref() {
                 DeValue::String(text) => texts.push(self.at(text.to_string(), element.span())),
