@@ -16,6 +16,7 @@ use crate::text;
 
 use super::stamp::Stat;
 use super::state::{Recalled, State};
+use super::write::is_absent;
 use super::{Cache, Durability, Store};
 
 /// The most bytes of texts that are kept in memory.
@@ -317,11 +318,6 @@ impl Inner {
         self.kept += text.len();
         self.texts.insert(path.clone(), text);
     }
-}
-
-pub(super) fn is_absent(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind;
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 impl Shelf for DiskShelf {

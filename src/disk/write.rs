@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,7 +14,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::diag::Error;
 use crate::path::RelPath;
 
-use super::shelf::is_absent;
 use super::stamp::Stat;
 
 /// When a file's bytes must be on the medium.
@@ -345,8 +344,7 @@ impl Scratch {
         // Not emptied first: some file systems bring such a file to the medium at once.
         options.write(true).create(true).truncate(false);
         // Nobody else's to read.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.mode(0o600);
         let mut file = in_folder(self.0.parent().unwrap_or(&self.0), || options.open(&self.0))?;
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)
@@ -361,12 +359,13 @@ impl Drop for Scratch {
 
 /// Whether a file is there that can be written, and has no other name.
 fn is_plain(path: &Path) -> bool {
-    #[cfg(unix)]
-    let names = |meta: &fs::Metadata| std::os::unix::fs::MetadataExt::nlink(meta);
-    #[cfg(not(unix))]
-    let names = |_: &fs::Metadata| 1;
-    let plain = |meta: fs::Metadata| meta.is_file() && names(&meta) == 1 && !meta.permissions().readonly();
+    let plain = |meta: fs::Metadata| meta.is_file() && meta.nlink() == 1 && !meta.permissions().readonly();
     path.symlink_metadata().is_ok_and(plain)
+}
+
+/// Whether nothing is at a path, not even a folder that it could be in.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Brings a file or a folder to the medium, if it is still there.

@@ -127,7 +127,7 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
         if !doubtful.is_empty() {
             sealed.digests = sealed.read_digests()?;
         }
-        let mut touched = 0;
+        let mut touched_bytes = 0;
         for (index, at, kind, path, before, stat) in doubtful {
             let digest = sealed.digest(index)?;
             let same = match kind {
@@ -144,7 +144,7 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
             match (same, kind) {
                 (true, Kind::File | Kind::Folder) if stat.youngest() + RACY < began => {
                     sealed.restate(at, stat);
-                    touched += stat.size;
+                    touched_bytes += stat.size;
                 }
                 (true, _) => {}
                 (false, Kind::File) if sealed.changed.len() < FAR_TOO_MANY => {
@@ -153,7 +153,7 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                 (false, _) => return None,
             }
         }
-        if sealed.changed.is_empty() && (touched >= MUCH || sealed.restated.len() >= MANY) {
+        if sealed.changed.is_empty() && (touched_bytes >= MUCH || sealed.restated.len() >= MANY) {
             let blobs = vec![None; sealed.head.blobs.len()];
             // It saves work only, as all here.
             let _ = sealed.write(store, name, &sealed.head.blobs, &[], blobs);
