@@ -1,12 +1,13 @@
-//! The machine's floors, for `benches/speed.py`: what it takes to look at files, to walk folders, and to write
-//! files with a rename, and nothing else.
+//! The machine's floors, for `benches/speed.py`: what it takes to look at files, to walk folders, to write files
+//! with a rename, and to start programs, and nothing else.
 //!
-//! `floor stat THREADS FOLDER…`, `floor walk FOLDER…`, `floor write FOLDER N`.
+//! `floor stat THREADS LIST`, `floor walk FOLDER…`, `floor write FOLDER N`, `floor start N PROGRAM ARGUMENT…`.
 
 #![allow(clippy::disallowed_methods)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, statat};
@@ -82,6 +83,12 @@ fn main() {
                 fs::rename(new, place).expect("renamed");
             }
         }
-        _ => println!("benches/speed.py uses this: list, stat, walk, write"),
+        ["start", n, program, ref arguments @ ..] => {
+            for _ in 0..n.parse::<usize>().expect("a number") {
+                let said = Command::new(program).args(arguments).output().expect("a program");
+                assert!(said.status.success() && !said.stdout.is_empty(), "it says something");
+            }
+        }
+        _ => println!("benches/speed.py uses this: list, stat, walk, write, start"),
     }
 }

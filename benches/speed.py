@@ -159,6 +159,7 @@ for n in options.sizes or [1000, 10_000]:
         programs = {"meu": ([meu, "run", "-q"], root / "programs")}
         if "ninja" in tools:
             programs["ninja"] = (["ninja"], shutil.copytree(root / "ninja", root / "ninja again"))
+        programs["starts alone"] = ([floor, "start", str(n), "cat", "docs/0/d7.md"], ours)
         measure("first run, programs", n, programs, rounds=1)
     measure("first run, template", n, first, rounds=1)
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=b", "-c", "user.email=b@b", "commit", "-qm", "b"]):

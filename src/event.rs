@@ -59,6 +59,8 @@ pub struct Sums {
     pub cached: usize,
     /// Tasks that were up to date.
     pub fresh: usize,
+    /// Texts of a person's whose context has changed since.
+    pub stale: usize,
     /// Tasks that failed.
     pub failed: usize,
     /// Tasks that were blocked.

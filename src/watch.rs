@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use crate::diag::Error;
@@ -26,6 +27,9 @@ const LONGEST_BURST: Duration = Duration::from_millis(500);
 
 /// How often those who wait look whether a person wants to end it.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How often folders are listed anew, while others come and go.
+const TRIES: usize = 8;
 
 /// What is looked at: files, and folders in which new ones could appear.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +57,7 @@ impl Scope {
         let (graph, store) = (&workspace.graph, &workspace.store);
         let root = store.root();
         let mut scope = Scope { never: Scope::whole(root).never, ..Scope::default() };
-        scope.files.extend(["meu.toml", "meu.lock"].map(|name| root.join(name)));
+        scope.files.extend(["meu.toml", "meu.lock", ".gitignore"].map(|name| root.join(name)));
         scope.files.insert(store.full(&graph.config.index));
         scope.trees.extend([store.full(&graph.config.tasks), root.join("templates")]);
         for (_, node) in graph.nodes() {
@@ -112,6 +116,8 @@ pub struct Watch {
     system: RecommendedWatcher,
     events: Receiver<notify::Result<notify::Event>>,
     watched: BTreeSet<PathBuf>,
+    /// Whether some of them went, so that another folder may be where they were.
+    lost: bool,
     scope: Scope,
 }
 
@@ -121,45 +127,72 @@ impl Watch {
         let (sender, events) = mpsc::channel();
         let system = notify::recommended_watcher(sender)
             .map_err(|error| Error::failed(format!("the system's file events cannot be had: {error}")))?;
-        Ok(Watch { system, events, watched: BTreeSet::new(), scope: Scope::default() })
+        Ok(Watch { system, events, watched: BTreeSet::new(), lost: false, scope: Scope::default() })
     }
 
-    /// Watches this from now on. What happened before is still told by the next wait.
-    pub fn set(&mut self, scope: Scope) -> Result<(), Error> {
-        let folders = scope.folders();
-        for gone in self.watched.difference(&folders) {
-            // It may be gone from the disk, too.
-            let _ = self.system.unwatch(gone);
-        }
-        for new in folders.difference(&self.watched) {
-            self.system.watch(new, RecursiveMode::NonRecursive).map_err(|error| {
-                Error::failed(format!("the folder {} cannot be watched: {error}", new.display())).help(
-                    "on Linux `sysctl fs.inotify.max_user_watches` says how many folders a user may watch",
-                )
-            })?;
-        }
-        self.watched = folders;
+    /// Watches this from now on. What happened before is still told by the next wait. Tells whether there are folders
+    /// that were not watched until now: what happened in those before is told by nobody.
+    pub fn set(&mut self, scope: Scope) -> Result<bool, Error> {
         self.scope = scope;
-        Ok(())
-    }
-
-    /// Whether an event says that something of the scope changed.
-    fn tells(&self, event: &notify::Result<notify::Event>) -> bool {
-        match event {
-            // What was lost may have been anything.
-            Err(_) => true,
-            Ok(event) if event.need_rescan() => true,
-            Ok(event) => {
-                !matches!(event.kind, EventKind::Access(_))
-                    && event.paths.iter().any(|path| self.scope.has(path))
+        self.lost = false;
+        let mut grew = false;
+        for _ in 0..TRIES {
+            let folders = self.scope.folders();
+            for gone in self.watched.difference(&folders) {
+                // It may be gone from the disk, too.
+                let _ = self.system.unwatch(gone);
+            }
+            self.watched.retain(|folder| folders.contains(folder));
+            let new: Vec<PathBuf> = folders.difference(&self.watched).cloned().collect();
+            if new.is_empty() {
+                break;
+            }
+            grew = true;
+            for folder in new {
+                match self.system.watch(&folder, RecursiveMode::NonRecursive) {
+                    Ok(()) => drop(self.watched.insert(folder)),
+                    // It went meanwhile; what is there instead is listed the next time.
+                    Err(_) if !folder.is_dir() => {}
+                    Err(error) => {
+                        let message = format!("the folder {} cannot be watched: {error}", folder.display());
+                        return Err(Error::failed(message).help(
+                            "on Linux `sysctl fs.inotify.max_user_watches` says how many folders a user may watch",
+                        ));
+                    }
+                }
             }
         }
+        Ok(grew)
     }
 
-    /// Whether something changed since the last wait. Nothing is forgotten by asking.
+    /// Takes an event; tells whether it says that something of the scope changed.
+    fn take(&mut self, event: &notify::Result<notify::Event>) -> bool {
+        let event = match event {
+            Ok(event) if !event.need_rescan() => event,
+            // What was lost may have been anything.
+            _ => return true,
+        };
+        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))) {
+            // The system watches folders, not what is at a place: a new one there is to be watched anew.
+            let (watched, system) = (&mut self.watched, &mut self.system);
+            for path in event.paths.iter().filter(|path| watched.contains(*path)).collect::<Vec<_>>() {
+                self.lost = true;
+                watched.retain(|folder| {
+                    let stays = !folder.starts_with(path);
+                    if !stays {
+                        let _ = system.unwatch(folder);
+                    }
+                    stays
+                });
+            }
+        }
+        !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| self.scope.has(path))
+    }
+
+    /// Whether something changed since the last wait. Whoever is told so looks again, or waits no more.
     pub fn pending(&mut self) -> bool {
         while let Ok(event) = self.events.try_recv() {
-            if self.tells(&event) {
+            if self.take(&event) {
                 return true;
             }
         }
@@ -173,13 +206,17 @@ impl Watch {
             if interrupted() {
                 return Woken::Interrupted;
             }
+            if self.lost {
+                return Woken::Changed;
+            }
             let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
             match self.events.recv_timeout(left) {
-                Ok(event) if self.tells(&event) => {
-                    self.burst();
-                    return Woken::Changed;
+                Ok(event) => {
+                    if self.take(&event) {
+                        self.burst();
+                        return Woken::Changed;
+                    }
                 }
-                Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     if until.is_some_and(|until| Instant::now() >= until) {
                         return Woken::Quiet;
@@ -192,8 +229,11 @@ impl Watch {
     }
 
     /// Lets a burst of events go by.
-    fn burst(&self) {
+    fn burst(&mut self) {
         let began = Instant::now();
-        while began.elapsed() < LONGEST_BURST && self.events.recv_timeout(QUIET).is_ok() {}
+        while began.elapsed() < LONGEST_BURST {
+            let Ok(event) = self.events.recv_timeout(QUIET) else { return };
+            self.take(&event);
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Done, Env};
 use crate::diag::Error;
-use crate::disk::{self, Durability, Workspace};
+use crate::disk::{self, Workspace};
 use crate::index;
 
 #[derive(Debug, Args)]
@@ -40,12 +40,12 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
 pub fn write(workspace: &Workspace) -> Result<bool, Error> {
     let path = &workspace.graph.config.index;
     let wrong = |what: String| Error::failed(format!("`{path}` cannot be written: {what}"));
-    let text = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?.unwrap_or_default();
-    let updated =
-        index::updated(&workspace.graph, &text, &|text| workspace.redactor.clean(text).into_owned())
-            .map_err(|line| wrong(format!("line {line} has a marker without its partner")))?;
+    let old = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?;
+    let text = old.as_deref().unwrap_or_default();
+    let updated = index::updated(&workspace.graph, text, &|text| workspace.redactor.clean(text).into_owned())
+        .map_err(|line| wrong(format!("line {line} has a marker without its partner")))?;
     let Some(new) = updated else { return Ok(false) };
-    workspace.store.write(path, &new, Durability::Now).map_err(|error| wrong(error.to_string()))?;
+    workspace.store.edit(path, old.as_deref(), &new).map_err(|error| wrong(error.to_string()))?;
     workspace.shelf.look_again(path);
     Ok(true)
 }

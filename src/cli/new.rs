@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Done, Env};
 use crate::diag::{Diagnostic, Error, Sink, Source};
-use crate::disk::{self, Durability, Store, find_project, load_config};
+use crate::disk::{self, Store, find_project, load_config};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, parse_tasks, schema_line, words_of_id};
 
@@ -36,6 +36,8 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
         return Err(Error::from(problems));
     }
     let path = RelPath::parse_writable(&source.path).map_err(|problem| Error::invalid(problem.message()))?;
+    store.make_meu()?;
+    let _hold = disk::hold(&store)?;
     if store.full(&path).exists() {
         let mut error = Error::invalid(format!("`{path}` is there already"));
         error
@@ -50,10 +52,8 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     {
         return Err(error);
     }
-    store.make_meu()?;
-    let _hold = disk::hold(&store)?;
     store
-        .write(&path, &text, Durability::Now)
+        .edit(&path, None, &text)
         .map_err(|error| Error::failed(format!("`{path}` cannot be written: {error}")))?;
     if env.shell.json {
         env.shell.json(&serde_json::json!({"wrote": [path.as_str()]}));

@@ -8,7 +8,6 @@ use super::{Done, Env, select};
 use crate::diag::{Error, ErrorKind};
 use crate::disk::{self, Recorded, Trust, Workspace};
 use crate::graph::shard as shard_of;
-use crate::plan::State;
 use crate::provider::{Limits, Parcel, Providers, Trace, end_programs};
 use crate::run::{Options, Ran, prepare, rows, would_run};
 use crate::seal::{self, Part};
@@ -142,12 +141,8 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
         && let Some((hold, seal)) = env.sealed_held()?
     {
         if seal.stands() {
-            let duplicates = seal.counts().get(State::Duplicate);
-            Reporter::new(env.shell, std::iter::empty::<&str>()).nothing_to_do(
-                disk::run_name(),
-                seal.counts().tasks(),
-                duplicates,
-            );
+            let reporter = Reporter::new(env.shell, std::iter::empty::<&str>());
+            reporter.nothing_to_do(disk::run_name(), seal.counts());
             return Ok(None);
         }
         let part = env.part(seal)?;
@@ -164,6 +159,9 @@ pub(super) fn run(env: &Env, arguments: Arguments) -> Done {
     };
     drop(hold);
     send(env, parcel);
+    if let Some(trouble) = ran.trouble {
+        return Err(trouble);
+    }
     if ran.interrupted {
         env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
         return Ok(Some(ErrorKind::Interrupted));
@@ -216,14 +214,13 @@ pub(super) fn bring_up_to_date(
     let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| {
         trace.event(event);
         reporter.event(event);
-    });
-    let ran = ran?;
+    })?;
     // After a run that had nothing to do INDEX.md is as it should be; titles and places are as they were.
     let index_written = part.is_none() && super::write_index(&workspace)?;
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
-    if arguments.is_plain() && !index_written {
-        keep_finding(&workspace, part, &ran, ran.sums.fresh == total - duplicates);
+    if arguments.is_plain() && !index_written && ran.trouble.is_none() {
+        keep_finding(&workspace, part, &ran, ran.sums.fresh + ran.sums.stale == total - duplicates);
     }
     let parcel = trace.parcel();
     Ok(Some((ran, parcel)))

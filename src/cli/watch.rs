@@ -91,8 +91,12 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
         }
         // Only now: who has just saved looks at the screen.
         if let Some(workspace) = &seen {
-            watch.set(Scope::of(workspace))?;
+            let grew = watch.set(Scope::of(workspace))?;
             workspace.shelf.save();
+            if grew {
+                // What came to a new folder before it was watched nobody tells.
+                continue;
+            }
         }
         if nothing || stuck || arguments.dry_run {
             match watch.wait(None) {
@@ -115,6 +119,9 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
             Ok((ran, edited)) => {
                 let unknown = ran.sums.cost_unknown.unwrap_or_default();
                 spent.push_back((Moment::now(), ran.sums.cost.unwrap_or_default() + unknown));
+                if let Some(trouble) = &ran.trouble {
+                    shown.wrong(trouble);
+                }
                 if ran.interrupted {
                     env.shell.note("interrupted; answers that came are kept, the next run goes on from here");
                     return Ok(Some(ErrorKind::Interrupted));

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::Store;
+use super::stamp::Stat;
+
 /// A moment, to measure from.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment(Instant);
@@ -9,6 +12,48 @@ pub struct Moment(Instant);
 /// Now, in nanoseconds since 1970.
 pub fn now_in_nanoseconds() -> i128 {
     super::stamp::nanos(SystemTime::now())
+}
+
+/// When something began.
+#[derive(Clone, Copy, Debug)]
+pub struct Began {
+    /// In nanoseconds since 1970.
+    at: i128,
+    moment: Moment,
+    /// So many nanoseconds after that moment.
+    after: i128,
+}
+
+impl Began {
+    /// Now.
+    pub fn now() -> Self {
+        Began { at: now_in_nanoseconds(), moment: Moment::now(), after: 0 }
+    }
+
+    /// As if it had begun so much later.
+    pub fn put_off(&mut self, by: Duration) {
+        let by = by.as_nanos() as i128;
+        self.at += by;
+        self.after += by;
+    }
+
+    /// In nanoseconds since 1970 as the files of a project tell the time: theirs may be another machine's, or this
+    /// machine's clock may have been set back since. A file that is written now tells.
+    pub fn by_files_of(self, store: &Store) -> i128 {
+        let clock = store.scratch("clock");
+        // Nothing is made in a project that has no `.meu/`.
+        let written = store.meu().is_dir().then(|| clock.write(""));
+        let now = written.and_then(Result::ok).and_then(|()| Stat::at(clock.path()));
+        let by_files = now.map(|now| i128::from(now.modified) - self.moment.0.elapsed().as_nanos() as i128);
+        let by_files = by_files.map(|moment| moment + self.after);
+        by_files.map_or(self.at, |by_files| by_files.min(self.at))
+    }
+}
+
+impl Default for Began {
+    fn default() -> Self {
+        Began::now()
+    }
 }
 
 impl Moment {

@@ -23,9 +23,7 @@ use crate::text::Redactor;
 
 use super::check::{check_globbed, check_output_folders, check_schemas, check_tracked};
 use super::reload::Stamps;
-use super::{
-    DiskShelf, FILES_WORTH_A_THREAD, LockFile, Replay, Store, now_in_nanoseconds, read_failures, replay,
-};
+use super::{Began, DiskShelf, FILES_WORTH_A_THREAD, LockFile, Replay, Store, read_failures, replay};
 
 /// Everything that a command needs of a project.
 #[derive(Debug)]
@@ -60,8 +58,8 @@ pub const SETTINGS: [&str; 3] = ["meu.toml", "templates/system.txt", "templates/
 /// What was listed to find tasks and documents: what is new there is new to the project.
 #[derive(Debug, Default)]
 pub struct Listed {
-    /// When the project began to be read, in nanoseconds since 1970.
-    pub began: i128,
+    /// When the project began to be read.
+    pub began: Began,
     /// The files that tasks were read from, by their path from the project's folder.
     pub task_files: Vec<(String, PathBuf)>,
     /// The folders.
@@ -82,7 +80,7 @@ pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
     })
 }
 
-/// Reads a text file that may be absent. The error names the file.
+/// Reads a text file that may be absent. The error does not name the file.
 pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
     if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
         return Err("it is not a file".into());
@@ -154,7 +152,7 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     })?;
     let store = Arc::new(store);
     let sink = Sink::default();
-    let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
+    let mut listed = Listed::default();
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
     let redactor = Redactor::new(&config.redact.patterns);
@@ -274,6 +272,12 @@ impl Workspace {
             .collect();
         let files = self.listed.task_files.iter();
         files.map(|(shown, path)| Some((path.as_path(), Digest::of(texts.get(shown.as_str())?)))).collect()
+    }
+
+    /// What was read of a task file.
+    pub fn task_text(&self, path: &str) -> Option<&str> {
+        let mut sources = self.graph.nodes().map(|(_, node)| &node.task.id.source);
+        sources.find(|source| source.path == path).map(|source| source.text.as_str())
     }
 
     /// The documents that some globs find; what is odd there comes to the warnings.

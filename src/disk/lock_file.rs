@@ -3,7 +3,6 @@
 //! Whoever writes it may have read it minutes ago, and a `git pull` may have come in between: then what is there now is
 //! written again, with what this process recorded in it.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -18,6 +17,7 @@ use crate::lock::{Lock, Newer};
 use crate::path::RelPath;
 
 use super::stamp::{Stamp, Stat};
+use super::write::is_changed;
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
 
 const NAME: &str = "meu.lock";
@@ -163,21 +163,14 @@ impl LockFile {
             return Ok(self.stands().then_some(Recorded::Nothing));
         };
         let path = RelPath::parse(NAME).map_err(|problem| io::Error::other(problem.message()))?;
-        let stands = Cell::new(true);
-        let written = store.write_by(&path, Durability::Seen, |to| {
-            let digest = new.write(to);
-            // What is left is the rename.
-            stands.set(self.stands());
-            if stands.get() {
-                Ok((digest?, Stat::of(&to.metadata()?)))
-            } else {
-                Err(io::Error::other("it was changed"))
-            }
+        let written = store.write_by(&path, Durability::Seen, &|| self.stands(), |to| {
+            let digest = new.write(to)?;
+            Ok((digest, Stat::of(&to.metadata()?)))
         });
-        if !stands.get() {
-            return Ok(None);
-        }
-        let (digest, written) = written?;
+        let (digest, written) = match written {
+            Err(error) if is_changed(&error) || !self.stands() => return Ok(None),
+            written => written?,
+        };
         drop(new);
         self.content.close();
         store.sync_folders()?;

@@ -30,7 +30,7 @@ mod usage;
 mod write;
 
 pub use cache::{Cache, Claim, SentItem, Stored, sent_items};
-pub use clock::{Moment, ago, now, now_in_nanoseconds, run_name};
+pub use clock::{Began, Moment, ago, now, now_in_nanoseconds, run_name};
 pub use corpus::SEARCHED;
 pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
 pub use git::{
@@ -55,7 +55,7 @@ pub use stamp::{RACY, Stat, identity, nanoseconds};
 pub use state::Recalled;
 pub use trust::{Permits, Trust, trust_everything};
 pub use usage::{Counted, Usage};
-pub use write::{Durability, Scratch, Store};
+pub use write::{Durability, Scratch, Store, is_changed};
 
 use std::path::PathBuf;
 

@@ -14,7 +14,7 @@ use crate::spec::{Project, Task};
 use crate::text::Redactor;
 
 use super::load::{Plan, finish, load_config, load_templates, read_tasks};
-use super::{Listed, LockFile, Overlay, Store, Workspace, now_in_nanoseconds};
+use super::{Listed, LockFile, Overlay, Store, Workspace};
 
 /// A part of a project, and what is known of it.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ fn named(folder: &Path, files: impl IntoIterator<Item = PathBuf>) -> Option<Vec<
 /// Loads a part of a project; `None` if it is not what it was taken for, or anything is to be said of it.
 pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     let sink = Sink::default();
-    let mut listed = Listed { began: now_in_nanoseconds(), ..Listed::default() };
+    let mut listed = Listed::default();
     let config = load_config(store, &sink);
     let (files, texts): (Vec<PathBuf>, Vec<Digest>) = wanted.files.into_iter().unzip();
     let files = named(&store.full(&config.tasks), files)?;

@@ -180,12 +180,14 @@ impl Proposals<'_> {
         // Last: with it the folder is whole.
         let bytes = serde_json::to_vec_pretty(about).map_err(|error| Error::failed(error.to_string()))?;
         self.write(&staged.new.join("proposal.json"), &bytes)?;
+        // What it takes the place of is removed when it counts.
+        self.0.sync_written(true).map_err(wrong(&staged.new))?;
         Ok(staged)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let name = path.strip_prefix(self.0.meu()).map(|name| name.to_string_lossy().into_owned());
-        self.0.write_meu(&name.unwrap_or_default(), bytes, Durability::Grouped).map_err(wrong(path))
+        self.0.write_meu(&name.unwrap_or_default(), bytes, Durability::Seen).map_err(wrong(path))
     }
 
     /// Beside a proposal's folder, where no proposal is looked for.

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use super::check::check_tracked;
 use super::load::{Plan, finish};
 use super::stamp::Stamp;
-use super::{FILES_WORTH_A_THREAD, SETTINGS, Workspace, now_in_nanoseconds};
+use super::{Began, FILES_WORTH_A_THREAD, SETTINGS, Workspace};
 
 /// The files and folders that a plan was read from, as they were.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub type Loader = dyn Fn(&Path) -> Result<Workspace, Error>;
 /// Loads a project; what `before` says of its plan stands if nothing of it changed.
 pub fn reload(root: &Path, before: Option<Workspace>, load: &Loader) -> Result<Workspace, Error> {
     // What changes from now on is younger than the look at it.
-    let began = now_in_nanoseconds();
+    let began = Began::now();
     match before.filter(stands) {
         Some(before) => {
             let sink = Sink::default();
@@ -69,7 +69,7 @@ fn stands(workspace: &Workspace) -> bool {
 /// What a plan was read from, as it is; `None` where that cannot be told from what was read.
 fn stamps(workspace: &Workspace) -> Option<Stamps> {
     let root = workspace.store.root();
-    let began = workspace.listed.began;
+    let began = workspace.listed.began.by_files_of(&workspace.store);
     let mut all = Vec::new();
     let named = SETTINGS.map(|name| root.join(name));
     let ignores = workspace.listed.folders.iter().map(PathBuf::as_path).chain(root.ancestors());

@@ -4,7 +4,7 @@
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::text;
 
 use super::stamp::Stat;
 use super::state::{Recalled, State};
-use super::write::is_absent;
+use super::write::{changed, is_absent};
 use super::{Cache, Durability, Store};
 
 /// The most bytes of texts that are kept in memory.
@@ -182,23 +182,47 @@ impl DiskShelf {
         inner.state.dirty |= inner.state.files.remove(path).is_some();
     }
 
-    /// Writes an output whole; INDEX.md keeps its generated region.
-    pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> std::io::Result<()> {
+    /// Writes an output whole, in the place of a text whose digest is `old`; INDEX.md keeps its generated region. What
+    /// somebody has changed since stays as it is: an error.
+    pub fn write(
+        &self,
+        path: &RelPath,
+        old: Option<Digest>,
+        text: &str,
+        durability: Durability,
+    ) -> std::io::Result<()> {
+        let stands = || self.still_has(path, old);
         if *path == self.index {
-            let raw = super::read_optional(&self.store.full(path))
-                .map_err(std::io::Error::other)?
-                .unwrap_or_default();
-            let raw = text::with_body(&raw, text)
+            let raw = super::read_optional(&self.store.full(path)).map_err(std::io::Error::other)?;
+            let new = text::with_body(raw.as_deref().unwrap_or_default(), text)
                 .map_err(|line| std::io::Error::other(Unreadable::Markers(line).to_string()))?;
-            self.store.write(path, &raw, durability)?;
+            // The text that counts is a part of the file's.
+            if !stands() {
+                return Err(changed());
+            }
+            self.store.edit(path, raw.as_deref(), &new)?;
         } else {
-            self.store.write(path, text, durability)?;
+            self.store.write_by(path, durability, &stands, |file| file.write_all(text.as_bytes()))?;
         }
         self.look_again(path);
         let inner = &mut *self.inner.borrow_mut();
         inner.seen.insert(path.clone(), Ok(Some(Digest::of(text))));
         inner.keep(path, text.into());
         Ok(())
+    }
+
+    /// Removes a file whose words are elsewhere. What somebody has changed since it had the digest `old` stays as it is: an
+    /// error.
+    pub fn remove(&self, path: &RelPath, old: Digest) -> std::io::Result<()> {
+        let removed = self.store.remove_by(path, &|| self.still_has(path, Some(old)));
+        self.look_again(path);
+        removed
+    }
+
+    /// Whether a path has a text, or none, now.
+    fn still_has(&self, path: &RelPath, digest: Option<Digest>) -> bool {
+        self.inner.borrow_mut().seen.remove(path);
+        self.look(path).is_ok_and(|now| now == digest)
     }
 
     /// What came of a task's recipe the last time.

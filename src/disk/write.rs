@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::diag::Error;
 use crate::path::RelPath;
 
+use super::read_optional;
 use super::stamp::Stat;
 
 /// When a file's bytes must be on the medium.
@@ -102,7 +103,7 @@ impl Store {
         [path.as_str(), &decomposed].map(|spelled| self.root.join(spelled))
     }
 
-    /// Makes `.meu/`, which ignores itself, and empties its folder of temporary files.
+    /// Makes `.meu/`, which ignores itself.
     pub fn make_meu(&self) -> Result<(), Error> {
         let make = || -> io::Result<()> {
             if fs::symlink_metadata(&self.meu).is_ok_and(|meta| !meta.is_dir()) {
@@ -127,14 +128,27 @@ impl Store {
 
     /// Writes a file of the project whole or not at all.
     pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> io::Result<()> {
-        self.write_by(path, durability, |file| file.write_all(text.as_bytes()))
+        self.write_by(path, durability, &|| true, |file| file.write_all(text.as_bytes()))
     }
 
-    /// The same, where something else writes the bytes.
+    /// Puts a text in the place of `old`, which was read there ([`read_optional`]; `None` where there was nothing), with
+    /// the line ends and the byte order mark of what is there. What somebody has changed since stays as it is: an error.
+    pub fn edit(&self, path: &RelPath, old: Option<&str>, new: &str) -> io::Result<()> {
+        let raw = fs::read(self.full(path)).unwrap_or_default();
+        let mark = if raw.starts_with(&[0xef, 0xbb, 0xbf]) { "\u{feff}" } else { "" };
+        let crlf = raw.windows(2).any(|pair| pair == b"\r\n");
+        let new = format!("{mark}{}", if crlf { new.replace('\n', "\r\n") } else { new.to_owned() });
+        let stands = || read_optional(&self.full(path)).is_ok_and(|now| now.as_deref() == old);
+        self.write_by(path, Durability::Now, &stands, |file| file.write_all(new.as_bytes()))
+    }
+
+    /// Writes a file whose bytes come from elsewhere, unless just before the rename what it is to replace is not what it
+    /// was: `stands` tells. That is an error ([`is_changed`]).
     pub(super) fn write_by<T>(
         &self,
         path: &RelPath,
         durability: Durability,
+        stands: &dyn Fn() -> bool,
         fill: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let full = self.full(path);
@@ -146,7 +160,7 @@ impl Store {
             ));
         }
         let folder = full.parent().unwrap_or(&self.root).to_owned();
-        let filled = self.replace(&full, durability, fill)?;
+        let filled = self.replace(&full, durability, stands, fill)?;
         let mut unsynced = self.unsynced();
         // A folder that was just made is a name in the one above it.
         for folder in folder.ancestors().take_while(|above| above.starts_with(&self.root)) {
@@ -161,15 +175,6 @@ impl Store {
         Ok(filled)
     }
 
-    /// A text with the line ends and the byte order mark of the file that it replaces.
-    pub fn as_written(&self, path: &RelPath, text: &str) -> String {
-        let old = fs::read(self.full(path)).unwrap_or_default();
-        let mark = if old.starts_with(&[0xef, 0xbb, 0xbf]) { "\u{feff}" } else { "" };
-        let crlf = old.windows(2).any(|pair| pair == b"\r\n");
-        let text = if crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
-        format!("{mark}{text}")
-    }
-
     /// What keeps a file from being made at a path: itself, or a file where a folder should be.
     pub fn in_the_way(&self, path: &RelPath) -> Option<String> {
         let full = self.full(path);
@@ -181,9 +186,18 @@ impl Store {
         (!above.is_dir()).then_some(name)
     }
 
-    /// Removes a file whose words are elsewhere, and the folders that it leaves empty.
-    pub fn remove(&self, path: &RelPath) -> io::Result<()> {
+    /// Removes a file whose words are elsewhere, as they were read ([`read_optional`]), and the folders that it leaves
+    /// empty. What somebody has changed since stays as it is: an error.
+    pub fn remove(&self, path: &RelPath, old: &str) -> io::Result<()> {
+        self.remove_by(path, &|| read_optional(&self.full(path)).is_ok_and(|now| now.as_deref() == Some(old)))
+    }
+
+    /// The same, where `stands` tells whether it is as it was.
+    pub(super) fn remove_by(&self, path: &RelPath, stands: &dyn Fn() -> bool) -> io::Result<()> {
         let full = self.full(path);
+        if !stands() {
+            return Err(changed());
+        }
         fs::remove_file(&full)?;
         let mut folder = full.parent();
         while let Some(empty) = folder.filter(|folder| *folder != self.root) {
@@ -208,7 +222,9 @@ impl Store {
         durability: Durability,
     ) -> io::Result<()> {
         let full = self.meu.join(name);
-        self.replace(&full, durability, |file| pieces.iter().try_for_each(|bytes| file.write_all(bytes)))
+        self.replace(&full, durability, &|| true, |file| {
+            pieces.iter().try_for_each(|bytes| file.write_all(bytes))
+        })
     }
 
     /// Writes pieces over what is at some places of a file below `.meu/`, which was opened as `was`. A crash leaves some of
@@ -241,6 +257,7 @@ impl Store {
         &self,
         full: &Path,
         durability: Durability,
+        stands: &dyn Fn() -> bool,
         fill: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
@@ -261,6 +278,9 @@ impl Store {
             }
             drop(file);
             fail_point("rename")?;
+            if !stands() {
+                return Err(changed());
+            }
             if durability == Durability::Scratch {
                 // Some file systems write a file out at once that is renamed over another.
                 let _ = fs::remove_file(full);
@@ -321,6 +341,27 @@ impl Store {
             synced => synced,
         })
     }
+}
+
+/// Somebody changed a file that was about to be replaced.
+#[derive(Debug)]
+struct Changed;
+
+impl std::fmt::Display for Changed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("somebody changed it just now")
+    }
+}
+
+impl std::error::Error for Changed {}
+
+pub(super) fn changed() -> io::Error {
+    io::Error::other(Changed)
+}
+
+/// Whether a file was left as it is, since somebody changed it while it was about to be replaced.
+pub fn is_changed(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Changed>())
 }
 
 /// A file that programs read and that one thread writes again and again. It goes when that thread is done with it; what a

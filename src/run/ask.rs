@@ -13,7 +13,7 @@ use std::sync::mpsc::Sender;
 
 use crate::diag::Error;
 use crate::digest::Digest;
-use crate::disk::{Cache, Entry, Journal, Replay, Scratch, SentItem, Stored};
+use crate::disk::{Cache, Entry, Journal, Replay, Scratch, SentItem, Stored, interrupted};
 use crate::event;
 use crate::graph::{Graph, Ix};
 use crate::model::{Cause, Refusal, Schema, faults, repair};
@@ -174,6 +174,9 @@ impl Ask<'_> {
                 None => {
                     if let Some(refused) = &job.refused {
                         return Err(after(&all, refused.clone()));
+                    }
+                    if interrupted() {
+                        return Err(Lost { interrupted: true, ..Lost::from("interrupted".to_owned()) });
                     }
                     let secrets = self.secrets(job, &request);
                     if !secrets.is_empty() && self.graph.config.redact.refuse {

@@ -17,6 +17,7 @@ use crate::provider::{Limits, Providers, Purse};
 use crate::spec::Order;
 
 use super::ask::{Ask, Job, Word, Worker};
+use super::person::failed;
 use super::queue::{Queued, keys};
 use super::settle::Books;
 use super::survey::Survey;
@@ -65,6 +66,8 @@ pub struct Ran {
     pub verdicts: Vec<Option<Verdict>>,
     /// What it wrote to the lock.
     pub recorded: Recorded,
+    /// What ended it as a whole, or kept it from being recorded.
+    pub trouble: Option<Error>,
 }
 
 impl Ran {
@@ -78,7 +81,8 @@ impl Ran {
             State::Edited => verdict.unchanged == Some(true) && !verdict.reasons.is_empty(),
             _ => false,
         };
-        !self.interrupted && self.not_reached == 0 && self.verdicts.iter().flatten().all(is_final)
+        let whole = !self.interrupted && self.trouble.is_none();
+        whole && self.not_reached == 0 && self.verdicts.iter().flatten().all(is_final)
     }
 }
 
@@ -168,20 +172,20 @@ pub fn run(
         let finished = executor.finish(interrupted);
         Ok::<_, Error>(finished)
     });
-    let (ran, trouble) = ran?;
+    let ran = ran?;
     if ran.recorded == Recorded::BesideOthers {
         let message =
             "somebody changed meu.lock during this run: what came with it is looked at by the next one";
         emit(Event::Notice { message: message.into() });
     }
-    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0 || trouble.is_some();
+    let bad = ran.sums.failed + ran.sums.blocked + ran.sums.awaiting > 0 || ran.trouble.is_some();
     let status = match (ran.interrupted, bad) {
         (true, _) => "interrupted",
         (false, true) => "failed",
         (false, false) => "done",
     };
     emit(Event::RunFinished { run: name, status, sums: ran.sums.clone() });
-    trouble.map_or(Ok(ran), Err)
+    Ok(ran)
 }
 
 /// A run under way. Its steps for one task are in file `task`.
@@ -388,39 +392,40 @@ impl<'a> Executor<'a, '_> {
         }
     }
 
-    /// Closes the books: outputs and cache synced, then the lock, then the journal's end. Tells what went wrong, too.
-    fn finish(self, interrupted: bool) -> (Ran, Option<Error>) {
+    /// Closes the books: outputs and cache synced, then the lock, then the failures, then the journal's end.
+    fn finish(self, interrupted: bool) -> Ran {
         let store = &self.workspace.store;
         let mut recorded = Recorded::Nothing;
-        let mut close = || -> std::io::Result<()> {
-            store.sync_written(self.books.journal.speaks_of_more())?;
+        let mut close = || -> Result<(), Error> {
+            let speaks_of_more = self.books.journal.speaks_of_more();
+            store.sync_written(speaks_of_more).map_err(|error| failed(error, "what was made"))?;
             // The journal's records are laid over the lock that was read: they are changes too.
             if self.books.lock.is_changed() || self.workspace.replay.found {
-                recorded = self.workspace.lock_file.write(store, &self.books.lock)?;
+                let written = self.workspace.lock_file.write(store, &self.books.lock);
+                recorded = written.map_err(|error| failed(error, "the lock"))?;
             }
+            let written = write_failures(store, &self.books.failures);
+            written.map_err(|error| failed(error, "what failed"))?;
             // An answer that nothing else has stays in the journal.
             if self.all_cached.load(Ordering::SeqCst) {
-                self.books.journal.end()?;
+                self.books.journal.end().map_err(|error| failed(error, "the end of the journal"))?;
             }
-            self.usage.save(store)?;
-            write_failures(store, &self.books.failures)
+            Ok(())
         };
         let trouble = close().err().map(|error| {
-            Error::failed(format!("the lock cannot be written: {error}"))
-                .help("nothing is lost: mend that and run again, the journal in .meu/ has it all")
+            error.help("nothing is lost: mend that and run again, the journal in .meu/ has it all")
         });
-        let trouble = self.refusal.clone().or(trouble);
+        // It makes estimates better, and nothing else.
+        let _ = self.usage.save(store);
         self.workspace.shelf.save();
-        (
-            Ran {
-                sums: self.sums,
-                interrupted,
-                not_reached: self.total - (self.reached - self.waiting.len() - self.same.len()),
-                undone: self.undone,
-                verdicts: self.survey.into_verdicts(),
-                recorded,
-            },
-            trouble,
-        )
+        Ran {
+            sums: self.sums,
+            interrupted,
+            not_reached: self.total - (self.reached - self.waiting.len() - self.same.len()),
+            undone: self.undone,
+            verdicts: self.survey.into_verdicts(),
+            recorded,
+            trouble: self.refusal.or(trouble),
+        }
     }
 }

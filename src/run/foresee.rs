@@ -1,12 +1,14 @@
 //! What a run would do and cost, without doing it.
 
+use std::borrow::Cow;
+
 use crate::context::Shelf;
 use crate::disk::{Cache, Usage, Workspace};
 use crate::graph::{Graph, Ix};
-use crate::model::{Schema, faults};
+use crate::model::{Schema, faults, repair};
 use crate::plan::State;
 use crate::provider::{Spent, worst};
-use crate::request::{Reason, Scene, build};
+use crate::request::{Assembled, Reason, Scene, build};
 use crate::spec::Runner;
 
 use super::execute::Options;
@@ -33,13 +35,26 @@ impl WouldRun {
     }
 }
 
-/// Whether a stored answer is what its task expects, as far as that can be told without a program.
-fn meets(workspace: &Workspace, ix: Ix, text: &str) -> bool {
+/// Whether nobody would be asked: the answer is stored, and as often as it would be sent back the next one is too; as far
+/// as that can be told without a program.
+fn is_stored(workspace: &Workspace, ix: Ix, built: &Assembled) -> bool {
     let node = workspace.graph.node(ix);
-    let Some(expect) = &node.task.expect else { return true };
+    let cache = Cache(&workspace.store);
+    let (mut request, mut digest) = (Cow::Borrowed(&built.request), built.digest);
+    let Some(expect) = &node.task.expect else { return cache.answer(digest).is_some() };
     let schema = node.schema().and_then(|path| workspace.shelf.text(path).ok().flatten());
     let schema = schema.and_then(|text| Schema::parse(&text).ok());
-    faults(expect, schema.as_ref(), node.policy.tokenizer, text).is_empty()
+    for _ in 0..=expect.repairs {
+        let Some((_, text)) = cache.answer(digest) else { return false };
+        let text = workspace.redactor.clean(&text);
+        let faults = faults(expect, schema.as_ref(), node.policy.tokenizer, &text);
+        if faults.is_empty() {
+            return true;
+        }
+        request = Cow::Owned(repair(&request, &text, &faults));
+        digest = request.digest();
+    }
+    true
 }
 
 /// The most that a task can cost: the dearest of its providers, every answer sent back as often as may
@@ -84,11 +99,8 @@ pub fn would_run(workspace: &Workspace, options: &Options, chosen: Vec<bool>) ->
             let is_model = node.task.run == Runner::Model;
             let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
             let count = |text: &str| Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
-            let cache = Cache(&workspace.store);
-            let answer = request.as_ref().filter(|_| !forced && !options.no_cache);
-            let answer = answer.and_then(|built| cache.answer(built.digest)).map(|(_, text)| text);
-            // An answer that is not what the task expects is sent back, and that is not free.
-            let cached = answer.is_some_and(|text| meets(workspace, *ix, &text));
+            let reads = !forced && !options.no_cache;
+            let cached = reads && request.as_ref().is_some_and(|built| is_stored(workspace, *ix, built));
             let request = request.filter(|_| !cached);
             let tokens_in: u64 = request
                 .iter()

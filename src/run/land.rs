@@ -6,12 +6,11 @@ use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink};
 use crate::digest::Digest;
-use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, load_over, read_optional};
+use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, is_changed, load_over};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, schema_line};
 
 use super::person::failed;
-use super::rename::write;
 
 /// What approving a proposal would do.
 #[derive(Debug)]
@@ -97,6 +96,20 @@ pub struct Landed {
     pub kept: Vec<RelPath>,
 }
 
+/// Puts a file's new text in the place of the old one, or takes the file away.
+fn replace(
+    workspace: &Workspace,
+    path: &RelPath,
+    old: Option<&String>,
+    new: Option<&String>,
+) -> std::io::Result<()> {
+    match (old, new) {
+        (old, Some(new)) => workspace.store.edit(path, old.map(String::as_str), new),
+        (Some(old), None) => workspace.store.remove(path, old),
+        (None, None) => Ok(()),
+    }
+}
+
 /// Moves a proposal in. What landed is what the next one of its name is merged with.
 pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Landed, Error> {
     let Landing { changes, planned } = landing;
@@ -118,7 +131,8 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
     // Before anything else: then only what lands can fail, and that is taken back.
     let staged = Proposals(&workspace.store).stage(&rest)?;
     let mut kept = Vec::new();
-    let mut done: Vec<(RelPath, Option<String>)> = Vec::new();
+    // What was there, and what is there now.
+    let mut done: Vec<(RelPath, Option<String>, Option<String>)> = Vec::new();
     let mut outputs = Vec::new();
     let mut carry_out = || -> Result<(), Error> {
         for (id, text) in &proposal.outputs {
@@ -132,44 +146,34 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
             if there.is_some_and(|there| there != Digest::of(&text)) {
                 kept.push(output.clone());
             } else if there.is_none() && workspace.store.in_the_way(output).is_none() {
-                done.push((output.clone(), None));
+                done.push((output.clone(), None, Some(text.clone())));
                 workspace
                     .shelf
-                    .write(output, &text, Durability::Now)
+                    .write(output, None, &text, Durability::Now)
                     .map_err(|error| failed(error, output.as_str()))?;
                 outputs.push(output.clone());
             }
         }
         for (file, old, new) in in_order(landing) {
             let path = RelPath::parse_writable(file).map_err(|problem| Error::failed(problem.message()))?;
-            // A person may have saved it since it was read.
-            let there = read_optional(&workspace.store.full(&path))
-                .map_err(|message| Error::failed(format!("`{file}` cannot be read: {message}")))?;
-            if there.as_ref() != old {
-                return Err(Error::failed(format!("`{file}` was changed just now, so nothing landed"))
-                    .help(format!("`meu plan show {}`, then approve it again", proposal.name)));
-            }
-            done.push((path.clone(), old.cloned()));
-            match new {
-                Some(new) => {
-                    let line = match old.is_none() && has_schema {
-                        true => schema_line(file, TASK_SCHEMA),
-                        false => String::new(),
-                    };
-                    write(workspace, file, &format!("{line}{new}"))?;
-                }
-                None => workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?,
-            }
+            let line = match old.is_none() && has_schema {
+                true => schema_line(file, TASK_SCHEMA),
+                false => String::new(),
+            };
+            let new = new.map(|new| format!("{line}{new}"));
+            done.push((path.clone(), old.cloned(), new.clone()));
+            replace(workspace, &path, old, new.as_ref()).map_err(|error| match is_changed(&error) {
+                true => Error::failed(format!("`{file}` was changed just now, so nothing landed"))
+                    .help(format!("`meu plan show {}`, then approve it again", proposal.name)),
+                false => failed(error, file),
+            })?;
         }
         Ok(())
     };
     if let Err(error) = carry_out() {
         // All or nothing: what was done, or half done, is taken back.
-        for (path, old) in done.iter().rev() {
-            let _ = match old {
-                Some(old) => write(workspace, path.as_str(), old),
-                None => workspace.store.remove(path).map_err(|error| failed(error, path.as_str())),
-            };
+        for (path, old, new) in done.iter().rev() {
+            let _ = replace(workspace, path, new.as_ref(), old.as_ref());
         }
         return Err(error);
     }

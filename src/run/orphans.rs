@@ -55,9 +55,9 @@ pub fn remove_orphans(workspace: &Workspace, dry_run: bool) -> Result<Vec<Orphan
                 let wrong =
                     |error: std::io::Error| Error::failed(format!("`{place}` cannot be removed: {error}"));
                 if let Some(text) = workspace.shelf.text(&place).ok().flatten() {
-                    Cache(&workspace.store).keep_text(&text).map_err(wrong)?;
+                    let digest = Cache(&workspace.store).keep_text(&text).map_err(wrong)?;
+                    workspace.shelf.remove(&place, digest).map_err(wrong)?;
                 }
-                workspace.store.remove(&place).map_err(wrong)?;
             }
         }
         if all_go {

@@ -72,13 +72,14 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
     let cache = Cache(&workspace.store);
     let mut lines = Vec::new();
     for ix in tasks {
+        refuse_duplicate(workspace, *ix)?;
         lock.forget_broken(workspace.graph.node(*ix).id());
     }
     let mut survey = Survey::new(workspace, None);
     for ix in workspace.graph.order().iter().copied() {
         let look = survey.look(ix, &lock, &failures);
         let node = workspace.graph.node(ix);
-        if tasks.contains(&ix) && node.duplicate_of.is_none() {
+        if tasks.contains(&ix) {
             let (text, digest) = output_of(workspace, ix)?;
             let Some(today) = look.today else {
                 return Err(Error::failed(format!(
@@ -125,7 +126,7 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
         let kept: std::collections::HashSet<String> = adopted.lines().map(words).collect();
         if discard || answer.lines().map(words).all(|line| line.is_empty() || kept.contains(&line)) {
             let digest = cache.keep_text(&answer).map_err(|error| failed(error, path.as_str()))?;
-            workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?;
+            workspace.shelf.remove(&path, digest).map_err(|error| failed(error, path.as_str()))?;
             lines.push(format!("removed {path} (`meu cat {digest}` prints it)"));
         } else {
             lines.push(format!("kept {path}: not all of its words were taken over (`--discard` removes it)"));
@@ -233,7 +234,7 @@ pub fn restore(workspace: &Workspace, tasks: &[Ix]) -> Result<Vec<String>, Error
         journal.add(&entry, false).map_err(|error| failed(error, "the journal"))?;
         workspace
             .shelf
-            .write(&node.output, &text, Durability::Now)
+            .write(&node.output, on_disk, &text, Durability::Now)
             .map_err(|error| failed(error, node.output.as_str()))?;
         failures.remove(node.id());
         lock.put(record);

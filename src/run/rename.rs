@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::context::Shelf;
 use crate::diag::Error;
+use crate::digest::Digest;
 use crate::disk::{Durability, Workspace, load, load_over, write_failures};
 use crate::graph::{Ix, Renamed};
 use crate::lock::{Lock, Record};
@@ -77,7 +78,7 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     }
     // New files first: what a crash leaves is a task twice, which the next command tells.
     for (path, text) in renamed.files.iter().filter_map(|(path, text)| Some((path, text.as_ref()?))) {
-        write(workspace, path, text)?;
+        write(workspace, path, workspace.task_text(path), text)?;
     }
     let mut failures = workspace.failures.clone();
     for (old, new) in &renamed.ids {
@@ -99,13 +100,19 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     let beside: Vec<(RelPath, RelPath)> = beside.collect();
     for (from, to) in moves.iter().chain(&beside) {
         if let Ok(Some(text)) = workspace.shelf.text(from) {
-            workspace.shelf.write(to, &text, Durability::Now).map_err(|error| failed(error, to.as_str()))?;
-            workspace.store.remove(from).map_err(|error| failed(error, from.as_str()))?;
+            let write = workspace.shelf.write(to, None, &text, Durability::Now);
+            write.map_err(|error| failed(error, to.as_str()))?;
+            let remove = workspace.shelf.remove(from, Digest::of(&*text));
+            remove.map_err(|error| {
+                failed(error, from.as_str())
+                    .help(format!("its text as it was is in `{to}`: take over what is new, then remove it"))
+            })?;
         }
     }
     for path in renamed.files.iter().filter(|(_, text)| text.is_none()).map(|(path, _)| path) {
+        let old = workspace.task_text(path).unwrap_or_default();
         let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
-        workspace.store.remove(&path).map_err(|error| failed(error, path.as_str()))?;
+        workspace.store.remove(&path, old).map_err(|error| failed(error, path.as_str()))?;
     }
     commit(workspace, &lock)?;
 
@@ -116,11 +123,11 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     let scene = Scene { graph: &after.graph, templates: &after.templates };
     let mut lock: Lock = after.lock.clone();
     for (ix, node) in after.graph.nodes() {
-        let record = lock.records(node.id()).first().cloned();
         if settled.contains(&old_of(node.id()))
-            && let (Some(record), Ok(today)) = (record, build(&scene, ix, &[], &after.shelf))
+            && let (Some((record, _)), Ok(today)) =
+                (counting(&after, ix), build(&scene, ix, &[], &after.shelf))
         {
-            lock.put(Record { request: today.digest, parts: today.parts, ..record });
+            lock.put(Record { request: today.digest, parts: today.parts, ..record.clone() });
         }
     }
     commit(&after, &lock)?;
@@ -133,7 +140,7 @@ pub fn edit_tasks(workspace: &Workspace, files: &crate::disk::Overlay) -> Result
     load_over(workspace.store.root(), files)?;
     for (path, text) in files {
         if let Some(text) = text {
-            write(workspace, path, text)?;
+            write(workspace, path, workspace.task_text(path), text)?;
         }
     }
     Ok(())
@@ -145,8 +152,8 @@ fn stem(path: &str) -> &str {
     path[name_at..].rfind('.').filter(|at| *at > 0).map_or(path, |at| &path[..name_at + at])
 }
 
-pub(super) fn write(workspace: &Workspace, path: &str, text: &str) -> Result<(), Error> {
+/// Puts a task file's new text in the place of the old one.
+pub(super) fn write(workspace: &Workspace, path: &str, old: Option<&str>, new: &str) -> Result<(), Error> {
     let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
-    let text = workspace.store.as_written(&path, text);
-    workspace.store.write(&path, &text, Durability::Now).map_err(|error| failed(error, path.as_str()))
+    workspace.store.edit(&path, old, new).map_err(|error| failed(error, path.as_str()))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::context::{LARGEST_DOCUMENT, Shelf};
 use crate::digest::{Digest, TextId};
-use crate::disk::{Cache, Durability, Entry, Journal, Workspace};
+use crate::disk::{Cache, Durability, Entry, Journal, Workspace, is_changed};
 use crate::graph::Ix;
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
@@ -53,15 +53,15 @@ impl Books<'_> {
             return Ok(false);
         }
         let Ok(Some(text)) = self.workspace.shelf.text(&old) else { return Ok(false) };
-        let text = text.to_string();
-        self.put(
-            ix,
-            Record { output: node.output.to_string(), ..record.clone() },
-            Some(&text),
-            Durability::Now,
-        )?;
-        self.workspace.store.remove(&old).map_err(|error| format!("`{old}` cannot be moved: {error}"))?;
-        self.workspace.shelf.look_again(&old);
+        let record = Record { output: node.output.to_string(), ..record.clone() };
+        self.put(ix, record, Some(&text), Durability::Now)?;
+        self.workspace.shelf.remove(&old, Digest::of(&*text)).map_err(|error| {
+            format!(
+                "`{old}` stays where it is: {error} (its text as it was is in `{}` now: take over what is new, \
+                 then remove `{old}`)",
+                node.output
+            )
+        })?;
         Ok(true)
     }
 
@@ -166,7 +166,7 @@ impl Books<'_> {
             Merged::Conflict => {
                 if on_disk.is_none() {
                     // The person's adopted words come back first.
-                    shelf.write(&node.output, &ours, Durability::Now).map_err(|error| {
+                    shelf.write(&node.output, None, &ours, Durability::Now).map_err(|error| {
                         format!("`{}` cannot be written: {error} (mend that, then run again)", node.output)
                     })?;
                 }
@@ -201,10 +201,9 @@ impl Books<'_> {
             record.approved = None;
         }
         // What cannot be read cannot be kept, and what is not kept is not replaced.
-        let old = shelf
-            .text(&node.output)
-            .map_err(|error| format!("`{}` cannot be read, so it is not replaced: {error}", node.output))?;
-        let before = old.as_deref().map(Digest::of);
+        let unread = |error| format!("`{}` cannot be read, so it is not replaced: {error}", node.output);
+        // As it was when this was decided: what somebody has changed since is not replaced either.
+        let before = shelf.digest(&node.output).map_err(unread)?;
         if let Some(writes) = write.map(Digest::of).or(before) {
             let entry = Entry::Record { record: Box::new(record.clone()), before, writes };
             self.journal
@@ -212,13 +211,14 @@ impl Books<'_> {
                 .map_err(|error| format!("the journal cannot be written: {error}"))?;
         }
         if let Some(text) = write {
-            if let Some(old) = &old {
-                self.cache().keep_text(old).map_err(|error| {
+            if let Some(old) = shelf.text(&node.output).map_err(unread)? {
+                self.cache().keep_text(&old).map_err(|error| {
                     format!("`{}` is left as it is, since its text cannot be kept: {error}", node.output)
                 })?;
             }
-            shelf.write(&node.output, text, durability).map_err(|error| {
-                format!("`{}` cannot be written: {error} (mend that, then run again)", node.output)
+            shelf.write(&node.output, before, text, durability).map_err(|error| {
+                let mend = if is_changed(&error) { "" } else { "mend that, then " };
+                format!("`{}` cannot be written: {error} ({mend}run again)", node.output)
             })?;
         }
         let on_disk = shelf.digest(&node.output).ok().flatten();
@@ -249,11 +249,9 @@ impl Books<'_> {
                 Some(there) => self.cache().text(Digest::of(&**there)).is_some(),
             };
             if ours_to_replace {
-                self.workspace
-                    .store
-                    .write(&beside, text, Durability::Now)
+                shelf
+                    .write(&beside, there.as_deref().map(Digest::of), text, Durability::Now)
                     .map_err(|error| format!("`{beside}` cannot be written: {error}"))?;
-                shelf.look_again(&beside);
                 return Ok(beside);
             }
         }

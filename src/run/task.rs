@@ -128,7 +128,7 @@ impl Executor<'_, '_> {
                         in_one_line(&look.verdict.reasons)
                     ),
                 });
-                self.sums.fresh += 1;
+                self.sums.stale += 1;
             }
             State::Fresh | State::Awaiting => {
                 if let (Some(today), Ok(Some(text))) = (&look.today, self.workspace.shelf.text(&output)) {

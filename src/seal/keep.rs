@@ -24,7 +24,7 @@ fn try_to_keep(workspace: &Workspace, rows: &[Row], recorded: Recorded, settled:
         return None;
     }
     let read = Read::by(workspace, lock_after(workspace, recorded)?)?;
-    let (tree, digests) = read.to_seal(workspace.listed.began)?;
+    let (tree, digests) = read.to_seal(workspace.listed.began.by_files_of(&workspace.store))?;
     let loud = lines(rows.iter().filter(|row| !row.state.is_quiet()))?;
     let all = lines(rows)?;
     let table = Table::of(workspace, &read.numbers()).map(|table| table.to_bytes()).unwrap_or_default();

@@ -148,7 +148,7 @@ fn try_to_keep(workspace: &Workspace, searched: &[Candidate]) -> Option<()> {
     }
     let store = &workspace.store;
     let read = Read::by(workspace, lock_after(workspace, Recorded::Nothing)?)?;
-    let (tree, digests) = read.to_seal(workspace.listed.began)?;
+    let (tree, digests) = read.to_seal(workspace.listed.began.by_files_of(&workspace.store))?;
     let number = read.numbers();
     let more = more_than_texts(workspace);
     let (mut texts, mut tasks) = (Vec::new(), Vec::new());

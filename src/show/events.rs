@@ -8,7 +8,8 @@ use serde_json::json;
 use super::live::{Live, indexing};
 use super::{Paint, Shell, columns, counted, counted_as, grouped, in_column, money, plain, unknown};
 use crate::event::{Event, Finished, Outcome, Sums, Tried};
-use crate::run::WouldRun;
+use crate::plan::State;
+use crate::run::{Counts, WouldRun};
 
 /// Shows the events of one run.
 #[derive(Debug)]
@@ -156,13 +157,14 @@ impl Reporter {
     }
 
     /// A run in which everything was up to date before it began.
-    pub fn nothing_to_do(&self, run: String, tasks: usize, duplicates: usize) {
-        let nothing = Some(0.0);
-        let fresh = tasks - duplicates;
-        let sums = Sums { fresh, cost: nothing, cost_unknown: nothing, ..Sums::default() };
+    pub fn nothing_to_do(&self, run: String, counts: &Counts) {
+        let (nothing, tasks, stale) = (Some(0.0), counts.tasks(), counts.get(State::Stale));
+        let total = tasks - counts.get(State::Duplicate);
+        let sums =
+            Sums { fresh: total - stale, stale, cost: nothing, cost_unknown: nothing, ..Sums::default() };
         self.event(&Event::RunStarted { run: run.clone(), tasks });
         self.event(&Event::RunFinished { run, status: "done", sums: sums.clone() });
-        self.summary(&sums, fresh, 0);
+        self.summary(&sums, total, 0);
     }
 
     /// The summary, one line; `total` is the number of tasks that the run was about.
@@ -170,14 +172,16 @@ impl Reporter {
         if self.shell.json || self.shell.quiet {
             return;
         }
-        if sums.fresh == total {
-            self.shell.out(&format!("nothing to do: {} fresh", counted(total, "task")));
+        if sums.fresh + sums.stale == total {
+            let stale = if sums.stale > 0 { format!(", {} stale", sums.stale) } else { String::new() };
+            self.shell.out(&format!("nothing to do: {} fresh{stale}", counted(sums.fresh, "task")));
             return;
         }
         let mut parts = vec![format!("{} built", sums.built)];
         for (n, word) in [
             (sums.cached, "cached"),
             (sums.fresh, "fresh"),
+            (sums.stale, "stale"),
             (sums.failed, "failed"),
             (sums.blocked, "blocked"),
             (sums.awaiting, "awaiting approval"),
@@ -264,11 +268,13 @@ pub fn would_run(shell: &Shell, would: &WouldRun) {
         let word = shell.paint(Paint::Dim, &format!("{:>8}", "waiting"));
         shell.out(&format!("{word} {}", plain(task)));
     }
-    let waits =
-        if waiting.is_empty() { String::new() } else { format!(", {} waiting on them", waiting.len()) };
+    let (waits, without) = match waiting.len() {
+        0 => (String::new(), ""),
+        n => (format!(", {n} waiting on them"), ", without those that wait"),
+    };
     let cost = worst.map_or_else(|| "unpriced".into(), |cost| format!("at most {cost:.4}"));
     shell.out(&format!(
-        "{} would run{waits}; {} tokens in, {cost}",
+        "{} would run{waits}; {} tokens in, {cost}{without}",
         counted(tasks.len(), "task"),
         grouped(tokens)
     ));

@@ -12,10 +12,10 @@ pub struct Region {
     pub body: String,
     /// What is before the region, with the blank line that separates it.
     pub before: String,
+    /// The region, with its markers; empty if there is none. Of several the first.
+    pub region: String,
     /// What is after it.
     pub after: String,
-    /// Whether there was a region.
-    pub found: bool,
 }
 
 /// Takes INDEX.md apart. `Err` is the line, from 1, of a marker without its partner.
@@ -44,11 +44,12 @@ pub fn split_region(text: &str) -> Result<Region, usize> {
         return Ok(Region {
             body: super::output_form(text),
             before: text.to_owned(),
+            region: String::new(),
             after: String::new(),
-            found: false,
         });
     };
     let before = text[..first.start].to_owned();
+    let region = text[first.clone()].to_owned();
     let mut after = String::new();
     let mut from = first.end;
     for other in &regions[1..] {
@@ -64,21 +65,23 @@ pub fn split_region(text: &str) -> Result<Region, usize> {
         ("", _) => super::output_form(after.trim_start_matches('\n')),
         (before, _) => super::output_form(&format!("{before}\n\n{}", after.trim_start_matches('\n'))),
     };
-    Ok(Region { body, before, after, found: true })
+    Ok(Region { body, before, region, after })
 }
 
 /// INDEX.md with another body; its region stays, at the end. `Err` as [`split_region`].
 pub fn with_body(text: &str, body: &str) -> Result<String, usize> {
     let old = split_region(text)?;
-    let end = text.find(END).map_or(text.len(), |at| at + END.len());
-    Ok(if old.found { join(body, &text[old.before.len()..end]) } else { super::output_form(body) })
+    Ok(if old.region.is_empty() { super::output_form(body) } else { join(body, &old.region) })
 }
 
 /// INDEX.md with another region (without its markers); its place stays, or is the end.
 pub fn with_region(text: &str, contents: &str) -> Result<String, usize> {
     let old = split_region(text)?;
     let region = format!("{BEGIN}\n{}\n{END}\n", contents.trim_end());
-    Ok(if old.found { format!("{}{region}{}", old.before, old.after) } else { join(&old.body, &region) })
+    Ok(match old.region.as_str() {
+        "" => join(&old.body, &region),
+        _ => format!("{}{region}{}", old.before, old.after),
+    })
 }
 
 fn join(body: &str, region: &str) -> String {
@@ -132,6 +135,13 @@ mod tests {
         assert_eq!(body(&twice), Ok("a\n".into()));
         assert_eq!(with_region(&twice, "- z"), Ok(format!("a\n\n{BEGIN}\n- z\n{END}\n")));
         assert_eq!(with_body(&twice, "b\n"), Ok(format!("b\n\n{BEGIN}\n- x\n{END}\n")));
+    }
+
+    #[test]
+    fn a_marker_within_a_line_is_none() {
+        let text = format!("up to `{END}` and from `{BEGIN}`\n\n{BEGIN}\n- x\n{END}\n");
+        assert_eq!(body(&text), Ok(format!("up to `{END}` and from `{BEGIN}`\n")));
+        assert_eq!(with_body(&text, "b\n"), Ok(format!("b\n\n{BEGIN}\n- x\n{END}\n")));
     }
 
     #[test]

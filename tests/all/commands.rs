@@ -193,6 +193,13 @@ fn the_index_keeps_a_persons_words_and_is_never_fed_back() {
     house.run_asks(&[]);
     house.put("INDEX.md", house.read("INDEX.md").replace("Rules", "New rules"));
     house.run_asks(&["a"]);
+    // As another system ends lines.
+    house.put("INDEX.md", house.read("INDEX.md").replace('\n', "\r\n"));
+    house.task_put("b", "");
+    house.run_asks(&["b"]);
+    let index = house.read("INDEX.md");
+    assert!(index.contains("- [b](out/b.md)\r\n"), "{index:?}");
+    assert_eq!(index.matches('\n').count(), index.matches("\r\n").count());
 }
 
 #[test]

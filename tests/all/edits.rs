@@ -372,12 +372,13 @@ fn a_resolved_conflict_gives_the_next_merge_its_base() {
 }
 
 #[test]
-fn a_duplicate_is_neither_restored_nor_approved() {
+fn a_duplicate_is_neither_adopted_nor_restored() {
     let house = House::new().task("a", "").task("d", "");
     house.run_asks(&["a", "d"]);
     let house = house.file("tasks/d.toml", "duplicates = \"a\"\n");
     house.run_asks(&[]);
     assert_eq!(house.meu(&["restore", "d"]).code, 1);
+    assert_eq!(house.meu(&["adopt", "d"]).code, 1);
     assert_eq!(house.read("out/a.md"), "answer of a\n");
 }
 
@@ -546,4 +547,42 @@ fn a_file_that_is_no_text_at_an_output_s_new_place_stays() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert_eq!(std::fs::read(house.root().join("docs/a.md")).expect("bytes"), b"\xff\xfe\x00binary");
     assert_eq!(house.read("out/a.md"), "answer of a\n");
+}
+
+#[test]
+fn what_a_person_writes_while_a_run_goes_on_stays() {
+    let house = House::new()
+        .file("x.md", "one\n")
+        .task("a", "inputs = [\"x.md\"]\n")
+        .task("b", "requires = [\"a\"]\n");
+    house.run_asks(&["a", "b"]);
+    // The output of `b` is gone when the run looks, and there again when it would be brought back.
+    house.remove("out/b.md");
+    house.put("x.md", "two\n");
+    house.hook("printf 'mine\\n' > out/b.md\n");
+    let said = house.meu(&["run"]);
+    assert_eq!((said.code, house.asked()), (1, vec!["a".to_owned()]), "{}{}", said.out, said.err);
+    assert!(said.out.contains("somebody changed it just now (run again)"), "{}", said.out);
+    assert_eq!(house.read("out/b.md"), "mine\n");
+    house.hook("");
+    house.run_asks(&[]);
+    assert_eq!((house.read("out/b.md").as_str(), house.state("b").as_str()), ("mine\n", "edited"));
+}
+
+#[test]
+fn a_text_of_a_persons_that_is_stale_is_not_told_to_be_fresh() {
+    let house = House::new()
+        .file("x.md", "one\n")
+        .task("m", "run = \"manual\"\ninputs = [\"x.md\"]\n")
+        .task("a", "")
+        .file("out/m.md", "mine\n");
+    house.run_asks(&["a"]);
+    house.put("x.md", "two\n");
+    // The second time all is as it was.
+    for _ in 0..2 {
+        assert_eq!(house.meu(&["run"]).ok().out, "nothing to do: 1 task fresh, 1 stale\n");
+        assert_eq!(house.meu(&["status", "--check"]).code, 3);
+    }
+    house.meu(&["adopt", "m"]).ok();
+    assert_eq!(house.meu(&["run"]).ok().out, "nothing to do: 2 tasks fresh\n");
 }

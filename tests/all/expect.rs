@@ -62,11 +62,15 @@ fn an_answer_that_stays_wrong_fails_with_each_reason() {
     let expected = "the answer is not what the task expects, 2 times: 1. it does not contain \"GEMS\" 2. it has 17 tokens, and 10 are the most; it does not contain \"GEMS\" (change the prompt or `[expect]`, or ask afresh with `meu run a --force a`)";
     assert!(said.out.contains(expected), "{}", said.out);
     assert!(!house.exists("out/a.md") && server.seen().len() == 2);
-    // Nobody is asked the same again.
+    // Nobody is asked the same again, and nothing else is told.
+    let would = house.meu(&["run", "-n", "--json"]).ok().json();
+    assert_eq!((&would["would_run"][0]["tokens_in"], &would["cost_max"]), (&json!(0), &json!(0.0)));
     assert_eq!(house.meu(&["run"]).code, 1);
     assert_eq!(server.seen().len(), 2);
     // One more repair goes on from where it stood; a looser measure takes what is there.
     house.put("tasks/a.toml", house.read("tasks/a.toml").replace("max_tokens = 10", "repairs = 2"));
+    let would = house.meu(&["run", "-n", "--json"]).ok().json();
+    assert!(would["would_run"][0]["tokens_in"].as_u64().is_some_and(|tokens| tokens > 0), "{would}");
     house.meu(&["run"]).ok();
     assert_eq!((house.read("out/a.md").as_str(), server.seen().len()), ("third, with GOLD and GEMS\n", 3));
     // Afresh is from the beginning.

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meu::context::{Candidate, Searched, Shelf, first, look_up, searchable};
 use meu::disk::{DiskShelf, Store, Workspace};
@@ -58,7 +59,7 @@ proptest! {
             let whole = told(&all[..], &workspace.shelf);
             if old {
                 // As if all files had been changed long before they were looked at.
-                workspace.listed.began += 10_000_000_000;
+                workspace.listed.began.put_off(Duration::from_secs(10));
                 next_tick(root);
             }
             keep_list(&workspace, &all);
@@ -103,7 +104,7 @@ fn listed() -> House {
     let mut workspace = meu::disk::load(&house.root()).expect("whole");
     let all = searched(&mut workspace);
     told(&all[..], &workspace.shelf);
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     keep_list(&workspace, &all);
     house
 }
@@ -204,7 +205,7 @@ fn a_run_that_searches_little_leaves_the_rest_of_the_index() {
     let all = searched(&mut workspace);
     told(&all[..], &workspace.shelf);
     workspace.shelf.save();
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     keep_list(&workspace, &all);
     let size = || -> u64 {
         let files = fs::read_dir(house.root().join(".meu/corpus")).expect("an index");
@@ -230,7 +231,7 @@ fn what_is_redacted_is_in_no_list() {
     assert!(!said.contains("boils") && said.contains("kettle"), "{said}");
     let mut workspace = meu::disk::load(&house.root()).expect("whole");
     let all = searched(&mut workspace);
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     fs::remove_file(house.root().join(".meu/searched")).expect("the old one");
     keep_list(&workspace, &all);
     assert!(!house.root().join(".meu/searched").exists());

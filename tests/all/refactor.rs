@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::Stdio;
 
+use meu::disk::Overlay;
+use meu::run::edit_tasks;
 use serde_json::json;
 
 use crate::house::{House, said};
@@ -351,4 +353,43 @@ fn line_ends_of_a_task_file_stay() {
         house.read("tasks/a.toml"),
         "\u{feff}title = \"a\"\r\nprompt = \"answer of a\"\r\n\r\n[context]\r\npin = [\"doc:notes/x.md\"]\r\n"
     );
+}
+
+#[test]
+fn a_task_file_that_was_saved_meanwhile_stays_as_it_is() {
+    let house = plan();
+    let workspace = meu::disk::load(&house.root()).expect("whole");
+    let saved = "prompt = \"what was saved just now\"\n";
+    house.put("tasks/a.toml", saved);
+    let edit = Overlay::from([("tasks/a.toml".to_owned(), Some("prompt = \"edited\"\n".to_owned()))]);
+    let error = edit_tasks(&workspace, &edit).expect_err("it was saved");
+    assert_eq!(error.message, "tasks/a.toml cannot be written: somebody changed it just now");
+    assert_eq!(house.read("tasks/a.toml"), saved);
+    let workspace = meu::disk::load(&house.root()).expect("whole");
+    edit_tasks(&workspace, &edit).expect("as it was read");
+    assert_eq!(house.read("tasks/a.toml"), "prompt = \"edited\"\n");
+}
+
+#[test]
+fn a_move_keeps_of_what_a_merge_left_the_record_of_the_text_on_disk() {
+    let house = House::new().file("x.md", "x\n").task("a", "inputs = [\"x.md\"]\n").task("x", "");
+    let line = |house: &House| {
+        let lock = house.read("meu.lock");
+        lock.lines().find(|line| line.starts_with("{\"task\":\"a\"")).expect("a line").to_owned()
+    };
+    house.run_asks(&["a", "x"]);
+    let first = line(&house);
+    house.put("x.md", "other\n");
+    house.answers("a", "another answer\n");
+    house.run_asks(&["a"]);
+    let second = line(&house);
+    assert_ne!(first, second);
+    // Whichever comes first.
+    for both in [format!("{first}\n{second}"), format!("{second}\n{first}")] {
+        house.put("meu.lock", house.read("meu.lock").replace(&line(&house), &both));
+        let (from, to) = if house.exists("tasks/x.toml") { ("x", "y") } else { ("y", "x") };
+        house.meu(&["mv", from, to]).ok();
+        assert_eq!((house.state("a").as_str(), line(&house)), ("fresh", second.clone()));
+        house.run_asks(&[]);
+    }
 }

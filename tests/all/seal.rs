@@ -256,7 +256,7 @@ proptest! {
             let Some((mut workspace, found)) = look(root) else { return Ok(()) };
             if old {
                 // As if all files had been changed long before they were looked at.
-                workspace.listed.began += 10_000_000_000;
+                workspace.listed.began.put_off(Duration::from_secs(10));
                 next_tick(root);
             }
             keep(&workspace, &found, Recorded::Nothing, settled);
@@ -314,7 +314,7 @@ proptest! {
             if run_before {
                 let Ok(mut loaded) = meu::disk::load(root) else { return Ok(()) };
                 let Happened { ran, .. } = run_loaded(&loaded, 2);
-                loaded.listed.began += 10_000_000_000;
+                loaded.listed.began.put_off(Duration::from_secs(10));
                 next_tick(root);
                 let written = meu::cli::write_index(&loaded).expect("written");
                 if ran.is_final() && !written {
@@ -332,7 +332,7 @@ proptest! {
                 }
             }
             let Some((mut workspace, found)) = look(root) else { return Ok(()) };
-            workspace.listed.began += 10_000_000_000;
+            workspace.listed.began.put_off(Duration::from_secs(10));
             next_tick(root);
             let settled = found.iter().all(Row::passes_check) && {
                 let before = files(root);
@@ -407,7 +407,7 @@ fn run_and(workspace: &Workspace, cancel: &dyn Fn() -> bool, tell: &mut dyn FnMu
 
 /// Whether what a run found is kept, its files old.
 fn is_kept(mut workspace: Workspace, ran: &Ran) -> bool {
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     let seal = workspace.store.meu().join("seal");
     drop(fs::remove_file(&seal));
     if ran.is_final() {
@@ -530,7 +530,7 @@ fn after_an_edit(house: &House, as_part: bool) -> (Option<Part>, Workspace) {
         false => Some((None, meu::disk::load(&house.root()).expect("whole"))),
     }
     .expect("a workspace");
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     (part, workspace)
 }
 
@@ -546,6 +546,10 @@ fn meddled_with(house: &House, as_part: bool, meddle: &dyn Fn()) -> (Result<Reco
         if matches!(event, Event::TaskStarted { task, .. } if task == "d") {
             meddle();
         }
+    });
+    let ran = ran.and_then(|ran| match ran.trouble {
+        Some(trouble) => Err(trouble),
+        None => Ok(ran),
     });
     let seal = || fs::read(house.root().join(".meu/seal")).expect("a seal");
     let before = seal();
@@ -866,7 +870,7 @@ fn seal_as_old(house: &House) {
 /// The same, as this program.
 fn seal_here(house: &House) {
     let (mut workspace, found) = look(&house.root()).expect("whole");
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     keep(&workspace, &found, Recorded::Nothing, true);
     assert!(standing(&workspace.store).is_some());
 }
@@ -971,7 +975,7 @@ fn sealed(prepare: impl FnOnce(&House)) -> House {
     prepare(&house);
     house.meu(&["run"]).ok();
     let (mut workspace, found) = look(&house.root()).expect("whole");
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     keep(&workspace, &found, Recorded::Nothing, true);
     house
 }
@@ -1014,7 +1018,7 @@ fn what_went_while_it_was_looked_at_is_not_sealed() {
     let house = House::new().file("docs/a.md", "# One\n").task("a", "inputs = [\"docs/a.md\"]");
     house.meu(&["run"]).ok();
     let (mut workspace, found) = look(&house.root()).expect("whole");
-    workspace.listed.began += 10_000_000_000;
+    workspace.listed.began.put_off(Duration::from_secs(10));
     house.remove("out/a.md");
     drop(fs::remove_file(house.root().join(".meu/seal")));
     keep(&workspace, &found, Recorded::Nothing, true);

@@ -285,3 +285,22 @@ fn a_clock_that_jumps_changes_nothing() {
     assert!(events.iter().all(|event| event["task"] != "b"), "a time alone is no edit: {events:#?}");
     assert_eq!(watch.end(), Some(130));
 }
+
+/// The system watches folders, not places.
+#[test]
+fn a_folder_that_another_took_the_place_of_is_watched() {
+    let house = plan();
+    let watching = Watching::new(&house, &["--settle", "0", "-j1"]);
+    watching.until("settled");
+    house.asked();
+    let root = house.root();
+    for round in 0..3 {
+        house.put("new/x.md", format!("{round}\n"));
+        std::fs::rename(root.join("notes"), root.join(format!("old{round}"))).expect("away");
+        std::fs::rename(root.join("new"), root.join("notes")).expect("there");
+        until_fresh(&house, "another folder");
+        house.put("notes/x.md", format!("{round} again\n"));
+        until_fresh(&house, "a file in it");
+    }
+    assert!(house.asked().iter().all(|title| title == "a"));
+}
