@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::resolve::{Ids, is_glob};
+use super::resolve::{Ids, candidates, is_glob};
 use super::{Graph, Ix, Node};
 use crate::diag::Error;
+use crate::path::nfc;
 use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, with_schema_line, words_of_id};
 
 /// What a rename does to the project's files.
@@ -108,15 +109,22 @@ fn rewrite(
         for link in links {
             let (name, heading) = split_heading(&link.value);
             if is_glob(name) {
+                let wanted: BTreeSet<String> =
+                    meant(before, own, name)?.iter().map(|id| mapped(id)).collect();
+                let new = meant(after, new_own, name)?;
+                let lost: Vec<&String> =
+                    wanted.difference(&new).filter(|id| id.as_str() != new_own).collect();
+                if lost.is_empty() {
+                    continue;
+                }
+                if let Some(glob) = moved_glob(name, own, new_own, after, ids, &wanted) {
+                    let glob = heading.map_or(glob.clone(), |heading| format!("{glob}#{heading}"));
+                    changed |= edit.replace(key, &link.value, &glob)?;
+                    continue;
+                }
                 // What the glob no longer means is named by itself.
-                let meant = |ids: &Ids<'_>, from: &str| -> Result<BTreeSet<String>, String> {
-                    Ok(ids.glob(from, name)?.into_iter().map(|ix| ids.id(ix)).collect())
-                };
-                let new: BTreeSet<String> = meant(after, new_own)?;
-                for lost in meant(before, own)?.iter().map(|id| mapped(id)).filter(|id| !new.contains(id)) {
-                    if lost != new_own {
-                        changed |= edit.add(key, &after.name_from(new_own, &lost))?;
-                    }
+                for lost in lost {
+                    changed |= edit.add(key, &after.name_from(new_own, lost))?;
                 }
             } else if let Some(new) = moved(name, own, new_own, before, after, &mapped) {
                 let new = heading.map_or(new.clone(), |heading| format!("{new}#{heading}"));
@@ -151,6 +159,32 @@ fn rewrite(
         changed |= edit.set_missing("title", &default)?;
     }
     Ok(if changed { edit.text() } else { text.to_owned() })
+}
+
+/// The ids of the tasks that a glob means in the file of a task.
+fn meant(ids: &Ids<'_>, from: &str, glob: &str) -> Result<BTreeSet<String>, String> {
+    Ok(ids.glob(from, glob)?.into_iter().map(|ix| ids.id(ix)).collect())
+}
+
+/// A glob below a folder that moves, as one below its new place, if that means just what it meant.
+fn moved_glob(
+    glob: &str,
+    own: &str,
+    new_own: &str,
+    after: &Ids<'_>,
+    ids: &BTreeMap<String, String>,
+    wanted: &BTreeSet<String>,
+) -> Option<String> {
+    let folders = |pattern: &str| -> Option<String> {
+        // The nearest folder of those that move.
+        let (folder, new) = ids.iter().rev().find(|(old, _)| pattern.starts_with(&format!("{old}/")))?;
+        Some(format!("{new}{}", &pattern[folder.len()..]))
+    };
+    let up = "../".repeat(new_own.matches('/').count());
+    let patterns = candidates(own, &nfc(glob)).into_iter().filter_map(|pattern| folders(&pattern));
+    patterns
+        .flat_map(|pattern| [pattern.clone(), format!("{up}{pattern}")])
+        .find(|pattern| meant(after, new_own, pattern).is_ok_and(|now| now == *wanted))
 }
 
 /// The new name, if a name would mean something else after the rename.
