@@ -265,6 +265,10 @@ fn reasons(facts: &Facts<'_>, edited: bool, unchanged: Option<bool>) -> Vec<Reas
         return reasons;
     };
     match facts.on_disk {
+        // What is at the old place is carried over.
+        None if record.output != facts.output => {
+            reasons.push(Reason::output(facts.output, Change::Added, None, record.current()));
+        }
         None => reasons.push(Reason::output(facts.output, Change::Removed, record.current(), None)),
         Some(text) if edited => {
             reasons.push(Reason::output(facts.output, Change::Modified, record.current(), Some(text)));

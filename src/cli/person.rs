@@ -60,7 +60,7 @@ pub(super) struct Diff {
 
 #[derive(Debug, Args)]
 pub(super) struct Cat {
-    /// The digest, as `restore` tells it
+    /// The digest, as `restore` tells it, or the beginning of it
     digest: String,
 }
 
@@ -180,8 +180,19 @@ pub(super) fn approve(env: &Env, arguments: Approve) -> Done {
 
 pub(super) fn cat(env: &Env, arguments: Cat) -> Done {
     let workspace = env.load()?;
-    let digest: Digest = arguments.digest.parse().map_err(Error::invalid)?;
-    match Cache(&workspace.store).text(digest) {
+    let cache = Cache(&workspace.store);
+    let digest: Digest = match cache.texts_beginning_with(&arguments.digest)[..] {
+        [one] => one,
+        [] => {
+            return Err(Error::failed(format!("no text `{}` is kept here", arguments.digest))
+                .help("digests are 64 hexadecimal digits, of which the first four or more can be given"));
+        }
+        [..] => {
+            return Err(Error::failed(format!("several texts begin with `{}`", arguments.digest))
+                .help("give more of its digits"));
+        }
+    };
+    match cache.text(digest) {
         Some(text) if env.shell.json => env.shell.json(&serde_json::json!({"digest": digest, "text": text})),
         Some(text) => env.shell.raw(&text),
         None => return Err(Error::failed(format!("no text {} is kept here", digest.short()))),

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     /// Which tasks (ids, globs, tag:, plan:, state:, path:, changed:; +SEL, SEL+); all if left out
     #[arg(add = super::shell::task_ids())]
     pub(super) selectors: Vec<String>,
-    /// Leave these out
+    /// Not these, unless one that is built requires them
     #[arg(long, value_name = "SEL")]
     pub(super) exclude: Vec<String>,
     /// Calls under way at once

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Which tasks; all if left out
     #[arg(add = super::shell::task_ids())]
     selectors: Vec<String>,
-    /// Leave these out
+    /// Not these, unless one that is built requires them
     #[arg(long, value_name = "SEL")]
     exclude: Vec<String>,
     /// Calls begin after so many seconds without an edit

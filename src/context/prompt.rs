@@ -38,6 +38,8 @@ fn new_environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_recursion_limit(64);
+    // Then errors say which name is wrong.
+    environment.set_debug(true);
     environment.set_fuel(Some(FUEL));
     environment
 }
@@ -321,7 +323,8 @@ fn prompt_problem(prompt: &At<String>, error: &Error) -> Diagnostic {
         .help("in scope are `task`, `project`, `vars`, and text(\"task:…\") or text(\"doc:…\")")
 }
 
-fn explain(error: &Error) -> String {
+/// What is wrong with a template, in a few words.
+pub fn explain(error: &Error) -> String {
     match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

@@ -195,28 +195,32 @@ impl Cache<'_> {
         let _ = self.put("requests", digest, &bytes);
     }
 
-    /// A request as it was sent, with its items, by its digest or the beginning of it.
-    fn sent_by(&self, prefix: &str) -> Option<(Digest, serde_json::Value)> {
+    /// The digests of a kind that begin with some digits, in order; at least four.
+    fn beginning_with(&self, kind: &str, prefix: &str) -> Vec<Digest> {
         if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
+            return Vec::new();
         }
         let own = self.0.meu().join("cache");
         let folders = std::iter::once(own.as_path()).chain(self.0.shared());
-        let entries =
-            folders.filter_map(|folder| fs::read_dir(folder.join("requests").join(&prefix[..2])).ok());
-        let mut found: Vec<PathBuf> = entries
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| {
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix[2..]))
-            })
-            .collect();
-        found.sort();
-        let path = found.first()?;
-        let digest: Digest =
-            format!("{}{}", &prefix[..2], path.file_name()?.to_string_lossy()).parse().ok()?;
-        let bytes = fs::read(path).ok()?;
+        let entries = folders.filter_map(|folder| fs::read_dir(folder.join(kind).join(&prefix[..2])).ok());
+        let names = entries.flatten().flatten().map(|entry| entry.file_name());
+        let digests = names.filter_map(|name| format!("{}{}", &prefix[..2], name.to_str()?).parse().ok());
+        let mut found: Vec<Digest> =
+            digests.filter(|digest: &Digest| digest.to_string().starts_with(prefix)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// The texts whose digests begin with some digits, at least four.
+    pub fn texts_beginning_with(&self, prefix: &str) -> Vec<Digest> {
+        self.beginning_with("texts", prefix)
+    }
+
+    /// A request as it was sent, with its items, by its digest or the beginning of it.
+    fn sent_by(&self, prefix: &str) -> Option<(Digest, serde_json::Value)> {
+        let digest = *self.beginning_with("requests", prefix).first()?;
+        let bytes = self.read("requests", digest).next()?;
         // Older ones are kept as they are.
         let bytes = decompress_to_vec_zlib_with_limit(&bytes, LARGEST_REQUEST).unwrap_or(bytes);
         Some((digest, serde_json::from_slice(&bytes).ok()?))

@@ -68,9 +68,10 @@ impl std::fmt::Display for Reason {
         match (self.kind, self.change) {
             (Kind::NeverBuilt, _) => f.write_str("never built"),
             (Kind::Prompt, _) => f.write_str("prompt changed"),
-            (Kind::Model, _) => f.write_str("model or its parameters changed"),
+            (Kind::Model, _) => f.write_str("runner, model or its parameters changed"),
             (Kind::Template, _) => f.write_str("template changed"),
             (Kind::Expect, _) => f.write_str("what is expected of it changed"),
+            (Kind::Output, Some(Change::Added)) => write!(f, "{item} is its place now"),
             (Kind::Output, Some(Change::Removed)) => write!(f, "{item} is gone"),
             (Kind::Output, _) => write!(f, "{item} was edited"),
             (Kind::Item, Some(Change::Added)) => write!(f, "{item} is new in its context"),

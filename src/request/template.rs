@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, context};
 
-use crate::context::{Form, Item, Trouble};
+use crate::context::{Form, Item, Trouble, explain};
 use crate::digest::{Digest, Framer};
 use crate::spec::{ItemRef, Subject, Tier, Vars};
 
@@ -30,6 +30,8 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        // Then errors say which name is wrong.
+        environment.set_debug(true);
         for (name, source) in [("system.txt", system), ("task.txt", task)] {
             environment.add_template_owned(name, source).map_err(|error| {
                 let line = error.line().unwrap_or(1);
@@ -84,8 +86,9 @@ impl Templates {
                 .and_then(|template| template.render(&values))
                 .map(|text| format!("{}\n", text.trim()))
                 .map_err(|error| {
+                    let line = error.line().unwrap_or(1);
                     Trouble::new(
-                        format!("templates/{name} cannot be rendered: {error}"),
+                        format!("templates/{name}:{line} cannot be rendered: {}", explain(&error)),
                         "in scope are project, title, prompt, revisions, context, items, vars",
                     )
                 })

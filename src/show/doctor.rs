@@ -11,8 +11,9 @@ pub fn doctor(shell: &Shell, found: &Value) {
     }
     let word = |of: &Value, key: &str| plain(of[key].as_str().unwrap_or_default());
     shell.out(&format!("meu       {}", word(found, "version")));
+    let tasks = found["tasks"].as_u64().unwrap_or_default();
     let (project, root) = (word(found, "project"), word(found, "root"));
-    shell.out(&format!("project   {project}, {} tasks, in {root}", found["tasks"]));
+    shell.out(&format!("project   {project}, {}, in {root}", counted(tasks as usize, "task")));
     let git = if found["git"] == true {
         "a repository"
     } else {

@@ -411,7 +411,8 @@ fn a_projects_own_template_sees_vars_and_items() {
     house.put("templates/task.txt", "{{ promt }}");
     let said = house.meu(&["run"]);
     assert_eq!(said.code, 2);
-    assert!(said.err.starts_with("error: templates/task.txt cannot be rendered: "), "{}", said.err);
+    let what = "error: templates/task.txt:1 cannot be rendered: undefined value: `promt` is undefined\n";
+    assert!(said.err.starts_with(what), "{}", said.err);
 }
 
 /// As GitHub runs it: annotations at the files, and a summary of the job.

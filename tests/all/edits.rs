@@ -122,6 +122,10 @@ fn restore_goes_back_and_keeps_the_edit() {
         .expect("a digest")
         .to_owned();
     assert_eq!(house.meu(&["cat", &digest]).ok().out, "all mine\n");
+    assert_eq!(house.meu(&["cat", &digest[..12]]).ok().out, "all mine\n");
+    for none in ["", "zzzz", &digest[..3]] {
+        assert_eq!(house.meu(&["cat", none]).code, 1, "{none}");
+    }
     house.run_asks(&[]);
 }
 
@@ -503,6 +507,8 @@ fn a_manual_text_follows_its_place() {
     let house = House::new().task("m", "run = \"manual\"\n").file("out/m.md", "mine\n");
     house.run_asks(&[]);
     let house = house.task("m", "run = \"manual\"\noutput = \"docs/m.md\"\n");
+    let status = house.meu(&["status"]).ok().out;
+    assert!(status.contains("docs/m.md is its place now") && !status.contains("is gone"), "{status}");
     house.run_asks(&[]);
     assert_eq!(house.read("docs/m.md"), "mine\n");
     assert!(!house.exists("out/m.md"));

@@ -32,9 +32,11 @@ pub(super) enum Command {
     Import(Import),
     Decompose(Decompose),
     Show(Show),
+    /// Print what a proposal would change, as a diff
     Diff(Named),
     Edit(Edit),
     Approve(Approve),
+    /// Throw a proposal away
     Drop(Named),
     Export(Export),
 }
@@ -128,7 +130,7 @@ pub(super) struct Show {
     graph: Option<Drawn>,
 }
 
-/// What one proposal would change, as a diff; or throw it away
+// What a person reads of it stands at the commands that take it.
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// The proposal
