@@ -209,6 +209,14 @@ pub struct Error {
 }
 
 impl Error {
+    /// The same, with a way out if there is one.
+    pub fn maybe_help(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
     /// An error of some kind, with one line.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Error { kind, message: message.into(), diagnostics: Vec::new() }

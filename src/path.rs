@@ -98,16 +98,21 @@ impl RelPath {
         self.0.to_lowercase()
     }
 
-    /// The path with a word put before its extension: `a/b.md` and `new` give `a/b.new.md`.
-    pub fn with_infix(&self, word: &str) -> Self {
+    /// The path without its extension.
+    pub fn stem(&self) -> &str {
         let name_at = self.0.len() - self.name().len();
-        match self.0[name_at..].rfind('.').filter(|at| *at > 0) {
-            Some(dot) => {
-                let (stem, extension) = self.0.split_at(name_at + dot);
-                RelPath(format!("{stem}.{word}{extension}"))
-            }
-            None => RelPath(format!("{}.{word}", self.0)),
-        }
+        let dot = self.0[name_at..].rfind('.').filter(|at| *at > 0);
+        &self.0[..dot.map_or(self.0.len(), |dot| name_at + dot)]
+    }
+
+    /// The places of answers that could not be merged, in the order in which they are taken: `a/b.new.md`, then
+    /// `a/b.new.2.md` up to 99.
+    pub fn new_answers(&self) -> impl Iterator<Item = RelPath> {
+        let (stem, extension) = self.0.split_at(self.stem().len());
+        (1..100).map(move |number| match number {
+            1 => RelPath(format!("{stem}.new{extension}")),
+            number => RelPath(format!("{stem}.new.{number}{extension}")),
+        })
     }
 
     /// Whether it is the place of an answer that could not be merged: `*.new.*`.
@@ -176,10 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn an_infix_goes_before_the_extension() {
-        let infix = |text: &str| RelPath::parse(text).map(|path| path.with_infix("new").to_string());
-        assert_eq!(infix("out/a.md"), Ok("out/a.new.md".into()));
-        assert_eq!(infix("out.d/a"), Ok("out.d/a.new".into()));
-        assert_eq!(infix(".x"), Ok(".x.new".into()));
+    fn answers_beside_an_output_are_named_before_its_extension() {
+        for (output, first, third) in [
+            ("out/a.md", "out/a.new.md", "out/a.new.3.md"),
+            ("out.d/a", "out.d/a.new", "out.d/a.new.3"),
+            (".x", ".x.new", ".x.new.3"),
+        ] {
+            let output = RelPath::parse(output).expect("a path");
+            let names: Vec<RelPath> = output.new_answers().collect();
+            assert_eq!((names.len(), names[0].as_str(), names[2].as_str()), (99, first, third));
+            assert!(names.iter().all(RelPath::is_new_answer));
+        }
     }
 }

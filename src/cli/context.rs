@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Done, Env, edit, select};
 use crate::context::Item as BundleItem;
 use crate::diag::Error;
-use crate::disk::{self, Cache, SentItem, Workspace};
+use crate::disk::{self, Cache, Workspace};
 use crate::graph::Ix;
 use crate::request::{Assembled, Scene, build};
 use crate::run::item_changes;
@@ -107,13 +107,8 @@ pub(super) fn context(env: &Env, command: Command) -> Done {
 /// Today's request of a task.
 fn today(workspace: &Workspace, ix: Ix, manual: &[ItemRef]) -> Result<Assembled, Error> {
     let scene = Scene { graph: &workspace.graph, templates: &workspace.templates };
-    build(&scene, ix, manual, &workspace.shelf).map_err(|trouble| {
-        let error = Error::failed(trouble.message);
-        match trouble.help {
-            Some(help) => error.help(help),
-            None => error,
-        }
-    })
+    build(&scene, ix, manual, &workspace.shelf)
+        .map_err(|trouble| Error::failed(trouble.message).maybe_help(trouble.help))
 }
 
 fn show(env: &Env, arguments: Show) -> Done {
@@ -217,13 +212,7 @@ fn diff(env: &Env, arguments: Diff) -> Done {
         let record = workspace.lock.records(id).first().ok_or_else(|| {
             Error::failed(format!("`{id}` was never built")).help(format!("`meu run {id}` builds it"))
         })?;
-        // Without the cache the lock still has the items, though not their tokens.
-        let parts =
-            || record.parts.items.iter().map(|part| SentItem { part: part.clone(), tokens: 0 }).collect();
-        Ok((
-            record.request,
-            cache.sent_items(&record.request.to_string()).map_or_else(parts, |(_, items)| items),
-        ))
+        Ok((record.request, cache.items_of(record)))
     };
     let old = arguments.a.as_deref().map_or_else(recorded, named)?;
     let new = match arguments.b.as_deref() {

@@ -38,8 +38,8 @@ fn new_environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_recursion_limit(64);
-    // Then errors say which name is wrong.
-    environment.set_debug(true);
+    // In no build before there is an error.
+    environment.set_debug(false);
     environment.set_fuel(Some(FUEL));
     environment
 }
@@ -91,7 +91,15 @@ fn render(graph: &Graph, ix: Ix, lookup: Arc<Lookup>) -> Result<String, Error> {
         text => text,
         outline => outline,
     };
-    environment().render_named_str("prompt", &prompt.value, scope)
+    environment().render_named_str("prompt", &prompt.value, &scope).or_else(|error| {
+        if error.kind() != ErrorKind::UndefinedError {
+            return Err(error);
+        }
+        // Which name that is takes time to tell.
+        let mut telling = new_environment();
+        telling.set_debug(true);
+        telling.render_named_str("prompt", &prompt.value, &scope)
+    })
 }
 
 fn outline_text(graph: &Graph) -> String {

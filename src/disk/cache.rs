@@ -17,6 +17,7 @@ use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, TextId};
+use crate::lock::Record;
 use crate::request::{Assembled, PartItem, Request};
 use crate::text::Redactor;
 
@@ -229,6 +230,13 @@ impl Cache<'_> {
     /// A request as it was sent, with its items: `request` and `items`.
     pub fn sent(&self, prefix: &str) -> Option<serde_json::Value> {
         self.sent_by(prefix).map(|(_, sent)| sent)
+    }
+
+    /// The items of a recorded request. Without the cache the lock still has them, though not their tokens.
+    pub fn items_of(&self, record: &Record) -> Vec<SentItem> {
+        let parts =
+            || record.parts.items.iter().map(|part| SentItem { part: part.clone(), tokens: 0 }).collect();
+        self.sent_items(&record.request.to_string()).map_or_else(parts, |(_, items)| items)
     }
 
     /// The items of a request that was sent, by its digest or the beginning of it.

@@ -133,4 +133,22 @@ mod tests {
         assert_eq!(names, ["19700101-000000005-9999", "19700101-000000006-10000", "19700101-000001000-7"]);
         assert!(names.is_sorted());
     }
+
+    #[test]
+    fn what_began_is_dated_by_the_clock_of_the_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::new(folder.path()).expect("a store");
+        let mut began = Began::now();
+        let behind = 10_000_000_000;
+        // As where this machine is ahead of the one that has the files.
+        began.at += behind;
+        assert_eq!(began.by_files_of(&store), began.at, "nothing is made");
+        assert!(!store.meu().exists());
+        store.make_meu().expect("made");
+        let by_files = began.by_files_of(&store);
+        assert!(by_files <= began.at - behind && by_files > began.at - 2 * behind, "{by_files} {}", began.at);
+        // And never later than it was here.
+        began.at -= 2 * behind;
+        assert_eq!(began.by_files_of(&store), began.at);
+    }
 }

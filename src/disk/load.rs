@@ -274,6 +274,11 @@ impl Workspace {
         files.map(|(shown, path)| Some((path.as_path(), Digest::of(texts.get(shown.as_str())?)))).collect()
     }
 
+    /// Whether there is more to tell of it than what its files say: warnings, which are told each time, or a journal.
+    pub fn is_odd(&self) -> bool {
+        !self.warnings.is_empty() || self.replay.found || self.replay.unreadable
+    }
+
     /// What was read of a task file.
     pub fn task_text(&self, path: &str) -> Option<&str> {
         let mut sources = self.graph.nodes().map(|(_, node)| &node.task.id.source);

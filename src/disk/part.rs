@@ -91,8 +91,5 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
         }
     }
     let plan = Plan { store: store.clone(), graph, templates, lock, lock_file, redactor, listed, known };
-    let odd = |workspace: &Workspace| {
-        !workspace.warnings.is_empty() || workspace.replay.found || workspace.replay.unreadable
-    };
-    finish(plan, sink).ok().filter(|workspace| !odd(workspace))
+    finish(plan, sink).ok().filter(|workspace| !workspace.is_odd())
 }

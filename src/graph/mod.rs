@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use build::{build, documents};
+pub use order::open_counts;
 pub use outline::{Entry, outline};
 pub use part::{Lists, Piece, Whole, build_part};
 pub use rename::{Renamed, rename};
@@ -323,7 +324,7 @@ impl Graph {
         self.hard(ix).chain(self.soft(ix))
     }
 
-    /// For each task those that it orders: the turned-round [`Graph::ordering`].
+    /// For each task those that it orders, in order and each once: the turned-round [`Graph::ordering`].
     pub fn dependants(&self) -> Vec<Vec<Ix>> {
         let mut dependants = vec![Vec::new(); self.len()];
         for (ix, _) in self.nodes() {

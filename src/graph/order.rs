@@ -51,18 +51,19 @@ pub(super) fn arrange(mut graph: Graph, sink: &Sink) -> Graph {
     graph
 }
 
+/// For each task how many of those that take part order it; `dependants` as of [`Graph::dependants`].
+pub fn open_counts(dependants: &[Vec<Ix>], takes_part: impl Fn(usize) -> bool) -> Vec<usize> {
+    let mut open = vec![0; dependants.len()];
+    for (_, later) in dependants.iter().enumerate().filter(|(earlier, _)| takes_part(*earlier)) {
+        later.iter().for_each(|ix| open[ix.0] += 1);
+    }
+    open
+}
+
 /// All tasks, each after what orders it, ties by (priority, id); and the level of each.
 fn sorted(graph: &Graph) -> (Vec<Ix>, Vec<usize>) {
     let dependants = graph.dependants();
-    let mut open: Vec<usize> = graph
-        .nodes()
-        .map(|(ix, _)| {
-            let mut earlier: Vec<Ix> = graph.ordering(ix).collect();
-            earlier.sort_unstable();
-            earlier.dedup();
-            earlier.len()
-        })
-        .collect();
+    let mut open = open_counts(&dependants, |_| true);
     let mut levels = vec![0usize; graph.len()];
     let mut order = Vec::with_capacity(graph.len());
     let mut ready: BinaryHeap<Reverse<(i64, &str, Ix)>> = BinaryHeap::new();
@@ -73,10 +74,7 @@ fn sorted(graph: &Graph) -> (Vec<Ix>, Vec<usize>) {
     ready.extend((0..graph.len()).map(Ix).filter(|ix| open[ix.0] == 0).map(entry));
     while let Some(Reverse((_, _, ix))) = ready.pop() {
         order.push(ix);
-        let mut after = dependants[ix.0].clone();
-        after.sort_unstable();
-        after.dedup();
-        for next in after {
+        for &next in &dependants[ix.0] {
             levels[next.0] = levels[next.0].max(levels[ix.0] + 1);
             open[next.0] -= 1;
             if open[next.0] == 0 {

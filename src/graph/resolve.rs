@@ -15,7 +15,8 @@ pub(super) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '[', '{'])
 }
 
-fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+/// What a glob finds.
+pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
     GlobBuilder::new(pattern)
         .literal_separator(true)
         .build()

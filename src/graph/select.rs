@@ -6,8 +6,6 @@
 
 use std::collections::HashSet;
 
-use globset::GlobBuilder;
-
 use super::{Graph, Ix};
 use crate::diag::{Error, did_you_mean};
 
@@ -177,11 +175,7 @@ fn ids(graph: &Graph, word: &str) -> Result<Vec<Ix>, Error> {
     }
     let known = || graph.nodes().map(|(_, node)| node.id());
     let found: Vec<Ix> = if super::resolve::is_glob(word) {
-        let matcher = GlobBuilder::new(word)
-            .literal_separator(true)
-            .build()
-            .map_err(|error| Error::invalid(format!("the glob `{word}` cannot be read: {}", error.kind())))?
-            .compile_matcher();
+        let matcher = super::resolve::matcher(word).map_err(Error::invalid)?;
         graph.nodes().filter(|(_, node)| matcher.is_match(node.id())).map(|(ix, _)| ix).collect()
     } else {
         // `tasks/a.toml` and `out/a.md` mean the task, as a shell completes them.

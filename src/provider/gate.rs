@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::LONG;
 use crate::disk::interrupted;
 use crate::model::{Cause, Refusal};
 
@@ -12,9 +13,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// How often those who wait look whether a person wants the run to end.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// A wait that everybody is told of.
-const LONG: Duration = Duration::from_secs(10);
 
 /// The limits of one provider, for all threads.
 #[derive(Clone, Copy, Debug)]

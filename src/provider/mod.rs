@@ -49,7 +49,7 @@ use gate::{Gate, Width};
 /// The longest pause that a server may ask for; who wants a longer one is out for the run.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A pause that everybody is told of.
+/// A wait that everybody is told of.
 const LONG: Duration = Duration::from_secs(10);
 
 /// Whether a provider's server answers at all: with which status, or why not. No key goes there.
@@ -208,13 +208,7 @@ impl Providers {
                 let message = format!("the provider `{name}` needs HTTP, which this meu is built without");
                 return Err(Error::invalid(message).help("install meu with its default features"));
             }
-            self.key(member).map_err(|refusal| {
-                let error = Error::invalid(refusal.message);
-                match refusal.help {
-                    Some(help) => error.help(help),
-                    None => error,
-                }
-            })?;
+            self.key(member).map_err(|refusal| Error::invalid(refusal.message).maybe_help(refusal.help))?;
         }
         Ok(())
     }

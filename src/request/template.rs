@@ -30,7 +30,7 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        // Then errors say which name is wrong.
+        // Then errors say which name is wrong; it takes time.
         environment.set_debug(true);
         for (name, source) in [("system.txt", system), ("task.txt", task)] {
             environment.add_template_owned(name, source).map_err(|error| {
@@ -44,11 +44,12 @@ impl Templates {
                 )
             })?;
         }
-        let templates = Templates { environment, digest: digest.finish() };
+        let mut templates = Templates { environment, digest: digest.finish() };
         // A wrong name is told now, not in the middle of a run.
         let sample =
             Scope { project: "", title: "", prompt: "", revisions: &[], items: &[sample_item()], vars };
         templates.render(&sample)?;
+        templates.environment.set_debug(false);
         Ok(templates)
     }
 

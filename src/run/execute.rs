@@ -11,7 +11,7 @@ use crate::diag::Error;
 use crate::disk::{Cache, Journal, Moment, Recorded, RunLog, Usage, Workspace};
 use crate::disk::{interrupted, run_name, write_failures};
 use crate::event::{Event, Standing, Sums};
-use crate::graph::{Graph, Ix};
+use crate::graph::{Graph, Ix, open_counts};
 use crate::plan::{State, Verdict};
 use crate::provider::{Limits, Providers, Purse};
 use crate::spec::Order;
@@ -246,19 +246,7 @@ impl<'a> Executor<'a, '_> {
     where
         'a: 'scope,
     {
-        self.open = (0..self.graph.len())
-            .map(|at| {
-                let mut above: Vec<Ix> =
-                    self.graph.ordering(Ix(at)).filter(|above| self.chosen[above.0]).collect();
-                above.sort_unstable();
-                above.dedup();
-                above.len()
-            })
-            .collect();
-        for dependants in &mut self.dependants {
-            dependants.sort_unstable();
-            dependants.dedup();
-        }
+        self.open = open_counts(&self.dependants, |at| self.chosen[at]);
         for at in (0..self.graph.len()).filter(|at| self.chosen[*at] && self.open[*at] == 0) {
             self.ready.push(Queued { key: self.keys[at], what: Ix(at) });
         }

@@ -139,11 +139,7 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
 
 /// The answers that could not be merged and still lie beside an output.
 pub(super) fn answers_beside(workspace: &Workspace, output: &RelPath) -> Vec<RelPath> {
-    let names = (1..100).map(|number| match number {
-        1 => output.with_infix("new"),
-        number => output.with_infix(&format!("new.{number}")),
-    });
-    names.filter(|path| workspace.store.full(path).is_file()).collect()
+    output.new_answers().filter(|path| workspace.store.full(path).is_file()).collect()
 }
 
 /// The texts of an output.

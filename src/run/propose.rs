@@ -236,8 +236,8 @@ impl<'a> Planner<'a> {
                         Cause::Interrupted => crate::diag::ErrorKind::Interrupted,
                         _ => crate::diag::ErrorKind::Failed,
                     };
-                    let error = Error::new(kind, redactor.clean(&refusal.message).into_owned());
-                    Err(refusal.help.as_ref().map_or(error.clone(), |help| error.help(help)))
+                    let message = redactor.clean(&refusal.message).into_owned();
+                    Err(Error::new(kind, message).maybe_help(refusal.help.clone()))
                 }
             },
             None => Err(Error::failed("nobody was asked")),

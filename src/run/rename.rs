@@ -89,9 +89,8 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
     // What lies beside an output goes along under its new name.
     let beside = moves.iter().flat_map(|(from, to)| {
-        let infix =
-            |path: &RelPath| path.as_str().strip_prefix(stem(from.as_str())).unwrap_or_default().to_owned();
-        let to = stem(to.as_str()).to_owned();
+        let infix = |path: &RelPath| path.as_str().strip_prefix(from.stem()).unwrap_or_default().to_owned();
+        let to = to.stem();
         let answers = answers_beside(workspace, from).into_iter();
         answers.filter_map(move |path| {
             Some((path.clone(), RelPath::parse(&format!("{to}{}", infix(&path))).ok()?))
@@ -144,12 +143,6 @@ pub fn edit_tasks(workspace: &Workspace, files: &crate::disk::Overlay) -> Result
         }
     }
     Ok(())
-}
-
-/// A path without its extension.
-fn stem(path: &str) -> &str {
-    let name_at = path.rfind('/').map_or(0, |at| at + 1);
-    path[name_at..].rfind('.').filter(|at| *at > 0).map_or(path, |at| &path[..name_at + at])
 }
 
 /// Puts a task file's new text in the place of the old one.

@@ -215,13 +215,7 @@ fn took(runs: &[KeptRun], task: Option<&str>) -> Option<Took> {
 /// What differs between two records' contexts.
 fn items(workspace: &Workspace, was: Option<&Record>, is: Option<&Record>) -> Vec<ItemChange> {
     let cache = Cache(&workspace.store);
-    let items = |record: Option<&Record>| -> Vec<SentItem> {
-        let Some(record) = record else { return Vec::new() };
-        // Without the cache the lock still has the items, though not their tokens.
-        let parts =
-            || record.parts.items.iter().map(|part| SentItem { part: part.clone(), tokens: 0 }).collect();
-        cache.sent_items(&record.request.to_string()).map_or_else(parts, |(_, items)| items)
-    };
+    let items = |record: Option<&Record>| record.map(|record| cache.items_of(record)).unwrap_or_default();
     item_changes(&items(was), &items(is))
 }
 

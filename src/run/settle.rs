@@ -237,9 +237,7 @@ impl Books<'_> {
     /// Puts an answer beside an edited output. What a person wrote there is never overwritten.
     fn write_beside(&self, output: &RelPath, text: &str) -> Result<RelPath, String> {
         let shelf = &self.workspace.shelf;
-        for number in 1..100 {
-            let word = if number == 1 { "new".to_owned() } else { format!("new.{number}") };
-            let beside = output.with_infix(&word);
+        for beside in output.new_answers() {
             shelf.look_again(&beside);
             let there = shelf.text(&beside).map_err(|error| format!("`{beside}` cannot be read: {error}"))?;
             let ours_to_replace = match &there {

@@ -52,12 +52,9 @@ pub(super) fn lock_after(workspace: &Workspace, recorded: Recorded) -> Option<Lo
 
 /// Whether a seal can vouch for what was read.
 pub(super) fn is_plain(workspace: &Workspace) -> bool {
-    let replay = &workspace.replay;
-    // Warnings are told each time; what redaction takes out must not be stored here either.
-    workspace.warnings.is_empty()
+    // What redaction takes out must not be stored here either.
+    !workspace.is_odd()
         && workspace.graph.config.redact.patterns.is_empty()
         && workspace.shelf.is_steady()
-        && !replay.found
-        && !replay.unreadable
         && workspace.store.meu().is_dir()
 }
