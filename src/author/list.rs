@@ -226,7 +226,11 @@ impl Reader {
                 true => format!("{}{}{id}", above.tag, above.number),
                 false => format!("{}{id}", above.tag),
             };
-        let key = key_of(&id.clone().unwrap_or_else(|| format!("#{at}")));
+        // Without an id it is named by its place among those beside it.
+        let key = match &id {
+            Some(id) => key_of(id),
+            None => format!("{}{}#{at}", above.tag, above.number),
+        };
         let number = format!("{}.", &key[above.tag.len()..]);
         let inner = Above { number, ..above.clone() };
         let mut part = Part {

@@ -31,7 +31,12 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     }
     let source = std::sync::Arc::new(Source { path: place, text: text.clone() });
     parse_tasks(&source, id, &sink);
-    let problems = sink.into_sorted();
+    // There is no such file yet, to show a place in.
+    let unplaced = |problem: Diagnostic| Diagnostic {
+        place: problem.place.filter(|place| place.file != source.path),
+        ..problem
+    };
+    let problems: Vec<Diagnostic> = sink.into_sorted().into_iter().map(unplaced).collect();
     if !problems.is_empty() {
         return Err(Error::from(problems));
     }

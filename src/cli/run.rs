@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     pub(super) no_cache: bool,
     /// The most that may be spent, in the currency of the prices
-    #[arg(long, value_name = "X", value_parser = amount)]
+    #[arg(long, value_name = "X", value_parser = amount, allow_negative_numbers = true)]
     pub(super) max_cost: Option<f64>,
     /// The most tokens, sent and answered
     #[arg(long, value_name = "N")]

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     settle: Duration,
     /// The most that may be spent in an hour, in the currency of the prices
-    #[arg(long, value_name = "X", value_parser = run::amount)]
+    #[arg(long, value_name = "X", value_parser = run::amount, allow_negative_numbers = true)]
     max_cost: Option<f64>,
     /// Calls under way at once
     #[arg(short, long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -148,14 +148,14 @@ pub fn open_editor(store: &Store, path: &Path) -> Result<(), Error> {
         ["VISUAL", "EDITOR"].into_iter().find_map(super::variable).filter(|editor| !editor.trim().is_empty());
     let asked = || String::from_utf8(git(store.root(), &["var", "GIT_EDITOR"])?).ok();
     let editor = set.or_else(asked).ok_or_else(|| Error::failed("no editor is known").help(help.clone()))?;
-    let mut words = editor.split_whitespace();
-    let program = words.next().unwrap_or("vi");
-    let ended = Command::new(program).args(words).arg(path).status();
+    let editor = editor.trim();
+    // A shell takes the words apart, so that there can be options and names with spaces.
+    let ended = Command::new("sh").args(["-c", &format!("{editor} \"$@\""), editor]).arg(path).status();
     match ended {
         Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err(Error::failed(format!("`{}` did not end well", editor.trim())).help(help)),
+        Ok(_) => Err(Error::failed(format!("`{editor}` did not end well")).help(help)),
         Err(error) => {
-            Err(Error::failed(format!("`{}` cannot be started: {error}", editor.trim())).help(help))
+            Err(Error::failed(format!("no shell can be started for `{editor}`: {error}")).help(help))
         }
     }
 }

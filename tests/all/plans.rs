@@ -539,7 +539,8 @@ fn a_proposal_is_edited_in_the_persons_editor_and_shown_again() {
         .file("p.md", "- [ ] A\n- [ ] B\n")
         .file("edit.sh", "sed -i 's/prompt = \"A\"/prompt = \"A, in my words\"/' \"$1\"\n");
     house.meu(&["plan", "import", "p.md"]).ok();
-    house.env("EDITOR", "sh edit.sh");
+    house.put("my tools/edit.sh", house.read("edit.sh"));
+    house.env("EDITOR", "sh 'my tools/edit.sh'");
     let said = house.meu(&["plan", "edit", "p", "a"]).ok();
     assert!(said.out.starts_with("p: 2 tasks, read from p.md\n"), "{}", said.out);
     house.meu(&["plan", "approve", "p"]).ok();
@@ -701,4 +702,21 @@ fn a_plan_is_asked_for_with_the_keys_and_programs_that_a_person_allowed() {
     let said = house.meu(&["plan", "propose", "x", "--into", "x", "--provider", "bare"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("no model is named for the provider"), "{}", said.err);
+}
+
+#[test]
+fn parts_without_ids_are_told_apart_by_their_places() {
+    let house = House::new().task("a", "").file(
+        "lake.yaml",
+        "title: Lake\ntasks:\n  - id: collect\n    title: Collect\n  - title: Write\n    requires: [collect]\n    tasks: [Draft, Polish]\n  - title: Print\n    tasks: [Draft]\n",
+    );
+    let said = house.meu(&["plan", "import", "lake.yaml"]).ok();
+    assert!(!said.out.contains("not carried over") && !said.err.contains("both called"), "{}", said.out);
+    house.meu(&["plan", "approve", "lake"]).ok();
+    for task in ["collect", "write", "write/draft", "write/polish", "print/draft"] {
+        assert!(
+            house.exists(&format!("tasks/lake/{task}.toml")) || house.exists(&format!("tasks/{task}.toml")),
+            "{task}"
+        );
+    }
 }

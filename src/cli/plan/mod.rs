@@ -110,7 +110,7 @@ struct Asking {
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=100))]
     breadth: u16,
     /// The most that may be spent, in the currency of the prices
-    #[arg(long, value_name = "X", value_parser = amount)]
+    #[arg(long, value_name = "X", value_parser = amount, allow_negative_numbers = true)]
     max_cost: Option<f64>,
     /// The most tokens, sent and answered
     #[arg(long, value_name = "N")]
