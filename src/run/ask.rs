@@ -99,6 +99,20 @@ fn after(tries: &[String], lost: Lost) -> Lost {
     }
 }
 
+/// What was wrong with each answer, once no more are asked for.
+fn not_as_expected(id: &str, tries: &[String]) -> Lost {
+    let (times, tries) = match tries {
+        [one] => (String::new(), one.clone()),
+        several => {
+            let numbered = several.iter().zip(1..).map(|(faults, nth)| format!("{nth}. {faults}"));
+            (format!(", {} times", several.len()), numbered.collect::<Vec<_>>().join(" "))
+        }
+    };
+    Lost::from(format!(
+        "the answer is not what the task expects{times}: {tries} (change the prompt or `[expect]`, or ask afresh with `meu run {id} --force {id}`)"
+    ))
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lost {
@@ -172,20 +186,7 @@ impl Ask<'_> {
                     redacted = was;
                 }
                 None => {
-                    if let Some(refused) = &job.refused {
-                        return Err(after(&all, refused.clone()));
-                    }
-                    if interrupted() {
-                        return Err(Lost { interrupted: true, ..Lost::from("interrupted".to_owned()) });
-                    }
-                    let secrets = self.secrets(job, &request);
-                    if !secrets.is_empty() && self.graph.config.redact.refuse {
-                        let message = format!(
-                            "{}, and `secrets = \"refuse\"` lets no such request out (take it out of there, or exclude the item)",
-                            secrets.join(", ")
-                        );
-                        return Err(after(&all, Lost { turned_away: true, ..Lost::from(message) }));
-                    }
+                    let secrets = self.may_ask(job, &request).map_err(|lost| after(&all, lost))?;
                     if !got.asked {
                         let _ = say.send(Word::Asking(job.ix));
                     }
@@ -221,21 +222,26 @@ impl Ask<'_> {
             all.push(faults.join("; "));
             (request, digest) = (Cow::Owned(next), next_digest);
         }
-        let times = match all.len() {
-            1 => String::new(),
-            times => format!(", {times} times"),
-        };
-        let tries: Vec<String> = match all.as_slice() {
-            [one] => vec![one.clone()],
-            several => {
-                several.iter().enumerate().map(|(at, faults)| format!("{}. {faults}", at + 1)).collect()
-            }
-        };
-        let id = self.graph.node(job.ix).id();
-        Err(Lost::from(format!(
-            "the answer is not what the task expects{times}: {} (change the prompt or `[expect]`, or ask afresh with `meu run {id} --force {id}`)",
-            tries.join(" ")
-        )))
+        Err(not_as_expected(self.graph.node(job.ix).id(), &all))
+    }
+
+    /// Whether a request may go out: what is in it and perhaps should not be, a line each, or why it may not.
+    fn may_ask(&self, job: &Job, request: &Request) -> Result<Vec<String>, Lost> {
+        if let Some(refused) = &job.refused {
+            return Err(refused.clone());
+        }
+        if interrupted() {
+            return Err(Lost { interrupted: true, ..Lost::from("interrupted".to_owned()) });
+        }
+        let secrets = self.secrets(job, request);
+        if !secrets.is_empty() && self.graph.config.redact.refuse {
+            let message = format!(
+                "{}, and `secrets = \"refuse\"` lets no such request out (take it out of there, or exclude the item)",
+                secrets.join(", ")
+            );
+            return Err(Lost { turned_away: true, ..Lost::from(message) });
+        }
+        Ok(secrets)
     }
 
     /// What of a text is not as its task expects. A program is only asked about what is good so far.

@@ -1,13 +1,14 @@
 //! A context as a table, as JSON, or as the text that would be sent.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Paint, Shell, columns, grouped, in_column, plain};
-use crate::context::Hit;
+use crate::context::{Dropped, Form, Hit, Item};
 use crate::digest::Digest;
 use crate::graph::{Graph, Ix};
 use crate::request::{Assembled, Change};
 use crate::run::ItemChange;
+use crate::spec::{ItemRef, Tier};
 
 /// How much of a bundle is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,70 +23,70 @@ pub enum Depth {
 
 /// The bundle of a task.
 pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, depth: Depth) {
-    let full = depth == Depth::Full;
-    let hit_of = |item: &crate::spec::ItemRef| bundle_hit(assembled, item);
-    let node = graph.node(ix);
-    let bundle = &assembled.bundle;
-    let policy = &node.policy;
     if shell.json {
-        let items: Vec<_> = bundle
-            .items
-            .iter()
-            .map(|item| {
-                let mut value = json!({
-                    "ref": item.item.to_string(),
-                    "tier": item.tier.word(),
-                    "form": item.form.word(),
-                    "pinned": item.pinned,
-                    "tokens": item.tokens,
-                    "tokens_full": item.tokens_full,
-                    "digest": item.digest(),
-                });
-                if let Some(hit) = hit_of(&item.item).filter(|_| item.tier == crate::spec::Tier::Retrieved) {
-                    value["rank"] = json!(hit.rank);
-                    value["score"] = json!(hit.score);
-                    value["matched"] = json!(hit.matched);
-                }
-                if full {
-                    value["content"] = json!(item.text);
-                }
-                value
-            })
-            .collect();
-        let dropped: Vec<_> = bundle
-            .dropped
-            .iter()
-            .map(|dropped| {
-                json!({
-                    "ref": dropped.item.to_string(),
-                    "tier": dropped.tier.word(),
-                    "reason": dropped.reason,
-                    "tokens_full": dropped.tokens_full,
-                })
-            })
-            .collect();
-        let mut value = json!({
-            "task": node.id(),
-            "budget": policy.budget,
-            "used": bundle.used,
-            "tokenizer": policy.tokenizer.word(),
-            "digest": assembled.digest,
-            "items": items,
-            "dropped": dropped,
-        });
-        if depth == Depth::Candidates {
-            value["candidates"] = bundle.hits.iter().map(hit_as_json).collect();
-        }
-        shell.json(&value);
-        return;
+        return shell.json(&as_json(graph, ix, assembled, depth));
     }
-    if full {
+    if depth == Depth::Full {
         for message in &assembled.request.messages {
             shell.out(&shell.paint(Paint::Dim, &format!("--- {} ---", message.role)));
             shell.out(&plain(message.content.trim_end()));
         }
         return;
     }
+    as_lines(shell, graph, ix, assembled);
+    if depth == Depth::Candidates {
+        candidates(shell, &assembled.bundle.hits);
+    }
+}
+
+fn as_json(graph: &Graph, ix: Ix, assembled: &Assembled, depth: Depth) -> Value {
+    let (node, bundle) = (graph.node(ix), &assembled.bundle);
+    let item = |item: &Item| {
+        let mut value = json!({
+            "ref": item.item.to_string(),
+            "tier": item.tier.word(),
+            "form": item.form.word(),
+            "pinned": item.pinned,
+            "tokens": item.tokens,
+            "tokens_full": item.tokens_full,
+            "digest": item.digest(),
+        });
+        if let Some(hit) = hit_of(assembled, item) {
+            value["rank"] = json!(hit.rank);
+            value["score"] = json!(hit.score);
+            value["matched"] = json!(hit.matched);
+        }
+        if depth == Depth::Full {
+            value["content"] = json!(item.text);
+        }
+        value
+    };
+    let dropped = |dropped: &Dropped| {
+        json!({
+            "ref": dropped.item.to_string(),
+            "tier": dropped.tier.word(),
+            "reason": dropped.reason,
+            "tokens_full": dropped.tokens_full,
+        })
+    };
+    let mut value = json!({
+        "task": node.id(),
+        "budget": node.policy.budget,
+        "used": bundle.used,
+        "tokenizer": node.policy.tokenizer.word(),
+        "digest": assembled.digest,
+        "items": bundle.items.iter().map(item).collect::<Vec<_>>(),
+        "dropped": bundle.dropped.iter().map(dropped).collect::<Vec<_>>(),
+    });
+    if depth == Depth::Candidates {
+        value["candidates"] = bundle.hits.iter().map(hit_as_json).collect();
+    }
+    value
+}
+
+fn as_lines(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled) {
+    let (node, bundle) = (graph.node(ix), &assembled.bundle);
+    let policy = &node.policy;
     let share = bundle.used as u64 * 100 / (policy.budget.max(1) as u64);
     shell.out(&format!(
         "{}: {} of {} tokens ({share} %), counted with {}; request {}",
@@ -95,7 +96,7 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
         policy.tokenizer.word(),
         assembled.digest.short()
     ));
-    let name = |item: &crate::spec::ItemRef| plain(&item.to_string());
+    let name = |item: &ItemRef| plain(&item.to_string());
     let names: Vec<String> = bundle
         .items
         .iter()
@@ -105,7 +106,7 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
     let width = columns(names.iter().map(String::as_str), 48);
     for item in &bundle.items {
         let of = match item.form {
-            crate::context::Form::Shortened => format!("of {}", grouped(item.tokens_full as u64)),
+            Form::Shortened => format!("of {}", grouped(item.tokens_full as u64)),
             _ => String::new(),
         };
         let bar = "#".repeat((item.tokens * 20).div_ceil(policy.budget.max(1)).min(20));
@@ -119,9 +120,7 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
             shell.paint(Paint::Good, &bar),
         );
         shell.out(line.trim_end());
-        if item.tier == crate::spec::Tier::Retrieved
-            && let Some(hit) = hit_of(&item.item)
-        {
+        if let Some(hit) = hit_of(assembled, item) {
             let why = format!("            rank {}, score {}: {}", hit.rank, score(hit), matched(hit));
             shell.out(&shell.paint(Paint::Dim, &why));
         }
@@ -138,13 +137,12 @@ pub fn context(shell: &Shell, graph: &Graph, ix: Ix, assembled: &Assembled, dept
     if bundle.items.is_empty() && bundle.dropped.is_empty() {
         shell.out("  no items");
     }
-    if depth == Depth::Candidates {
-        candidates(shell, &bundle.hits);
-    }
 }
 
-fn bundle_hit<'a>(assembled: &'a Assembled, item: &crate::spec::ItemRef) -> Option<&'a Hit> {
-    assembled.bundle.hits.iter().find(|hit| hit.item == *item)
+/// The hit that brought an item in.
+fn hit_of<'a>(assembled: &'a Assembled, item: &Item) -> Option<&'a Hit> {
+    let mut hits = assembled.bundle.hits.iter().filter(|_| item.tier == Tier::Retrieved);
+    hits.find(|hit| hit.item == item.item)
 }
 
 /// A score: of words, or of fused ranks, which are small.
@@ -162,7 +160,7 @@ fn matched(hit: &Hit) -> String {
     format!("{}{more}", few.join(", "))
 }
 
-fn hit_as_json(hit: &Hit) -> serde_json::Value {
+fn hit_as_json(hit: &Hit) -> Value {
     json!({
         "ref": hit.item.to_string(), "rank": hit.rank, "score": hit.score, "matched": hit.matched,
         "chosen": hit.passed_over.is_none(), "reason": hit.passed_over,
@@ -213,7 +211,7 @@ pub fn hits(shell: &Shell, hits: &[(Hit, String)]) {
 }
 
 /// The contexts that were sent for a task, oldest first.
-pub fn history(shell: &Shell, id: &str, sent: &[serde_json::Value]) {
+pub fn history(shell: &Shell, id: &str, sent: &[Value]) {
     if shell.json {
         let rows: Vec<_> = sent
             .iter()
@@ -227,7 +225,7 @@ pub fn history(shell: &Shell, id: &str, sent: &[serde_json::Value]) {
         shell.json(&json!({"task": id, "contexts": rows}));
         return;
     }
-    let word = |event: &serde_json::Value, key: &str| plain(event[key].as_str().unwrap_or("-"));
+    let word = |event: &Value, key: &str| plain(event[key].as_str().unwrap_or("-"));
     for event in sent {
         let request: String = word(event, "request").chars().take(12).collect();
         let tokens = grouped(event["tokens_in"].as_u64().unwrap_or_default());
