@@ -1,7 +1,7 @@
 //! Loading a project: files to graph, lock, templates and shelf; all problems at once.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -357,11 +357,14 @@ fn load_tasks(
             None => sink.push(Diagnostic::error(format!("the file name {} is not UTF-8", path.display()))),
         }
     }
-    for path in overlay.keys() {
-        if let Some(relative) = path.strip_prefix(&format!("{}/", config.tasks)) {
-            files.push((relative.to_owned(), store.root().join(path)));
-        }
-    }
+    // What is there already, in whichever way its name is spelled, is what the overlay speaks of.
+    let known: HashSet<&str> = files.iter().map(|(relative, _)| relative.as_str()).collect();
+    let prefix = format!("{}/", config.tasks);
+    let new = overlay.keys().filter_map(|path| Some((path.strip_prefix(&prefix)?, path)));
+    let new = new.filter(|(relative, _)| !known.contains(relative));
+    let new: Vec<(String, PathBuf)> =
+        new.map(|(relative, path)| (relative.to_owned(), store.root().join(path))).collect();
+    files.extend(new);
     files.sort();
     files.dedup_by(|a, b| {
         let twice = a.0 == b.0;

@@ -1,11 +1,11 @@
 //! Carrying a rename out: files, output and record move, and what was fresh stays fresh.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::context::Shelf;
 use crate::diag::Error;
 use crate::digest::Digest;
-use crate::disk::{Durability, Workspace, load, load_over, write_failures};
+use crate::disk::{Durability, Workspace, load, load_over, read_optional, write_failures};
 use crate::graph::{Ix, Renamed};
 use crate::lock::{Lock, Record};
 use crate::path::RelPath;
@@ -42,27 +42,13 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         error.message.push_str(" as it would be after the move; nothing was moved");
         error
     })?;
-    let moves: Vec<(RelPath, RelPath)> = renamed
-        .ids
-        .iter()
-        .filter_map(|(old, new)| Some((workspace.graph.find(old)?, planned.graph.find(new)?)))
-        .map(|(old, new)| (workspace.graph.node(old), planned.graph.node(new)))
-        .filter(|(old, new)| old.output != new.output && old.duplicate_of.is_none())
-        .map(|(old, new)| (old.output.clone(), new.output.clone()))
-        .collect();
-    for (_, to) in &moves {
-        if let Some(taken) = workspace.store.in_the_way(to) {
-            return Err(Error::failed(format!(
-                "`{taken}` is there already, and the output would go to `{to}`"
-            ))
-            .help("move it away first"));
-        }
-    }
-    // Nothing is written before all that must be read was read.
-    for (from, _) in &moves {
-        if let Err(error) = workspace.shelf.digest(from) {
-            return Err(Error::failed(format!("`{from}` cannot be moved along: {error}"))
-                .help("mend or move it first"));
+    let moves = moves(workspace, &planned, renamed)?;
+    for path in renamed.files.keys() {
+        let place = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
+        let now = read_optional(&workspace.store.full(&place));
+        if !now.is_ok_and(|now| now.as_deref() == workspace.task_text(path)) {
+            return Err(Error::failed(format!("`{path}` was changed just now, so nothing was moved"))
+                .help("say it again"));
         }
     }
     let mut lock = workspace.lock.clone();
@@ -71,7 +57,7 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         let record =
             workspace.graph.find(old).and_then(|ix| counting(workspace, ix).map(|(record, _)| record));
         if let Some(record) = record {
-            let output = output.clone().unwrap_or_else(|| record.output.clone());
+            let output = output.unwrap_or_else(|| record.output.clone());
             lock.put(Record { task: new.clone(), output, ..record.clone() });
         }
         lock.remove(old);
@@ -87,51 +73,86 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         }
     }
     write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
-    // What lies beside an output goes along under its new name.
-    let beside = moves.iter().flat_map(|(from, to)| {
-        let infix = |path: &RelPath| path.as_str().strip_prefix(from.stem()).unwrap_or_default().to_owned();
-        let to = to.stem();
-        let answers = answers_beside(workspace, from).into_iter();
-        answers.filter_map(move |path| {
-            Some((path.clone(), RelPath::parse(&format!("{to}{}", infix(&path))).ok()?))
-        })
-    });
-    let beside: Vec<(RelPath, RelPath)> = beside.collect();
-    for (from, to) in moves.iter().chain(&beside) {
-        if let Ok(Some(text)) = workspace.shelf.text(from) {
-            let write = workspace.shelf.write(to, None, &text, Durability::Now);
-            write.map_err(|error| failed(error, to.as_str()))?;
-            let remove = workspace.shelf.remove(from, Digest::of(&*text));
-            remove.map_err(|error| {
-                failed(error, from.as_str())
-                    .help(format!("its text as it was is in `{to}`: take over what is new, then remove it"))
-            })?;
-        }
-    }
+    move_outputs(workspace, &moves)?;
     for path in renamed.files.iter().filter(|(_, text)| text.is_none()).map(|(path, _)| path) {
         let old = workspace.task_text(path).unwrap_or_default();
         let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
-        workspace.store.remove(&path, old).map_err(|error| failed(error, path.as_str()))?;
+        workspace.store.remove(&path, old).map_err(|error| {
+            Error::failed(format!("`{path}` cannot be removed: {error}"))
+                .help("the task is in its new file as it was: take over what is new, then remove the old one")
+        })?;
     }
     commit(workspace, &lock)?;
-
     let after = load(root)?;
-    let old_of = |id: &str| {
-        renamed.ids.iter().find(|(_, new)| *new == id).map_or(id.to_owned(), |(old, _)| old.clone())
-    };
+    settle_again(&after, renamed, &settled)?;
+    Ok(after)
+}
+
+/// The outputs that move, from where to where. An error if one of them cannot.
+fn moves(
+    workspace: &Workspace,
+    planned: &Workspace,
+    renamed: &Renamed,
+) -> Result<Vec<(RelPath, RelPath)>, Error> {
+    let nodes = renamed.ids.iter().filter_map(|(old, new)| {
+        let (old, new) = (workspace.graph.find(old)?, planned.graph.find(new)?);
+        Some((workspace.graph.node(old), planned.graph.node(new)))
+    });
+    let moves: Vec<(RelPath, RelPath)> = nodes
+        .filter(|(old, new)| old.output != new.output && old.duplicate_of.is_none())
+        .map(|(old, new)| (old.output.clone(), new.output.clone()))
+        .collect();
+    for (from, to) in &moves {
+        if let Some(taken) = workspace.store.in_the_way(to) {
+            let message = format!("`{taken}` is there already, and the output would go to `{to}`");
+            return Err(Error::failed(message).help("move it away first"));
+        }
+        if let Err(error) = workspace.shelf.digest(from) {
+            return Err(Error::failed(format!("`{from}` cannot be moved along: {error}"))
+                .help("mend or move it first"));
+        }
+    }
+    Ok(moves)
+}
+
+/// Moves outputs, each with the answers that lie beside it.
+fn move_outputs(workspace: &Workspace, moves: &[(RelPath, RelPath)]) -> Result<(), Error> {
+    let beside = moves.iter().flat_map(|(from, to)| {
+        answers_beside(workspace, from).into_iter().filter_map(|path| {
+            let infix = path.as_str().strip_prefix(from.stem())?;
+            let to = RelPath::parse(&format!("{}{infix}", to.stem())).ok()?;
+            Some((path, to))
+        })
+    });
+    for (from, to) in moves.iter().cloned().chain(beside.collect::<Vec<_>>()) {
+        let Ok(Some(text)) = workspace.shelf.text(&from) else { continue };
+        let written = workspace.shelf.write(&to, None, &text, Durability::Now);
+        written.map_err(|error| failed(error, to.as_str()))?;
+        workspace.shelf.remove(&from, Digest::of(&*text)).map_err(|error| {
+            Error::failed(format!("`{from}` cannot be removed: {error}"))
+                .help(format!("its text as it was is in `{to}`: take over what is new, then remove it"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Lets what was settled before a move be so after it: its request names other places now.
+fn settle_again(after: &Workspace, renamed: &Renamed, settled: &HashSet<String>) -> Result<(), Error> {
+    let old_of: HashMap<&str, &str> =
+        renamed.ids.iter().map(|(old, new)| (new.as_str(), old.as_str())).collect();
     let scene = Scene { graph: &after.graph, templates: &after.templates };
     let mut lock: Lock = after.lock.clone();
     for (ix, node) in after.graph.nodes() {
-        if settled.contains(&old_of(node.id()))
+        if settled.contains(old_of.get(node.id()).copied().unwrap_or(node.id()))
             && let (Some((record, _)), Ok(today)) =
-                (counting(&after, ix), build(&scene, ix, &[], &after.shelf))
+                (counting(after, ix), build(&scene, ix, &[], &after.shelf))
         {
             lock.put(Record { request: today.digest, parts: today.parts, ..record.clone() });
         }
     }
-    commit(&after, &lock)?;
+    commit(after, &lock)?;
     after.shelf.save();
-    Ok(after)
+    Ok(())
 }
 
 /// Writes edited task files, if the project stays whole with them.

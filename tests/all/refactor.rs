@@ -423,3 +423,18 @@ fn a_glob_of_what_moves_moves_along() {
     house.task_put("deep/t/new", "");
     house.run_asks(&["deep/t/new", "r-in", "r", "s-all"]);
 }
+
+#[test]
+fn a_task_whose_file_name_is_decomposed_is_edited_and_moved() {
+    let house = House::new().task("a", "").task("\u{fc}ber", "requires = [\"a\"]\n");
+    let (composed, decomposed) = ("tasks/\u{fc}ber.toml", "tasks/u\u{308}ber.toml");
+    std::fs::rename(house.root().join(composed), house.root().join(decomposed)).expect("renamed");
+    house.meu(&["run", "-q"]).ok();
+    house.meu(&["link", "rm", "\u{fc}ber", "a"]).ok();
+    assert!(!house.exists(composed) && !house.read(decomposed).contains("requires"));
+    house.meu(&["run", "-q"]).ok();
+    house.meu(&["mv", "\u{fc}ber", "b"]).ok();
+    assert!(!house.exists(composed) && !house.exists(decomposed) && house.exists("tasks/b.toml"));
+    assert_eq!(house.read("out/b.md"), "answer of \u{fc}ber\n");
+    house.run_asks(&[]);
+}
