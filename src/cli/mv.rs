@@ -5,6 +5,7 @@ use clap::Args;
 use super::{Done, Env, select, write_index};
 use crate::graph;
 use crate::run;
+use crate::show::plain;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,7 +20,8 @@ pub(super) fn mv(env: &Env, arguments: Arguments) -> Done {
     let old = select::one(&workspace, &arguments.old)?;
     let new = arguments.new.trim_end_matches(".toml");
     let renamed = graph::rename(&workspace.graph, old, new)?;
-    let after = run::carry_out(&workspace, &renamed)?;
+    let (after, notes) = run::carry_out(&workspace, &renamed)?;
+    notes.iter().for_each(|note| env.shell.note(&plain(note)));
     write_index(&after)?;
     if env.shell.json {
         env.shell.json(

@@ -50,6 +50,10 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
             .push(Diagnostic::error(error.message.clone()).help("choose another id, or edit that file"));
         return Err(error);
     }
+    if let Some(taken) = store.in_the_way(&path) {
+        return Err(Error::failed(format!("`{taken}` is a file, so there is no folder for `{path}`"))
+            .help("choose another id, or move that file"));
+    }
     let overlay = disk::Overlay::from([(source.path.clone(), Some(text.clone()))]);
     // A project that is whole must stay so; one that is not is mended file by file.
     if let Err(error) = disk::load_over(store.root(), &overlay)

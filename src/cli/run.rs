@@ -211,12 +211,14 @@ pub(super) fn bring_up_to_date(
     let refused =
         untrusted.lines().next().map(|line| format!("not allowed yet: {line} (`meu trust` allows it)"));
     let mut trace = Trace::new(telemetry, &workspace.store, &workspace.redactor, refused);
-    let ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| {
+    let mut ran = crate::run::run(&workspace, &providers, &options, cancel, &mut |event| {
         trace.event(event);
         reporter.event(event);
     })?;
     // After a run that had nothing to do INDEX.md is as it should be; titles and places are as they were.
-    let index_written = part.is_none() && super::write_index(&workspace)?;
+    let index = if part.is_none() { super::write_index(&workspace) } else { Ok(false) };
+    let index_written = *index.as_ref().unwrap_or(&false);
+    ran.trouble = ran.trouble.or(index.err());
     workspace.shelf.save();
     reporter.summary(&ran.sums, total - duplicates, ran.not_reached);
     if arguments.is_plain() && !index_written && ran.trouble.is_none() {

@@ -72,7 +72,9 @@ pub(super) fn watch(env: &Env, arguments: Arguments) -> Done {
                 if told.replace(what) != Some(what) {
                     shown.wrong(&error);
                 }
-                watch.set(Scope::whole(&root))?;
+                if watch.set(Scope::whole(&root))? {
+                    continue;
+                }
                 if watch.wait(None) == Woken::Interrupted {
                     return Ok(Some(ErrorKind::Interrupted));
                 }
@@ -176,7 +178,8 @@ fn once(env: &Env, arguments: &Arguments, used: f64, watch: &mut Watch) -> Resul
     drop(hold);
     run::send(env, parcel);
     let (watch, edited) = pending.into_inner();
-    Ok((ran, edited || watch.pending()))
+    let edited = edited || ran.saved_meanwhile || watch.pending();
+    Ok((ran, edited))
 }
 
 /// What is stale, what would change that, and how many tasks it is about. `seen` is what the last look loaded.

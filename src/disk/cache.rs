@@ -201,13 +201,14 @@ impl Cache<'_> {
         if prefix.len() < 4 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Vec::new();
         }
+        let prefix = prefix.to_ascii_lowercase();
         let own = self.0.meu().join("cache");
         let folders = std::iter::once(own.as_path()).chain(self.0.shared());
         let entries = folders.filter_map(|folder| fs::read_dir(folder.join(kind).join(&prefix[..2])).ok());
         let names = entries.flatten().flatten().map(|entry| entry.file_name());
         let digests = names.filter_map(|name| format!("{}{}", &prefix[..2], name.to_str()?).parse().ok());
         let mut found: Vec<Digest> =
-            digests.filter(|digest: &Digest| digest.to_string().starts_with(prefix)).collect();
+            digests.filter(|digest: &Digest| digest.to_string().starts_with(&prefix)).collect();
         found.sort_unstable();
         found.dedup();
         found

@@ -153,6 +153,10 @@ pub fn open_editor(store: &Store, path: &Path) -> Result<(), Error> {
     let ended = Command::new("sh").args(["-c", &format!("{editor} \"$@\""), editor]).arg(path).status();
     match ended {
         Ok(status) if status.success() => Ok(()),
+        // As shells say it.
+        Ok(status) if matches!(status.code(), Some(126 | 127)) => {
+            Err(Error::failed(format!("`{editor}` cannot be started")).help(help))
+        }
         Ok(_) => Err(Error::failed(format!("`{editor}` did not end well")).help(help)),
         Err(error) => {
             Err(Error::failed(format!("no shell can be started for `{editor}`: {error}")).help(help))

@@ -23,6 +23,7 @@ use crate::text::Redactor;
 
 use super::check::{check_globbed, check_output_folders, check_schemas, check_tracked};
 use super::reload::Stamps;
+use super::write::is_absent;
 use super::{Began, DiskShelf, FILES_WORTH_A_THREAD, LockFile, Replay, Store, read_failures, replay};
 
 /// Everything that a command needs of a project.
@@ -96,7 +97,7 @@ pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
                 error.utf8_error().valid_up_to()
             )),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -163,7 +163,7 @@ impl LockFile {
             return Ok(self.stands().then_some(Recorded::Nothing));
         };
         let path = RelPath::parse(NAME).map_err(|problem| io::Error::other(problem.message()))?;
-        let written = store.write_by(&path, Durability::Seen, &|| self.stands(), |to| {
+        let written = store.write_by(&path, Durability::Seen, &|| Ok(self.stands()), |to| {
             let digest = new.write(to)?;
             Ok((digest, Stat::of(&to.metadata()?)))
         });

@@ -197,7 +197,7 @@ impl DiskShelf {
             let new = text::with_body(raw.as_deref().unwrap_or_default(), text)
                 .map_err(|line| std::io::Error::other(Unreadable::Markers(line).to_string()))?;
             // The text that counts is a part of the file's.
-            if !stands() {
+            if !stands()? {
                 return Err(changed());
             }
             self.store.edit(path, raw.as_deref(), &new)?;
@@ -220,9 +220,10 @@ impl DiskShelf {
     }
 
     /// Whether a path has a text, or none, now.
-    fn still_has(&self, path: &RelPath, digest: Option<Digest>) -> bool {
+    fn still_has(&self, path: &RelPath, digest: Option<Digest>) -> std::io::Result<bool> {
         self.inner.borrow_mut().seen.remove(path);
-        self.look(path).is_ok_and(|now| now == digest)
+        let now = self.look(path).map_err(|error| std::io::Error::other(error.to_string()))?;
+        Ok(now == digest)
     }
 
     /// What came of a task's recipe the last time.

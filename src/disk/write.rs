@@ -128,7 +128,7 @@ impl Store {
 
     /// Writes a file of the project whole or not at all.
     pub fn write(&self, path: &RelPath, text: &str, durability: Durability) -> io::Result<()> {
-        self.write_by(path, durability, &|| true, |file| file.write_all(text.as_bytes()))
+        self.write_by(path, durability, &|| Ok(true), |file| file.write_all(text.as_bytes()))
     }
 
     /// Puts a text in the place of `old`, which was read there ([`read_optional`]; `None` where there was nothing), with
@@ -138,7 +138,7 @@ impl Store {
         let mark = if raw.starts_with(&[0xef, 0xbb, 0xbf]) { "\u{feff}" } else { "" };
         let crlf = raw.windows(2).any(|pair| pair == b"\r\n");
         let new = format!("{mark}{}", if crlf { new.replace('\n', "\r\n") } else { new.to_owned() });
-        let stands = || read_optional(&self.full(path)).is_ok_and(|now| now.as_deref() == old);
+        let stands = || self.has_text(path, old);
         self.write_by(path, Durability::Now, &stands, |file| file.write_all(new.as_bytes()))
     }
 
@@ -148,7 +148,7 @@ impl Store {
         &self,
         path: &RelPath,
         durability: Durability,
-        stands: &dyn Fn() -> bool,
+        stands: &Stands<'_>,
         fill: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let full = self.full(path);
@@ -175,6 +175,11 @@ impl Store {
         Ok(filled)
     }
 
+    /// Whether a text is at a path now, or none.
+    fn has_text(&self, path: &RelPath, text: Option<&str>) -> io::Result<bool> {
+        Ok(read_optional(&self.full(path)).map_err(io::Error::other)?.as_deref() == text)
+    }
+
     /// What keeps a file from being made at a path: itself, or a file where a folder should be.
     pub fn in_the_way(&self, path: &RelPath) -> Option<String> {
         let full = self.full(path);
@@ -189,13 +194,13 @@ impl Store {
     /// Removes a file whose words are elsewhere, as they were read ([`read_optional`]), and the folders that it leaves
     /// empty. What somebody has changed since stays as it is: an error.
     pub fn remove(&self, path: &RelPath, old: &str) -> io::Result<()> {
-        self.remove_by(path, &|| read_optional(&self.full(path)).is_ok_and(|now| now.as_deref() == Some(old)))
+        self.remove_by(path, &|| self.has_text(path, Some(old)))
     }
 
     /// The same, where `stands` tells whether it is as it was.
-    pub(super) fn remove_by(&self, path: &RelPath, stands: &dyn Fn() -> bool) -> io::Result<()> {
+    pub(super) fn remove_by(&self, path: &RelPath, stands: &Stands<'_>) -> io::Result<()> {
         let full = self.full(path);
-        if !stands() {
+        if !stands()? {
             return Err(changed());
         }
         fs::remove_file(&full)?;
@@ -222,7 +227,7 @@ impl Store {
         durability: Durability,
     ) -> io::Result<()> {
         let full = self.meu.join(name);
-        self.replace(&full, durability, &|| true, |file| {
+        self.replace(&full, durability, &|| Ok(true), |file| {
             pieces.iter().try_for_each(|bytes| file.write_all(bytes))
         })
     }
@@ -257,7 +262,7 @@ impl Store {
         &self,
         full: &Path,
         durability: Durability,
-        stands: &dyn Fn() -> bool,
+        stands: &Stands<'_>,
         fill: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let number = self.names.fetch_add(1, Ordering::Relaxed);
@@ -278,7 +283,7 @@ impl Store {
             }
             drop(file);
             fail_point("rename")?;
-            if !stands() {
+            if !stands()? {
                 return Err(changed());
             }
             if durability == Durability::Scratch {
@@ -342,6 +347,9 @@ impl Store {
         })
     }
 }
+
+/// Tells whether a file is as it was when it was decided about.
+pub(super) type Stands<'a> = dyn Fn() -> io::Result<bool> + 'a;
 
 /// Somebody changed a file that was about to be replaced.
 #[derive(Debug)]

@@ -114,7 +114,8 @@ fn rewrite(
                 let new = meant(after, new_own, name)?;
                 let lost: Vec<&String> =
                     wanted.difference(&new).filter(|id| id.as_str() != new_own).collect();
-                if lost.is_empty() {
+                // One that finds nothing yet is to find what comes.
+                if lost.is_empty() && !wanted.is_empty() {
                     continue;
                 }
                 if let Some(glob) = moved_glob(name, own, new_own, after, ids, &wanted) {

@@ -68,6 +68,8 @@ pub struct Ran {
     pub recorded: Recorded,
     /// What ended it as a whole, or kept it from being recorded.
     pub trouble: Option<Error>,
+    /// Whether an output was left as it is, since somebody saved it while it was to be written.
+    pub saved_meanwhile: bool,
 }
 
 impl Ran {
@@ -106,6 +108,7 @@ pub fn run(
         journal: &journal,
         lock: workspace.lock.clone(),
         failures: workspace.failures.clone(),
+        saved_meanwhile: false,
     };
     let name = run_name();
     let mut log = RunLog::new(&workspace.store, &name, workspace.redactor.clone());
@@ -414,6 +417,7 @@ impl<'a> Executor<'a, '_> {
             verdicts: self.survey.into_verdicts(),
             recorded,
             trouble: self.refusal.or(trouble),
+            saved_meanwhile: self.books.saved_meanwhile,
         }
     }
 }

@@ -45,6 +45,13 @@ pub fn landing(
         return Err(in_proposal(Error::from(problems)));
     }
     let changes = patch(Merging { graph: &workspace.graph, proposed: &proposed, base: &base })?;
+    if let Some(change) =
+        changes.iter().find(|change| change.old.is_none() && workspace.task_text(&change.file).is_some())
+    {
+        let (id, file) = (&change.id, &change.file);
+        return Err(Error::failed(format!("`{id}` would be in `{file}`, which holds other tasks"))
+            .help("give these files of their own first"));
+    }
     let overlay: Overlay = changes
         .iter()
         .filter(|change| change.old.is_some() || change.new.is_some())
@@ -146,11 +153,11 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
             if there.is_some_and(|there| there != Digest::of(&text)) {
                 kept.push(output.clone());
             } else if there.is_none() && workspace.store.in_the_way(output).is_none() {
-                done.push((output.clone(), None, Some(text.clone())));
-                workspace
-                    .shelf
-                    .write(output, None, &text, Durability::Now)
-                    .map_err(|error| failed(error, output.as_str()))?;
+                let written = workspace.shelf.write(output, None, &text, Durability::Now);
+                if !written.as_ref().is_err_and(is_changed) {
+                    done.push((output.clone(), None, Some(text)));
+                }
+                written.map_err(|error| failed(error, output.as_str()))?;
                 outputs.push(output.clone());
             }
         }
@@ -161,8 +168,12 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
                 false => String::new(),
             };
             let new = new.map(|new| format!("{line}{new}"));
-            done.push((path.clone(), old.cloned(), new.clone()));
-            replace(workspace, &path, old, new.as_ref()).map_err(|error| match is_changed(&error) {
+            let replaced = replace(workspace, &path, old, new.as_ref());
+            // What was left as it is is not taken back: it is somebody's.
+            if !replaced.as_ref().is_err_and(is_changed) {
+                done.push((path.clone(), old.cloned(), new));
+            }
+            replaced.map_err(|error| match is_changed(&error) {
                 true => Error::failed(format!("`{file}` was changed just now, so nothing landed"))
                     .help(format!("`meu plan show {}`, then approve it again", proposal.name)),
                 false => failed(error, file),

@@ -3,7 +3,9 @@
 use crate::context::Shelf;
 use crate::diag::Error;
 use crate::digest::{Digest, TextId};
-use crate::disk::{Cache, Durability, Entry, Journal, RunLog, Workspace, run_name, write_failures};
+use crate::disk::{
+    Cache, Durability, Entry, Journal, RunLog, Workspace, is_changed, run_name, write_failures,
+};
 use crate::event::Event;
 use crate::graph::Ix;
 use crate::lock::{Lock, Record};
@@ -12,6 +14,10 @@ use crate::path::RelPath;
 use super::Survey;
 
 pub(super) fn failed(error: std::io::Error, what: &str) -> Error {
+    if is_changed(&error) {
+        return Error::failed(format!("{what} was changed just now, and stays as it is"))
+            .help("look at it, then say the command again");
+    }
     Error::failed(format!("{what} cannot be written: {error}"))
 }
 
@@ -125,9 +131,13 @@ fn adopt_all(workspace: &Workspace, tasks: &[Ix], discard: bool) -> Result<Vec<S
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         let kept: std::collections::HashSet<String> = adopted.lines().map(words).collect();
         if discard || answer.lines().map(words).all(|line| line.is_empty() || kept.contains(&line)) {
-            let digest = cache.keep_text(&answer).map_err(|error| failed(error, path.as_str()))?;
-            workspace.shelf.remove(&path, digest).map_err(|error| failed(error, path.as_str()))?;
-            lines.push(format!("removed {path} (`meu cat {digest}` prints it)"));
+            let kept = cache.keep_text(&answer);
+            lines.push(
+                match kept.and_then(|digest| workspace.shelf.remove(&path, digest).map(|()| digest)) {
+                    Ok(digest) => format!("removed {path} (`meu cat {digest}` prints it)"),
+                    Err(error) => format!("kept {path}: {error}"),
+                },
+            );
         } else {
             lines.push(format!("kept {path}: not all of its words were taken over (`--discard` removes it)"));
         }

@@ -34,7 +34,9 @@ fn settled(workspace: &Workspace) -> HashSet<String> {
 }
 
 /// Renames tasks as planned; nobody is asked. Returns the workspace as it is afterwards.
-pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, Error> {
+///
+/// Also what a person should know of it, a line each.
+pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<(Workspace, Vec<String>), Error> {
     let root = workspace.store.root();
     let settled = settled(workspace);
     // What the project will be; if that is not whole, nothing is written.
@@ -43,10 +45,17 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         error
     })?;
     let moves = moves(workspace, &planned, renamed)?;
+    let old_texts: HashMap<&String, &str> =
+        renamed.files.keys().filter_map(|path| Some((path, workspace.task_text(path)?))).collect();
     for path in renamed.files.keys() {
         let place = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
         let now = read_optional(&workspace.store.full(&place));
-        if !now.is_ok_and(|now| now.as_deref() == workspace.task_text(path)) {
+        let old = old_texts.get(path).copied();
+        if let Some(taken) = workspace.store.in_the_way(&place).filter(|_| old.is_none()) {
+            let message = format!("`{taken}` is there already, and the task would go to `{path}`");
+            return Err(Error::failed(message).help("move it away first"));
+        }
+        if !now.is_ok_and(|now| now.as_deref() == old) {
             return Err(Error::failed(format!("`{path}` was changed just now, so nothing was moved"))
                 .help("say it again"));
         }
@@ -63,19 +72,30 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
         lock.remove(old);
     }
     // New files first: what a crash leaves is a task twice, which the next command tells.
-    for (path, text) in renamed.files.iter().filter_map(|(path, text)| Some((path, text.as_ref()?))) {
-        write(workspace, path, workspace.task_text(path), text)?;
+    let mut files: Vec<(&String, Option<&str>, &String)> = renamed
+        .files
+        .iter()
+        .filter_map(|(path, text)| Some((path, old_texts.get(path).copied(), text.as_ref()?)))
+        .collect();
+    files.sort_by_key(|(_, old, _)| old.is_some());
+    for (path, old, new) in files {
+        write(workspace, path, old, new)?;
     }
     let mut failures = workspace.failures.clone();
     for (old, new) in &renamed.ids {
-        if let Some(failure) = failures.remove(old) {
+        if let Some(mut failure) = failures.remove(old) {
+            // What it says to do is to be done there.
+            for (from, to) in &moves {
+                failure.message = failure.message.replace(&format!("`{from}`"), &format!("`{to}`"));
+            }
+            failure.message = failure.message.replace(&format!(" {old}`"), &format!(" {new}`"));
             failures.insert(new.clone(), failure);
         }
     }
     write_failures(&workspace.store, &failures).map_err(|error| failed(error, "the failures"))?;
-    move_outputs(workspace, &moves)?;
+    let notes = move_outputs(workspace, &moves)?;
     for path in renamed.files.iter().filter(|(_, text)| text.is_none()).map(|(path, _)| path) {
-        let old = workspace.task_text(path).unwrap_or_default();
+        let old = old_texts.get(path).copied().unwrap_or_default();
         let path = RelPath::parse(path).map_err(|problem| Error::failed(problem.message()))?;
         workspace.store.remove(&path, old).map_err(|error| {
             Error::failed(format!("`{path}` cannot be removed: {error}"))
@@ -85,10 +105,10 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<Workspace, 
     commit(workspace, &lock)?;
     let after = load(root)?;
     settle_again(&after, renamed, &settled)?;
-    Ok(after)
+    Ok((after, notes))
 }
 
-/// The outputs that move, from where to where. An error if one of them cannot.
+/// The outputs that move, from where to where, and the answers that lie beside them. An error if one of them cannot.
 fn moves(
     workspace: &Workspace,
     planned: &Workspace,
@@ -98,10 +118,19 @@ fn moves(
         let (old, new) = (workspace.graph.find(old)?, planned.graph.find(new)?);
         Some((workspace.graph.node(old), planned.graph.node(new)))
     });
-    let moves: Vec<(RelPath, RelPath)> = nodes
+    let mut moves: Vec<(RelPath, RelPath)> = nodes
         .filter(|(old, new)| old.output != new.output && old.duplicate_of.is_none())
         .map(|(old, new)| (old.output.clone(), new.output.clone()))
         .collect();
+    let beside = moves.iter().flat_map(|(from, to)| {
+        answers_beside(workspace, from).into_iter().filter_map(|path| {
+            let infix = path.as_str().strip_prefix(from.stem())?;
+            let to = RelPath::parse(&format!("{}{infix}", to.stem())).ok()?;
+            Some((path, to))
+        })
+    });
+    let beside: Vec<(RelPath, RelPath)> = beside.collect();
+    moves.extend(beside);
     for (from, to) in &moves {
         if let Some(taken) = workspace.store.in_the_way(to) {
             let message = format!("`{taken}` is there already, and the output would go to `{to}`");
@@ -115,25 +144,20 @@ fn moves(
     Ok(moves)
 }
 
-/// Moves outputs, each with the answers that lie beside it.
-fn move_outputs(workspace: &Workspace, moves: &[(RelPath, RelPath)]) -> Result<(), Error> {
-    let beside = moves.iter().flat_map(|(from, to)| {
-        answers_beside(workspace, from).into_iter().filter_map(|path| {
-            let infix = path.as_str().strip_prefix(from.stem())?;
-            let to = RelPath::parse(&format!("{}{infix}", to.stem())).ok()?;
-            Some((path, to))
-        })
-    });
-    for (from, to) in moves.iter().cloned().chain(beside.collect::<Vec<_>>()) {
-        let Ok(Some(text)) = workspace.shelf.text(&from) else { continue };
-        let written = workspace.shelf.write(&to, None, &text, Durability::Now);
+/// Moves texts; tells of those that had to stay, too.
+fn move_outputs(workspace: &Workspace, moves: &[(RelPath, RelPath)]) -> Result<Vec<String>, Error> {
+    let mut notes = Vec::new();
+    for (from, to) in moves {
+        let Ok(Some(text)) = workspace.shelf.text(from) else { continue };
+        let written = workspace.shelf.write(to, None, &text, Durability::Now);
         written.map_err(|error| failed(error, to.as_str()))?;
-        workspace.shelf.remove(&from, Digest::of(&*text)).map_err(|error| {
-            Error::failed(format!("`{from}` cannot be removed: {error}"))
-                .help(format!("its text as it was is in `{to}`: take over what is new, then remove it"))
-        })?;
+        if let Err(error) = workspace.shelf.remove(from, Digest::of(&*text)) {
+            notes.push(format!(
+                "{from} stays: {error}; its text as it was is in {to} (take over what is new, then remove {from})"
+            ));
+        }
     }
-    Ok(())
+    Ok(notes)
 }
 
 /// Lets what was settled before a move be so after it: its request names other places now.

@@ -14,12 +14,17 @@ use crate::spec::reserved_place;
 
 use super::merge::{Merged, merge};
 
+/// How often a file is moved that somebody saves meanwhile.
+const TRIES: usize = 8;
+
 /// What settling changes beside files.
 pub(super) struct Books<'a> {
     pub workspace: &'a Workspace,
     pub journal: &'a Journal<'a>,
     pub lock: Lock,
     pub failures: BTreeMap<String, Failure>,
+    /// Whether an output was left as it is, since somebody saved it while it was to be written.
+    pub saved_meanwhile: bool,
 }
 
 impl Books<'_> {
@@ -52,17 +57,22 @@ impl Books<'_> {
         {
             return Ok(false);
         }
-        let Ok(Some(text)) = self.workspace.shelf.text(&old) else { return Ok(false) };
+        let shelf = &self.workspace.shelf;
+        let Ok(Some(mut text)) = shelf.text(&old) else { return Ok(false) };
         let record = Record { output: node.output.to_string(), ..record.clone() };
-        self.put(ix, record, Some(&text), Durability::Now)?;
-        self.workspace.shelf.remove(&old, Digest::of(&*text)).map_err(|error| {
-            format!(
-                "`{old}` stays where it is: {error} (its text as it was is in `{}` now: take over what is new, \
-                 then remove `{old}`)",
-                node.output
-            )
-        })?;
-        Ok(true)
+        for _ in 0..TRIES {
+            self.put(ix, record.clone(), Some(&text), Durability::Now)?;
+            match shelf.remove(&old, Digest::of(&*text)) {
+                Ok(()) => return Ok(true),
+                // Somebody has just saved it: what is there now is what moves.
+                Err(error) if is_changed(&error) => match shelf.text(&old) {
+                    Ok(Some(now)) => text = now,
+                    _ => return Ok(true),
+                },
+                Err(error) => return Err(format!("`{old}` cannot be removed: {error}")),
+            }
+        }
+        Err(format!("`{old}` changes all the time (run again once it does not)"))
     }
 
     /// Brings a missing output back, if its text is stored: the adopted one, else the built one. Without
@@ -216,10 +226,11 @@ impl Books<'_> {
                     format!("`{}` is left as it is, since its text cannot be kept: {error}", node.output)
                 })?;
             }
-            shelf.write(&node.output, before, text, durability).map_err(|error| {
+            if let Err(error) = shelf.write(&node.output, before, text, durability) {
+                self.saved_meanwhile |= is_changed(&error);
                 let mend = if is_changed(&error) { "" } else { "mend that, then " };
-                format!("`{}` cannot be written: {error} ({mend}run again)", node.output)
-            })?;
+                return Err(format!("`{}` cannot be written: {error} ({mend}run again)", node.output));
+            }
         }
         let on_disk = shelf.digest(&node.output).ok().flatten();
         let state = if node.task.approval && record.approved != on_disk {

@@ -474,3 +474,14 @@ fn what_is_listed_of_a_command_is_what_it_says_of_itself() {
         }
     }
 }
+
+#[test]
+fn a_run_whose_index_cannot_be_written_still_tells_what_it_did() {
+    let house = House::new().task("a", "").file("INDEX.md", "# Mine\n");
+    house.hook("printf '<!-- meu:contents -->\\n' >> INDEX.md\n");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("1 built; "), "{}{}", said.out, said.err);
+    assert!(said.err.contains("`INDEX.md` cannot be written: line 2 has a marker"), "{}", said.err);
+    assert!(house.read("meu.lock").contains("\"task\":\"a\""));
+}

@@ -720,3 +720,44 @@ fn parts_without_ids_are_told_apart_by_their_places() {
         );
     }
 }
+
+#[test]
+fn a_file_of_several_tasks_is_not_taken_for_another() {
+    let house = House::new();
+    let several = "[tasks.a]\nprompt = \"hello a\"\n\n[tasks.b]\nprompt = \"hello b\"\n";
+    house.put("tasks/m.toml", several);
+    house.put(
+        "e.json",
+        r#"[{"id":"1","title":"M","prompt":"big m","subtasks":[{"id":"1.1","title":"A","prompt":"x"}]}]"#,
+    );
+    let said = house.meu(&["plan", "import", "e.json", "--name", "q", "--approve"]);
+    assert_eq!(said.code, 1);
+    assert_eq!(
+        said.err,
+        "error: `m` would be in `tasks/m.toml`, which holds other tasks\n  = help: give these files of their own first\n"
+    );
+    assert_eq!(house.read("tasks/m.toml"), several);
+}
+
+#[test]
+fn what_a_person_saves_while_a_plan_lands_is_not_taken_back() {
+    let house = House::new().task("z", "");
+    house.put("plan.md", "# Plan\n\n- A\n- B\n");
+    house.meu(&["plan", "import", "plan.md", "--name", "q", "--in-order"]).ok();
+    let workspace = meu::disk::load(&house.root()).expect("whole");
+    let proposal = meu::disk::Proposals(&workspace.store).find("q").expect("read").expect("a proposal");
+    let landing = meu::run::landing(&workspace, &proposal, &|_| true).expect("it could land");
+    // Somebody makes just that file, after all was looked at.
+    let last = landing.changes.iter().rev().find(|change| change.id.ends_with('b')).expect("a task");
+    let text = format!("#:schema ../.schema/task.json\n{}", last.new.as_deref().expect("a text"));
+    let text = if house.exists(".schema/task.json") { text } else { last.new.clone().expect("a text") };
+    house.put(&last.file, &text);
+    let error = meu::run::land(&workspace, &proposal, &landing).expect_err("it is there");
+    assert!(error.message.ends_with("was changed just now, so nothing landed"), "{}", error.message);
+    assert_eq!(house.read(&last.file), text);
+    assert_eq!(
+        house.files().keys().filter(|path| path.starts_with("tasks/")).count(),
+        2,
+        "the rest was taken back"
+    );
+}

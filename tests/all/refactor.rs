@@ -363,7 +363,7 @@ fn a_task_file_that_was_saved_meanwhile_stays_as_it_is() {
     house.put("tasks/a.toml", saved);
     let edit = Overlay::from([("tasks/a.toml".to_owned(), Some("prompt = \"edited\"\n".to_owned()))]);
     let error = edit_tasks(&workspace, &edit).expect_err("it was saved");
-    assert_eq!(error.message, "tasks/a.toml cannot be written: somebody changed it just now");
+    assert_eq!(error.message, "tasks/a.toml was changed just now, and stays as it is");
     assert_eq!(house.read("tasks/a.toml"), saved);
     let workspace = meu::disk::load(&house.root()).expect("whole");
     edit_tasks(&workspace, &edit).expect("as it was read");
@@ -436,5 +436,45 @@ fn a_task_whose_file_name_is_decomposed_is_edited_and_moved() {
     house.meu(&["mv", "\u{fc}ber", "b"]).ok();
     assert!(!house.exists(composed) && !house.exists(decomposed) && house.exists("tasks/b.toml"));
     assert_eq!(house.read("out/b.md"), "answer of \u{fc}ber\n");
+    house.run_asks(&[]);
+}
+
+#[test]
+fn nothing_is_moved_where_something_is_in_the_way() {
+    let house =
+        House::new().file("x.md", "x\n").task("a", "inputs = [\"x.md\"]\n").task("b", "requires = [\"a\"]\n");
+    house.meu(&["run", "-q"]).ok();
+    // A conflict leaves an answer beside the output.
+    house.put("out/a.md", "mine\n");
+    house.put("x.md", "y\n");
+    house.answers("a", "theirs\n");
+    assert_eq!(house.meu(&["run"]).code, 1);
+    assert!(house.exists("out/a.new.md"));
+    house.put("out/c.new.md", "a person's\n");
+    house.put("tasks/sub", "a file\n");
+    let before = house.files();
+    for (to, what) in [("c", "out/c.new.md"), ("sub/a", "tasks/sub")] {
+        let said = house.meu(&["mv", "a", to]);
+        assert_eq!(said.code, 1);
+        assert!(said.err.starts_with(&format!("error: `{what}` is there already, and ")), "{}", said.err);
+        assert_eq!(house.files(), before, "{to}");
+    }
+    let said = house.meu(&["new", "sub/x"]);
+    assert!(said.err.starts_with("error: `tasks/sub` is a file, so there is no folder for"), "{}", said.err);
+    // What a failure says to do is to be done at the new place.
+    house.meu(&["mv", "a", "d"]).ok();
+    let status = house.meu(&["status", "d"]).out;
+    assert!(
+        status.contains("`out/d.md`") && status.contains("meu adopt d`") && !status.contains("out/a"),
+        "{status}"
+    );
+}
+
+#[test]
+fn a_glob_that_finds_nothing_yet_moves_along_too() {
+    let house = House::new().task("r", "requires = [\"r/new*\"]\n").task("r/a", "");
+    house.meu(&["run", "-q"]).ok();
+    house.meu(&["mv", "r", "t"]).ok();
+    assert!(house.read("tasks/t.toml").contains("requires = [\"t/new*\"]"), "{}", house.read("tasks/t.toml"));
     house.run_asks(&[]);
 }
