@@ -134,12 +134,17 @@ impl Store {
     /// Puts a text in the place of `old`, which was read there ([`read_optional`]; `None` where there was nothing), with
     /// the line ends and the byte order mark of what is there. What somebody has changed since stays as it is: an error.
     pub fn edit(&self, path: &RelPath, old: Option<&str>, new: &str) -> io::Result<()> {
+        let new = self.as_in(path, new);
+        let stands = || self.has_text(path, old);
+        self.write_by(path, Durability::Now, &stands, |file| file.write_all(new.as_bytes()))
+    }
+
+    /// A text with the line ends and the byte order mark of the file at a path.
+    pub fn as_in(&self, path: &RelPath, text: &str) -> String {
         let raw = fs::read(self.full(path)).unwrap_or_default();
         let mark = if raw.starts_with(&[0xef, 0xbb, 0xbf]) { "\u{feff}" } else { "" };
         let crlf = raw.windows(2).any(|pair| pair == b"\r\n");
-        let new = format!("{mark}{}", if crlf { new.replace('\n', "\r\n") } else { new.to_owned() });
-        let stands = || self.has_text(path, old);
-        self.write_by(path, Durability::Now, &stands, |file| file.write_all(new.as_bytes()))
+        format!("{mark}{}", if crlf { text.replace('\n', "\r\n") } else { text.to_owned() })
     }
 
     /// Writes a file whose bytes come from elsewhere, unless just before the rename what it is to replace is not what it

@@ -78,8 +78,19 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<(Workspace,
         .filter_map(|(path, text)| Some((path, old_texts.get(path).copied(), text.as_ref()?)))
         .collect();
     files.sort_by_key(|(_, old, _)| old.is_some());
+    let source = |workspace: &Workspace, id: &str| {
+        workspace.graph.find(id).map(|ix| workspace.graph.node(ix).task.id.source.path.clone())
+    };
+    let places = renamed.ids.iter();
+    let old_places: HashMap<String, String> =
+        places.filter_map(|(old, new)| Some((source(&planned, new)?, source(workspace, old)?))).collect();
     for (path, old, new) in files {
-        write(workspace, path, old, new)?;
+        // A new file ends its lines as the old one did.
+        let old_place = old_places.get(path).filter(|_| old.is_none());
+        match old_place.and_then(|place| RelPath::parse(place).ok()) {
+            Some(place) => write(workspace, path, old, &workspace.store.as_in(&place, new))?,
+            None => write(workspace, path, old, new)?,
+        }
     }
     let mut failures = workspace.failures.clone();
     for (old, new) in &renamed.ids {

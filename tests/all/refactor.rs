@@ -478,3 +478,14 @@ fn a_glob_that_finds_nothing_yet_moves_along_too() {
     assert!(house.read("tasks/t.toml").contains("requires = [\"t/new*\"]"), "{}", house.read("tasks/t.toml"));
     house.run_asks(&[]);
 }
+
+#[test]
+fn line_ends_of_a_task_file_move_along() {
+    let house = House::new().task("a", "");
+    let text = format!("\u{feff}{}", house.read("tasks/a.toml").replace('\n', "\r\n"));
+    house.put("tasks/a.toml", &text);
+    house.meu(&["run", "-q"]).ok();
+    house.meu(&["mv", "a", "b/c"]).ok();
+    assert_eq!(house.read("tasks/b/c.toml"), text);
+    house.run_asks(&[]);
+}
