@@ -44,6 +44,13 @@ pub enum Entry {
         /// The text that it is about to have, or that stays.
         writes: Digest,
     },
+    /// A task's text was not written after all, so that its record does not count, whatever is there by now.
+    Refused {
+        /// The task.
+        task: String,
+        /// The text that it was about to have.
+        writes: Digest,
+    },
 }
 
 /// The journal, open for writing.
@@ -150,6 +157,9 @@ pub fn replay(store: &Store) -> Replay {
                 replay.answers.insert(request, (stored, text));
             }
             Ok(Entry::Record { record, before, writes }) => replay.records.push((*record, before, writes)),
+            Ok(Entry::Refused { task, writes }) => {
+                replay.records.retain(|(record, _, text)| record.task != task || *text != writes);
+            }
             _ => {}
         }
     }

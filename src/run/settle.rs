@@ -227,8 +227,14 @@ impl Books<'_> {
                 })?;
             }
             if let Err(error) = shelf.write(&node.output, before, text, durability) {
-                self.saved_meanwhile |= is_changed(&error);
-                let mend = if is_changed(&error) { "" } else { "mend that, then " };
+                let mut mend = "mend that, then ";
+                if is_changed(&error) {
+                    self.saved_meanwhile = true;
+                    mend = "";
+                    // Else what a person has there would count as an edit of it, if the run were cut off.
+                    let refused = Entry::Refused { task: node.id().to_owned(), writes: Digest::of(text) };
+                    let _ = self.journal.add(&refused, false);
+                }
                 return Err(format!("`{}` cannot be written: {error} ({mend}run again)", node.output));
             }
         }

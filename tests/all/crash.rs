@@ -1,5 +1,7 @@
 //! Law 5: outputs, then record. The process dies, or the disk is full, at every write point of a run.
 
+use meu::digest::Digest;
+
 use crate::house::House;
 use crate::server::{Seen, Server, whole};
 
@@ -258,4 +260,35 @@ fn a_crash_under_force_pays_once() {
     house.without_env("MEU_FAIL");
     house.meu(&["run", "-j1", "--force", "root"]).ok();
     assert_eq!(house.asked(), ["root"]);
+}
+
+#[test]
+fn a_record_whose_text_was_refused_does_not_count_after_a_kill() {
+    let house = House::new().file("x.md", "one\n").task("a", "inputs = [\"x.md\"]\n");
+    let lock = |house: &House| house.read("meu.lock");
+    let line =
+        |lock: &str| lock.lines().find(|line| line.contains("\"task\":\"a\"")).expect("a line").to_owned();
+    house.answers("a", "old\n");
+    house.run_asks(&["a"]);
+    let before = lock(&house);
+    house.put("x.md", "two\n");
+    house.answers("a", "new\n");
+    house.run_asks(&["a"]);
+    let (old, new) = (Digest::of("old\n"), Digest::of("new\n"));
+    let record = format!(
+        "{{\"record\":{{\"record\":{},\"before\":\"{old}\",\"writes\":\"{new}\"}}}}\n",
+        line(&lock(&house))
+    );
+    // As a run leaves it that was cut off, and what a person has saved.
+    house.put("meu.lock", &before);
+    house.put("out/a.md", "mine\n");
+    house.put(".meu/journal", &record);
+    assert_eq!(house.meu(&["status", "--check"]).code, 0, "an edit of what was written");
+    house.put(".meu/journal", format!("{record}{{\"refused\":{{\"task\":\"a\",\"writes\":\"{new}\"}}}}\n"));
+    assert_eq!(house.meu(&["status", "--check"]).code, 3, "it was never written");
+    // The answer is merged with what is there, or put beside it; nobody is asked again.
+    house.asked();
+    assert_eq!(house.meu(&["run"]).code, 1);
+    assert_eq!(house.asked(), [""; 0]);
+    assert_eq!((house.read("out/a.md").as_str(), house.read("out/a.new.md").as_str()), ("mine\n", "new\n"));
 }
