@@ -39,7 +39,10 @@ pub(super) fn index(env: &Env, arguments: Arguments) -> Done {
 /// Brings INDEX.md's region up to date; tells whether that changed the file.
 pub fn write(workspace: &Workspace) -> Result<bool, Error> {
     let path = &workspace.graph.config.index;
-    let wrong = |what: String| Error::failed(format!("`{path}` cannot be written: {what}"));
+    let wrong = |what: String| {
+        let help = "look at it and mend what is wrong there, then `meu index --write`";
+        Error::failed(format!("`{path}` cannot be written: {what}")).help(help)
+    };
     let old = disk::read_optional(&workspace.store.full(path)).map_err(wrong)?;
     let text = old.as_deref().unwrap_or_default();
     let updated = index::updated(&workspace.graph, text, &|text| workspace.redactor.clean(text).into_owned())

@@ -71,27 +71,7 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<(Workspace,
         }
         lock.remove(old);
     }
-    // New files first: what a crash leaves is a task twice, which the next command tells.
-    let mut files: Vec<(&String, Option<&str>, &String)> = renamed
-        .files
-        .iter()
-        .filter_map(|(path, text)| Some((path, old_texts.get(path).copied(), text.as_ref()?)))
-        .collect();
-    files.sort_by_key(|(_, old, _)| old.is_some());
-    let source = |workspace: &Workspace, id: &str| {
-        workspace.graph.find(id).map(|ix| workspace.graph.node(ix).task.id.source.path.clone())
-    };
-    let places = renamed.ids.iter();
-    let old_places: HashMap<String, String> =
-        places.filter_map(|(old, new)| Some((source(&planned, new)?, source(workspace, old)?))).collect();
-    for (path, old, new) in files {
-        // A new file ends its lines as the old one did.
-        let old_place = old_places.get(path).filter(|_| old.is_none());
-        match old_place.and_then(|place| RelPath::parse(place).ok()) {
-            Some(place) => write(workspace, path, old, &workspace.store.as_in(&place, new))?,
-            None => write(workspace, path, old, new)?,
-        }
-    }
+    write_files(workspace, &planned, renamed, &old_texts)?;
     let mut failures = workspace.failures.clone();
     for (old, new) in &renamed.ids {
         if let Some(mut failure) = failures.remove(old) {
@@ -117,6 +97,37 @@ pub fn carry_out(workspace: &Workspace, renamed: &Renamed) -> Result<(Workspace,
     let after = load(root)?;
     settle_again(&after, renamed, &settled)?;
     Ok((after, notes))
+}
+
+/// Writes the new files, then those that name what moves: what a crash leaves is a task twice, which the next command
+/// tells.
+fn write_files(
+    workspace: &Workspace,
+    planned: &Workspace,
+    renamed: &Renamed,
+    old_texts: &HashMap<&String, &str>,
+) -> Result<(), Error> {
+    let mut files: Vec<(&String, Option<&str>, &String)> = renamed
+        .files
+        .iter()
+        .filter_map(|(path, text)| Some((path, old_texts.get(path).copied(), text.as_ref()?)))
+        .collect();
+    files.sort_by_key(|(_, old, _)| old.is_some());
+    let source = |workspace: &Workspace, id: &str| {
+        workspace.graph.find(id).map(|ix| workspace.graph.node(ix).task.id.source.path.clone())
+    };
+    let places = renamed.ids.iter();
+    let old_places: HashMap<String, String> =
+        places.filter_map(|(old, new)| Some((source(planned, new)?, source(workspace, old)?))).collect();
+    for (path, old, new) in files {
+        // A new file ends its lines as the old one did.
+        let old_place = old_places.get(path).filter(|_| old.is_none());
+        match old_place.and_then(|place| RelPath::parse(place).ok()) {
+            Some(place) => write(workspace, path, old, &workspace.store.as_in(&place, new))?,
+            None => write(workspace, path, old, new)?,
+        }
+    }
+    Ok(())
 }
 
 /// The outputs that move, from where to where, and the answers that lie beside them. An error if one of them cannot.
