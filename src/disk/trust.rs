@@ -1,7 +1,7 @@
 //! Trust: programs that a project wants to run, and keys that it wants to send, once allowed by the
 //! person. What was allowed is kept outside the project, by content.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ const TOLD: usize = 20;
 pub struct Trust {
     /// In words, with the digest of what is meant.
     wants: Vec<(String, Digest)>,
-    /// Command lines among it, each with its line and the files that it names.
-    argvs: Vec<(Vec<String>, (String, Digest))>,
+    /// Command lines among it, each with the digest of what it means and the words that want it.
+    argvs: HashMap<Vec<String>, (Digest, Vec<String>)>,
     store: Arc<Store>,
 }
 
@@ -33,7 +33,7 @@ pub fn trust_everything() -> bool {
 
 impl Trust {
     fn nothing(store: &Arc<Store>) -> Self {
-        Trust { wants: Vec::new(), argvs: Vec::new(), store: store.clone() }
+        Trust { wants: Vec::new(), argvs: HashMap::new(), store: store.clone() }
     }
 
     /// What these tasks would run or send.
@@ -98,9 +98,11 @@ impl Trust {
     }
 
     fn want_program(&mut self, line: String, argv: &[String]) {
-        let content = content(argv, &self.store);
-        self.wants.push((line.clone(), content));
-        self.argvs.push((argv.to_vec(), (line, content)));
+        // Many tasks may run one program: its files are looked at once.
+        let known = self.argvs.entry(argv.to_vec());
+        let (content, lines) = known.or_insert_with(|| (content(argv, &self.store), Vec::new()));
+        self.wants.push((line.clone(), *content));
+        lines.push(line);
     }
 
     fn want_judges(&mut self, graph: &Graph, ix: Ix) {
@@ -143,8 +145,10 @@ impl Trust {
     /// The command lines among it that the person said yes to, to be looked at again before they run.
     pub fn permits(&self) -> Permits {
         let missing = self.missing().wants;
-        let given = self.argvs.iter().filter(|(_, want)| !missing.contains(want));
-        let known = given.map(|(argv, (_, content))| (argv.clone(), *content)).collect();
+        let missing: HashSet<&str> = missing.iter().map(|(line, _)| line.as_str()).collect();
+        let is_given = |line: &String| !missing.contains(line.as_str());
+        let known = self.argvs.iter().filter(|(_, (_, lines))| lines.iter().any(is_given));
+        let known = known.map(|(argv, (content, _))| (argv.clone(), *content)).collect();
         Permits { known, store: self.store.clone() }
     }
 
@@ -159,8 +163,7 @@ impl Trust {
             return Trust::nothing(&self.store);
         }
         let text = file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
-        let given: std::collections::HashSet<&str> =
-            text.lines().filter_map(|line| line.split(' ').next()).collect();
+        let given: HashSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
         let missing = self.wants.iter().filter(|want| !given.contains(self.key(want).to_string().as_str()));
         Trust { wants: missing.cloned().collect(), ..Trust::nothing(&self.store) }
     }
