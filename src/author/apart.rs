@@ -8,7 +8,7 @@ use toml_edit::{Array, Value};
 use super::merge::KEYS;
 use super::{Part, Place, Sketch, task_files};
 use crate::diag::Error;
-use crate::graph::{Graph, Ix};
+use crate::graph::{Dep, Graph, Ix};
 use crate::spec::{Runner, TaskText};
 
 /// What taking a task apart proposes.
@@ -63,8 +63,11 @@ pub fn take_apart(
         own.set(key, now.value(key)).map_err(wrong)?;
     }
     let base = own.text();
-    let ids =
-        |deps: &[crate::graph::Dep]| deps.iter().map(|dep| graph.node(dep.task).id().to_owned()).collect();
+    let id_of = |dep: &Dep| {
+        let id = graph.node(dep.task).id();
+        dep.heading.as_ref().map_or(id.to_owned(), |heading| format!("{id}#{heading}"))
+    };
+    let ids = |deps: &[Dep]| deps.iter().map(id_of).collect();
     let own_part = |other: &str| other.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
     let outside = |ids: Vec<String>| ids.into_iter().filter(|other| !own_part(other)).collect();
     let reads = match node.task.run {
@@ -76,10 +79,12 @@ pub fn take_apart(
             inputs: node.task.inputs.iter().map(|input| input.value.clone()).collect(),
         },
     };
+    // Not what the parts call by the same name.
+    let outer = |ids: &[String]| -> Vec<String> { ids.iter().map(|id| format!("/{id}")).collect() };
     for part in sketch.parts.iter_mut().filter(|part| part.requires.is_empty()) {
-        part.requires.clone_from(&reads.requires);
+        part.requires = outer(&reads.requires);
     }
-    inherit(&mut sketch.parts, &reads.refers, &reads.inputs);
+    inherit(&mut sketch.parts, &outer(&reads.refers), &reads.inputs);
     let (files, left) = task_files(&sketch, place);
     let parts: Array = files
         .iter()

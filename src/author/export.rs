@@ -1,11 +1,11 @@
 //! The plan that a project has, for other tools: as the list that an import reads, or as Markdown for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::files::OPENINGS;
-use crate::graph::{Graph, Ix, outline};
+use crate::graph::{Dep, Graph, Ix, outline};
 use crate::spec::{LinkKind, Runner};
 
 /// What an export asks of the world.
@@ -18,6 +18,7 @@ pub struct Told<'a> {
 
 /// A task, or a folder without one, and what is in it.
 struct Branch {
+    id: String,
     task: Option<Ix>,
     title: String,
     branches: Vec<Branch>,
@@ -25,7 +26,8 @@ struct Branch {
 
 /// The plan as a tree; only these tasks, and the big tasks that they are in.
 fn tree(graph: &Graph, chosen: &[Ix]) -> Vec<Branch> {
-    let mut open: Vec<Branch> = vec![Branch { task: None, title: String::new(), branches: Vec::new() }];
+    let mut open: Vec<Branch> =
+        vec![Branch { id: String::new(), task: None, title: String::new(), branches: Vec::new() }];
     let close = |open: &mut Vec<Branch>| {
         if let Some(branch) = open.pop()
             && let Some(above) = open.last_mut()
@@ -38,7 +40,7 @@ fn tree(graph: &Graph, chosen: &[Ix]) -> Vec<Branch> {
         while open.len() > entry.depth + 1 {
             close(&mut open);
         }
-        open.push(Branch { task: entry.task, title: entry.title, branches: Vec::new() });
+        open.push(Branch { id: entry.id, task: entry.task, title: entry.title, branches: Vec::new() });
     }
     while open.len() > 1 {
         close(&mut open);
@@ -46,12 +48,16 @@ fn tree(graph: &Graph, chosen: &[Ix]) -> Vec<Branch> {
     open.pop().map(|top| top.branches).unwrap_or_default()
 }
 
-fn links(graph: &Graph, ix: Ix, kind: LinkKind) -> Vec<&str> {
+fn links(graph: &Graph, ix: Ix, kind: LinkKind) -> Vec<String> {
     let node = graph.node(ix);
     let deps = if kind == LinkKind::Requires { &node.requires } else { &node.refers };
-    let mut ids: Vec<&str> = deps.iter().map(|dep| graph.node(dep.task).id()).collect();
-    ids.dedup();
-    ids
+    let name = |dep: &Dep| {
+        let id = graph.node(dep.task).id();
+        dep.heading.as_ref().map_or(id.to_owned(), |heading| format!("{id}#{heading}"))
+    };
+    let mut names: Vec<String> = deps.iter().map(name).collect();
+    names.dedup();
+    names
 }
 
 fn title_and_intro(graph: &Graph) -> (String, String) {
@@ -71,12 +77,18 @@ fn title_and_intro(graph: &Graph) -> (String, String) {
 pub fn as_list(graph: &Graph, chosen: &[Ix], told: &Told<'_>) -> Value {
     let (title, intro) = title_and_intro(graph);
     let tasks: Vec<Value> = tree(graph, chosen).iter().map(|branch| entry(graph, branch, told)).collect();
-    json!({"title": title, "intro": intro, "tasks": tasks})
+    let root = graph.root().map(|root| &graph.node(root).task).filter(|root| root.run == Runner::Model);
+    match root.and_then(|root| root.prompt.as_ref()) {
+        Some(prompt) => {
+            json!({"title": title, "root": {"prompt": plain(prompt.value.trim_end())}, "tasks": tasks})
+        }
+        None => json!({"title": title, "intro": intro, "tasks": tasks}),
+    }
 }
 
 /// A title as Markdown that shows it as it is.
 pub(super) fn escaped(title: &str) -> String {
-    title.chars().flat_map(|c| "\\*_<[]`&".contains(c).then_some('\\').into_iter().chain([c])).collect()
+    title.chars().flat_map(|c| "\\*_<[]`&#".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// A prompt as an import reads it, which takes none for a template.
@@ -95,8 +107,16 @@ fn is_template(prompt: &str) -> bool {
 /// What an export leaves out, a line for each key.
 pub fn not_exported(graph: &Graph, chosen: &[Ix], markdown: bool) -> Vec<String> {
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
-    for task in chosen.iter().map(|ix| &graph.node(*ix).task) {
+    let folders: BTreeSet<&str> =
+        chosen.iter().filter_map(|ix| Some(graph.node(*ix).id().rsplit_once('/')?.0)).collect();
+    for node in chosen.iter().map(|ix| graph.node(*ix)) {
+        let (task, is_big) = (&node.task, folders.contains(node.id()));
+        let is_part = |dep: &Dep| graph.node(dep.task).id().starts_with(&format!("{}/", node.id()));
         let has = [
+            // An import makes every big task the assembly of its parts.
+            ("run of what has parts", is_big && task.run != Runner::Assemble),
+            ("requires beside its parts", is_big && !node.requires.iter().all(is_part)),
+            ("run of the root", markdown && task.root && task.run == Runner::Model),
             ("approval", task.approval),
             ("output", task.output.is_some()),
             ("relates_to", !task.relates_to.is_empty()),
@@ -126,9 +146,9 @@ fn entry(graph: &Graph, branch: &Branch, told: &Told<'_>) -> Value {
             object.insert(key.to_owned(), value);
         }
     };
+    put("id", json!(branch.id));
     if let Some(ix) = branch.task {
         let task = &graph.node(ix).task;
-        put("id", json!(task.id.value));
         put("title", json!(task.title));
         put("prompt", json!(task.prompt.as_ref().map(|prompt| plain(prompt.value.trim_end()))));
         if branch.branches.is_empty() {
@@ -186,22 +206,22 @@ fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text
         let said =
             lines.next().filter(|said| *said != task.title).map_or(String::new(), |said| format!(": {said}"));
         let id = &task.id.value;
-        text.push_str(&format!(
-            "- [{ticked}] **{}**{after}{said} <!-- meu: {id} -->\n",
-            escaped(&task.title)
-        ));
+        // The mark before all that could take it in.
+        let title = escaped(&task.title);
+        text.push_str(&format!("- [{ticked}] **{title}** <!-- meu: {id} -->{after}{said}\n"));
         for line in lines {
             text.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
         }
     }
     for branch in big {
-        let mark = branch.task.map_or(String::new(), |ix| format!(" <!-- meu: {} -->", graph.node(ix).id()));
-        text.push_str(&format!("\n{} {}{mark}\n", "#".repeat(level.min(6)), branch.title));
+        let (title, id) = (escaped(&branch.title), &branch.id);
+        text.push_str(&format!("\n{} {title} <!-- meu: {id} -->\n", "#".repeat(level.min(6))));
         let prompt = branch.task.and_then(|ix| graph.node(ix).task.prompt.as_ref());
-        if let Some(prompt) =
-            prompt.map(|prompt| prompt.value.trim()).filter(|prompt| *prompt != branch.title)
-        {
-            text.push_str(&format!("\n{prompt}\n"));
+        let prompt = prompt.map(|prompt| plain(prompt.value.trim()));
+        if let Some(prompt) = prompt.filter(|prompt| *prompt != branch.title && !prompt.is_empty()) {
+            // As a quotation: its own headings and lists are none of the plan's.
+            let quoted = prompt.lines().map(|line| format!("> {line}").trim_end().to_owned());
+            text.push_str(&format!("\n{}\n", quoted.collect::<Vec<_>>().join("\n")));
         }
         write(graph, &branch.branches, level + 1, told, text);
     }

@@ -48,6 +48,8 @@ struct Walk<'a> {
     titles: HashMap<String, Vec<String>>,
     /// The parts in order: the id, the part, and whether it is done.
     flat: Vec<(String, &'a Part, bool)>,
+    /// Their ids.
+    ids: BTreeSet<String>,
     /// What each dropped part requires: whoever requires it requires that.
     dropped: HashMap<String, Vec<String>>,
     left: Vec<String>,
@@ -66,9 +68,11 @@ pub fn named_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String
         keys: HashMap::new(),
         titles: HashMap::new(),
         flat: Vec::new(),
+        ids: BTreeSet::new(),
         dropped: HashMap::new(),
         left: sketch.left.clone(),
     };
+    let as_prompt = |text: &str| if sketch.is_template { text.to_owned() } else { untemplated(text) };
     let with_root = place.root && place.into.is_empty();
     let mut taken: BTreeSet<String> =
         if with_root { BTreeSet::from(["root".into()]) } else { BTreeSet::new() };
@@ -77,9 +81,9 @@ pub fn named_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String
     if with_root {
         let mut root = Table::new(&sketch.title);
         match &sketch.root {
-            Some(prompt) => root.text("prompt", &untemplated(prompt)),
+            Some(prompt) => root.text("prompt", &as_prompt(prompt)),
             None => {
-                root.text("prompt", &untemplated(format!("# {}\n\n{}", sketch.title, sketch.intro).trim()));
+                root.text("prompt", &as_prompt(format!("# {}\n\n{}", sketch.title, sketch.intro).trim()));
                 root.text("run", "template");
             }
         }
@@ -89,18 +93,15 @@ pub fn named_files(sketch: &Sketch, place: &Place) -> (Vec<Proposed>, Vec<String
     if place.head && !place.into.is_empty() {
         let mut head = Table::new(&sketch.title);
         if !sketch.intro.is_empty() {
-            head.text("prompt", &untemplated(&sketch.intro));
+            head.text("prompt", &as_prompt(&sketch.intro));
         }
-        head.list("requires", top.iter().map(|id| near(&place.into, id)));
+        head.list("requires", top.iter().map(|id| walk.near(&place.into, id)));
         head.text("run", "assemble");
         files.push(Proposed { id: place.into.clone(), text: head.into_text(), output: None });
     }
-    files.extend(walk.files());
+    files.extend(walk.files(&as_prompt));
     // Lines and places in a list are no names.
-    let is_line =
-        |key: &str| key.strip_prefix('L').is_some_and(|line| line.bytes().all(|b| b.is_ascii_digit()));
-    let is_name = |key: &String| !is_line(key) && !key.contains('#');
-    let ids = walk.keys.into_iter().filter(|(key, _)| is_name(key)).collect();
+    let ids = walk.keys.into_iter().filter(|(key, _)| !key.contains('#')).collect();
     (files, walk.left, ids)
 }
 
@@ -141,6 +142,7 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.flat.push((id.clone(), part, done));
+            self.ids.insert(id.clone());
             if done {
                 // Its parts are told by its own text.
                 self.forget(&part.parts, &id);
@@ -163,18 +165,19 @@ impl<'a> Walk<'a> {
         if let Some(name) = self.place.ids.get(&part.key).and_then(|id| in_folder(id)) {
             return Some(name);
         }
-        if same.len() < 2 {
+        let number = |name: &str| name.strip_prefix(own)?.strip_prefix('-')?.parse::<usize>().ok();
+        let before = self.place.prompts.iter().filter_map(|(id, prompt)| Some((in_folder(id)?, prompt)));
+        let mut before: Vec<(String, &String)> =
+            before.filter(|(name, _)| name == own || number(name).is_some()).collect();
+        before.sort_by_key(|(name, _)| number(name));
+        let alike = same.iter().filter(|other| other.prompt == part.prompt).count();
+        if same.len().max(before.len()) < 2 || alike > 1 {
             return None;
         }
-        let alike = same.iter().filter(|other| other.prompt == part.prompt).count();
-        let prompt = untemplated(&part.prompt);
-        let was = |name: &String| {
-            let id = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            self.place.prompts.get(&id).is_some_and(|known| known.trim_end() == prompt.trim_end())
-        };
-        let mut names = std::iter::once(own.to_owned())
-            .chain((2..=same.len() + 1).map(|number| format!("{own}-{number}")));
-        if alike == 1 { names.find(was) } else { None }
+        let words = [Some(&part.prompt), part.unlinked.as_ref()];
+        let prompts: Vec<String> = words.into_iter().flatten().map(|text| untemplated(text)).collect();
+        let was = |known: &str| prompts.iter().any(|prompt| prompt.trim_end() == known.trim_end());
+        before.into_iter().find(|(_, known)| was(known)).map(|(name, _)| name)
     }
 
     /// Lets the names of parts mean the task that they went into.
@@ -185,14 +188,18 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The id that a name means: a key of the source, an id, or a title, a sibling's first.
-    fn find(&mut self, from: &str, name: &str) -> Option<String> {
+    /// The id that a name means: an id of the project after a `/`, a key of the source, an id, or a title, a sibling's
+    /// first.
+    fn find(&self, from: &str, name: &str) -> Option<String> {
+        let is_known = |name: &str| self.has(crate::spec::split_heading(name).0);
+        if let Some(id) = name.strip_prefix('/').filter(|id| is_known(id)) {
+            return Some(id.to_owned());
+        }
         if let Some(id) = self.keys.get(name) {
             return Some(id.clone());
         }
         // A task of the project, perhaps one section of its output.
-        let bare = crate::spec::split_heading(name).0;
-        if self.place.known.contains(bare) || self.flat.iter().any(|(id, ..)| id == bare) {
+        if is_known(name) {
             return Some(name.to_owned());
         }
         let called = self.titles.get(&slug(name))?;
@@ -231,11 +238,36 @@ impl<'a> Walk<'a> {
         ids
     }
 
-    fn files(&mut self) -> Vec<Proposed> {
+    /// How one task names another: by its last part alone, where both are in one folder; from the top, where its own
+    /// folder has another of that name.
+    fn near(&self, from: &str, to: &str) -> String {
+        let bare = crate::spec::split_heading(to).0;
+        match parent(from) {
+            Some(folder) if parent(bare) == Some(folder) => to[folder.len() + 1..].to_owned(),
+            Some(folder) if self.has(&format!("{folder}/{bare}")) => {
+                format!("{}{to}", "../".repeat(from.matches('/').count()))
+            }
+            _ => to.to_owned(),
+        }
+    }
+
+    /// Whether there is a task of that id, or one will be.
+    fn has(&self, id: &str) -> bool {
+        self.place.known.contains(id) || self.ids.contains(id)
+    }
+
+    fn files(&mut self, as_prompt: &dyn Fn(&str) -> String) -> Vec<Proposed> {
         let flat = self.flat.clone();
         let is_big: BTreeSet<&str> = flat.iter().filter_map(|(id, ..)| parent(id)).collect();
-        let own: Vec<(String, Vec<String>)> =
-            flat.iter().map(|(id, part, _)| (id.clone(), self.resolve(id, &part.requires, 0))).collect();
+        let mut own: Vec<(String, Vec<String>)> = Vec::new();
+        // Words stay where they are unless all of them are links.
+        let mut prompts: HashMap<&str, &str> = HashMap::new();
+        for (id, part, _) in &flat {
+            let told = self.left.len();
+            own.push((id.clone(), self.resolve(id, &part.requires, 0)));
+            let words = part.unlinked.as_ref().filter(|_| self.left.len() > told);
+            prompts.insert(id, words.unwrap_or(&part.prompt));
+        }
         let mut requires: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, mut links) in own.clone() {
             // What a big task waits for its first parts wait for: it only joins their outputs.
@@ -258,11 +290,11 @@ impl<'a> Walk<'a> {
         let mut files = Vec::new();
         for (id, part, done) in &flat {
             let mut table = Table::new(&part.title);
-            table.text("prompt", &untemplated(&part.prompt));
+            table.text("prompt", &as_prompt(prompts[id.as_str()]));
             let big = is_big.contains(id.as_str());
             if big {
                 let own = flat.iter().map(|(other, ..)| other).filter(|other| parent(other) == Some(id));
-                table.list("requires", own.map(|other| near(id, other)));
+                table.list("requires", own.map(|other| self.near(id, other)));
                 for (word, what) in [("refers", &part.refers), ("inputs", &part.inputs)] {
                     if !what.is_empty() {
                         let what = what.join(", ");
@@ -270,9 +302,12 @@ impl<'a> Walk<'a> {
                     }
                 }
             } else {
-                table.list("requires", requires.get(id).into_iter().flatten().map(|other| near(id, other)));
+                table.list(
+                    "requires",
+                    requires.get(id).into_iter().flatten().map(|other| self.near(id, other)),
+                );
                 let refers = self.resolve(id, &part.refers, 0);
-                table.list("refers", refers.iter().map(|other| near(id, other)));
+                table.list("refers", refers.iter().map(|other| self.near(id, other)));
                 table.list("inputs", part.inputs.iter().cloned());
             }
             let priority = part.priority.or(places.get(id).copied());
@@ -319,21 +354,17 @@ fn parent(id: &str) -> Option<&str> {
     id.rsplit_once('/').map(|(folder, _)| folder)
 }
 
+/// The most bytes of a name that a source gives: with its ending, and a number, it is to be a file's.
+const LONGEST_NAME: usize = 200;
+
 /// A name that a source gives, made fit to be a part of an id.
 fn slug_of_name(name: &str) -> String {
-    let fits = !name.is_empty()
+    let fits = (1..=LONGEST_NAME).contains(&name.len())
+        && !format!("{name}.md").contains(".new.")
         && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
         && !name.starts_with(['.', '-'])
         && !crate::path::is_reserved(name);
     if fits { name.to_owned() } else { slug(name) }
-}
-
-/// How one task names another: by its last part alone, where both are in one folder.
-fn near(from: &str, to: &str) -> String {
-    match (parent(from), to.rsplit_once('/')) {
-        (Some(folder), Some((other, name))) if folder == other => name.to_owned(),
-        _ => to.to_owned(),
-    }
 }
 
 /// What begins something that is no text in a template.
@@ -447,7 +478,10 @@ mod tests {
         let (files, left) = task_files(&sketch, &place);
         assert_eq!(left, ["`plan/a` names `nobody`, and nothing here is called so"]);
         assert_eq!(files[0].text, "title = \"P\"\nrequires = [\"plan/a\", \"plan/b\"]\nrun = \"assemble\"\n");
-        assert_eq!(files[1].text, "title = \"A\"\nprompt = \"A\"\nrequires = [\"known/x\"]\npriority = 10\n");
+        assert_eq!(
+            files[1].text,
+            "title = \"A\"\nprompt = \"A (after: nobody, known/x)\"\nrequires = [\"known/x\"]\npriority = 10\n"
+        );
         assert_eq!(
             files[2].text,
             "title = \"B\"\nprompt = \"B: was done\"\npriority = 20\nrun = \"manual\"\n"

@@ -313,6 +313,7 @@ fn id_of(name: Option<&str>, value: &Value) -> Option<String> {
 fn lines_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
         Value::Array(list) => {
             let lines: Vec<String> =
                 list.iter().filter_map(|line| line.as_str().map(|line| format!("- {line}"))).collect();

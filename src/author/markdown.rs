@@ -67,7 +67,7 @@ pub fn read_markdown(file: &str, text: &str, in_order: bool) -> Sketch {
         if !prompt.is_empty() {
             sketch.intro = String::new();
             sketch.parts =
-                vec![Part { key: "L1".into(), title: sketch.title.clone(), prompt, ..Part::default() }];
+                vec![Part { key: line_key(1), title: sketch.title.clone(), prompt, ..Part::default() }];
         }
     }
     // A section around all phases is the whole by another name.
@@ -82,8 +82,32 @@ pub fn read_markdown(file: &str, text: &str, in_order: bool) -> Sketch {
         }
         sketch.parts = std::mem::take(&mut only.parts);
     }
+    let (has_front_matter, definitions) = blocks::loose(text);
+    if has_front_matter {
+        reader.left.insert(0, format!("{file}:1: the front matter"));
+    }
+    sketch.intro = with_definitions(&sketch.intro, &definitions);
+    define(&mut sketch.parts, &definitions);
     sketch.left = reader.left;
     sketch
+}
+
+/// Lets every part have the definitions of the links that it has.
+fn define(parts: &mut [Part], definitions: &[(String, &str)]) {
+    for part in parts.iter_mut().filter(|_| !definitions.is_empty()) {
+        part.prompt = with_definitions(&part.prompt, definitions);
+        for text in [&mut part.unlinked, &mut part.done].into_iter().flatten() {
+            *text = with_definitions(text, definitions);
+        }
+        define(&mut part.parts, definitions);
+    }
+}
+
+fn with_definitions(text: &str, definitions: &[(String, &str)]) -> String {
+    let lower = text.to_lowercase();
+    let used = definitions.iter().filter(|(label, line)| lower.contains(label) && !text.contains(line));
+    let lines: Vec<&str> = used.map(|(_, line)| *line).collect();
+    if lines.is_empty() { text.to_owned() } else { format!("{text}\n\n{}", lines.join("\n")) }
 }
 
 fn told(document: &Section) -> Told {
@@ -99,6 +123,29 @@ fn told(document: &Section) -> Told {
     } else {
         Told::Sections
     }
+}
+
+/// Whether a section is work among phases: a phase, or what an export knows by its id.
+fn is_work(section: &Section) -> bool {
+    section.id.is_some() || is_phase(&section.title)
+}
+
+/// A quotation without its marks: so an export writes the prompt of a big task.
+fn unquoted(text: &str) -> String {
+    let lines = text.lines().map(|line| line.strip_prefix("> ").or(line.strip_prefix('>')).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn has_open_boxes(section: &Section) -> bool {
+    fn in_blocks(blocks: &[Block]) -> bool {
+        blocks.iter().any(|block| match block {
+            Block::List(list) => {
+                list.items.iter().any(|item| item.ticked == Some(false) || in_blocks(&item.blocks))
+            }
+            Block::Text(_) => false,
+        })
+    }
+    in_blocks(&section.blocks) || section.sections.iter().any(has_open_boxes)
 }
 
 fn has_boxes(section: &Section) -> bool {
@@ -126,16 +173,22 @@ impl Reader<'_> {
     /// A section as a task: its lists and sections are parts, the rest is its prompt. `top` is the document.
     fn section(&mut self, section: &Section, top: bool) -> Part {
         let mut part = Part {
-            key: section.id.clone().unwrap_or_else(|| format!("L{}", section.line)),
+            key: section.id.clone().unwrap_or_else(|| line_key(section.line)),
             name: section.id.as_deref().map(last_part),
-            title: match without_number(&section.title) {
-                "" => "Part".to_owned(),
-                title => title.to_owned(),
+            title: match (&section.id, without_number(&section.title)) {
+                (Some(_), _) => section.title.clone(),
+                (None, "") => "Part".to_owned(),
+                (None, title) => title.to_owned(),
             },
             ..Part::default()
         };
-        let in_phase = self.told == Told::Phases && !top && is_phase(&section.title);
-        let done = !top && is_done(&section.title);
+        let in_phase = self.told == Told::Phases && !top && is_work(section);
+        let said_done = !top && section.id.is_none() && is_done(&section.title);
+        let done = said_done && !has_open_boxes(section);
+        if said_done && !done {
+            let place = format!("{}:{}", self.file, section.line);
+            self.left.push(format!("{place}: \"{}\" is done, but not all of its boxes are", section.title));
+        }
         if done {
             part.title = without_brackets(&part.title).trim_matches(['✅', '☑', '✔', ' ']).to_owned();
             part.done = Some(self.whole(section));
@@ -151,6 +204,9 @@ impl Reader<'_> {
         let mut labelled = None;
         for block in &section.blocks {
             match block {
+                Block::Text(range) if section.id.is_some() && self.text[range.clone()].starts_with('>') => {
+                    said.push(unquoted(&self.text[range.clone()]));
+                }
                 Block::Text(range) => {
                     let text = dedent(self.text, range.clone());
                     labelled = (text.lines().count() == 1).then(|| label(&text)).flatten();
@@ -180,6 +236,9 @@ impl Reader<'_> {
         };
         if done {
             finish(&mut part.parts);
+        } else if !top && all_ticked(&part.parts) && !part.parts.iter().any(has_text) {
+            // All its boxes are ticked, and none of them is a task by itself.
+            part.done = Some(self.whole(section));
         }
         part
     }
@@ -195,8 +254,9 @@ impl Reader<'_> {
     ) {
         let mut last: Option<String> = None;
         for below in &section.sections {
-            let label = label(&below.title);
+            let label = label(&below.title).filter(|_| below.id.is_none());
             let wanted = match self.told {
+                _ if below.id.is_some() => true,
                 _ if label == Some(Label::Notes) => false,
                 Told::Phases if in_phase => true,
                 Told::Phases => is_phase(&below.title) || told(below) == Told::Phases,
@@ -223,7 +283,7 @@ impl Reader<'_> {
                 continue;
             }
             let follows = (self.told == Told::Phases && is_phase(&below.title)) || is_numbered(&below.title);
-            if follows || self.in_order {
+            if (follows && below.id.is_none()) || self.in_order {
                 new.requires.extend(last.take());
                 last = Some(new.key.clone());
             }
@@ -285,7 +345,7 @@ impl Reader<'_> {
         };
         let (raw, _) = split_links(&dedent(self.text, item.first.clone()));
         let mut part = Part {
-            key: item.id.clone().unwrap_or_else(|| format!("L{}", item.line)),
+            key: item.id.clone().unwrap_or_else(|| line_key(item.line)),
             name: item.id.as_deref().map(last_part),
             title,
             requires,
@@ -305,20 +365,37 @@ impl Reader<'_> {
             }
         }
         part.prompt = said.join("\n\n");
-        if item.ticked == Some(true) {
-            let more = plain_of(&part.prompt) != part.title;
-            part.done =
-                Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
+        if !part.requires.is_empty() {
+            said[0] = dedent(self.text, item.first.clone()).trim().to_owned();
+            part.unlinked = Some(said.join("\n\n"));
         }
+        self.tick(item, &mut part);
         part
     }
 
-    /// An item as an export writes it: its id in a mark, its title in bold, its links, a colon, its prompt. What stands
-    /// below it is its prompt as well, but for items that have a mark of their own.
+    /// What is ticked is done, with its words as its text.
+    fn tick(&self, item: &Item, part: &mut Part) {
+        if item.ticked != Some(true) {
+            return;
+        }
+        // Its parts go with it, and what they say.
+        let words = match part.parts.iter().any(has_text) {
+            true => dedent(self.text, item.range.clone()),
+            false => part.unlinked.as_ref().unwrap_or(&part.prompt).clone(),
+        };
+        let more = plain_of(&words) != part.title;
+        part.done = Some(if more { format!("# {}\n\n{words}", part.title) } else { String::new() });
+    }
+
+    /// An item as an export writes it: its title in bold, its id in a mark, its links, a colon, its prompt. What stands
+    /// below it is its prompt as well, letter for letter, but for items that have a mark of their own.
     fn exported(&mut self, item: &Item) -> Option<Part> {
         let (id, title) = (item.id.as_ref()?, item.lead.as_ref()?);
-        let raw = dedent(self.text, item.first.clone());
-        let rest = raw.strip_prefix(&format!("**{}**", escaped(title)))?;
+        let is_marked = |block: &&Block| matches!(block, Block::List(list) if list.items.iter().any(|item| item.id.is_some()));
+        let marked: Vec<&Block> = item.blocks.iter().filter(is_marked).collect();
+        let end = marked.iter().map(|block| block.range().start).min().unwrap_or(item.range.end);
+        let all = outdent(&self.text[item.first.start..end], EXPORTED_INDENT);
+        let rest = all.strip_prefix(&format!("**{}**", escaped(title)))?;
         let (links, said) = match rest.strip_prefix(" (requires: ").and_then(|rest| rest.split_once(')')) {
             Some((links, said)) => (links, said),
             None => ("", rest),
@@ -334,24 +411,15 @@ impl Reader<'_> {
                 .collect(),
             ..Part::default()
         };
-        let first = said.strip_prefix(": ").unwrap_or(said).trim();
-        let mut said = vec![if first.is_empty() { title.clone() } else { first.to_owned() }];
-        for block in &item.blocks {
-            match block {
-                Block::List(list) if list.items.iter().any(|item| item.id.is_some()) => {
-                    self.list(list, false, &mut part, &mut said);
-                }
-                Block::List(List { range, .. }) | Block::Text(range) => {
-                    said.push(dedent(self.text, range.clone()))
-                }
+        let said = said.strip_prefix(": ").map_or_else(|| format!("{title}{said}"), str::to_owned);
+        part.prompt = said.trim_end().to_owned();
+        let mut said = Vec::new();
+        for block in marked {
+            if let Block::List(list) = block {
+                self.list(list, false, &mut part, &mut said);
             }
         }
-        part.prompt = said.join("\n\n");
-        if item.ticked == Some(true) {
-            let more = part.prompt != part.title;
-            part.done =
-                Some(if more { format!("# {}\n\n{}", part.title, part.prompt) } else { String::new() });
-        }
+        self.tick(item, &mut part);
         Some(part)
     }
 
@@ -367,12 +435,28 @@ impl Reader<'_> {
     }
 }
 
+/// Whether there are parts, and all of them, and theirs, are done.
+fn all_ticked(parts: &[Part]) -> bool {
+    let is_done = |part: &Part| part.done.is_some() && (part.parts.is_empty() || all_ticked(&part.parts));
+    !parts.is_empty() && parts.iter().all(is_done)
+}
+
+/// Whether a part that is done, or one of its own, has a text.
+fn has_text(part: &Part) -> bool {
+    part.done.as_ref().is_some_and(|text| !text.is_empty()) || part.parts.iter().any(has_text)
+}
+
 /// What is done is done with all its parts.
 fn finish(parts: &mut [Part]) {
     for part in parts {
         part.done.get_or_insert_default();
         finish(&mut part.parts);
     }
+}
+
+/// The key of what has no name: nobody means it by a title.
+fn line_key(line: usize) -> String {
+    format!("#line {line}")
 }
 
 fn last_part(id: &str) -> String {
@@ -387,12 +471,20 @@ fn plain_of(text: &str) -> String {
 fn dedent(text: &str, range: Range<usize>) -> String {
     let line = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
     let indent = text[line..range.start].chars().count();
+    outdent(&text[range], indent)
+}
+
+/// By how much an export indents what stands below an item's first line.
+const EXPORTED_INDENT: usize = 2;
+
+/// A text with so much less blank before every line but the first, and without the mark of an id.
+fn outdent(text: &str, indent: usize) -> String {
     let without = |line: &str| {
         let blank =
             line.chars().take(indent).take_while(|c| c.is_whitespace()).map(char::len_utf8).sum::<usize>();
         line[blank..].trim_end().to_owned()
     };
-    let mut lines = text[range].lines();
+    let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().trim_end().to_owned();
     let text = std::iter::once(first).chain(lines.map(without)).collect::<Vec<_>>().join("\n");
     blocks::without_mark(text.trim_end()).0
@@ -400,20 +492,33 @@ fn dedent(text: &str, range: Range<usize>) -> String {
 
 /// Takes the links out of the end of a text: `Write it (after: a, b)`.
 fn split_links(text: &str) -> (String, Vec<String>) {
-    let trimmed = text.trim_end();
-    let found =
-        trimmed.strip_suffix(')').and_then(|open| open.rsplit_once('(')).and_then(|(before, inner)| {
-            let words = ["requires", "depends on", "after", "needs", "blocked by"];
-            let lower = inner.to_lowercase();
-            let word = words.iter().find(|word| lower.starts_with(**word))?;
-            let rest = inner.get(word.len()..)?;
-            // `(afternoon)` is no link.
-            rest.starts_with([' ', ':']).then_some((before, rest))
-        });
+    let found = last_brackets(text.trim_end()).and_then(|(before, inner)| {
+        let words = ["requires", "depends on", "after", "needs", "blocked by"];
+        let lower = inner.to_lowercase();
+        let word = words.iter().find(|word| lower.starts_with(**word))?;
+        let rest = inner.get(word.len()..)?;
+        // `(afternoon)` is no link.
+        rest.starts_with([' ', ':']).then_some((before, rest))
+    });
     let Some((before, names)) = found else { return (text.to_owned(), Vec::new()) };
     let names = names.trim_start_matches([':', ' ']).split([',', ';']);
     let names = names.map(|name| name.trim().trim_matches('`').to_owned()).filter(|name| !name.is_empty());
     (before.trim_end().to_owned(), names.collect())
+}
+
+/// What stands in the brackets that a text ends with, and what stands before them.
+fn last_brackets(text: &str) -> Option<(&str, &str)> {
+    let mut open = 0usize;
+    for (at, c) in text.char_indices().rev() {
+        match c {
+            ')' => open += 1,
+            '(' if open == 1 => return Some((&text[..at], &text[at + 1..text.len() - 1])),
+            '(' => open -= 1,
+            _ if open == 0 => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The most characters of a title.
@@ -454,7 +559,8 @@ mod tests {
                 let requires = part.requires.join(",");
                 let done = if part.done.is_some() { " (done)" } else { "" };
                 let arrow = if requires.is_empty() { String::new() } else { format!(" < {requires}") };
-                lines.push(format!("{}{} {}{arrow}{done}", "  ".repeat(depth), part.key, part.title));
+                let line = format!("{} {}{arrow}{done}", part.key, part.title).replace("#line ", "L");
+                lines.push(format!("{}{line}", "  ".repeat(depth)));
                 walk(&part.parts, depth + 1, lines);
             }
         }

@@ -2,8 +2,9 @@
 //! what is proposed now. What a person wrote stays.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use toml_edit::{Array, Value};
+use toml_edit::Value;
 
 use crate::diag::{Diagnostic, Error, Sink, Source};
 use crate::graph::Graph;
@@ -51,30 +52,23 @@ pub struct Change {
     pub notes: Vec<String>,
 }
 
-/// Finds what a proposal may not hold: keys that only a person writes, and programs. `shown` names the file.
-pub fn check_keys(shown: &str, text: &str, sink: &Sink) {
-    let source = std::sync::Arc::new(Source { path: shown.to_owned(), text: text.to_owned() });
+/// Finds what a proposal may not hold: keys that only a person writes, and programs. Tells whether there is none.
+pub fn check_keys(source: &Arc<Source>, sink: &Sink) -> bool {
     // What is no TOML is told by whoever reads the task.
-    let Ok(document) = toml_edit::Document::parse(text) else { return };
+    let Ok(document) = toml_edit::Document::parse(source.text.as_str()) else { return true };
+    let mut fits = true;
     for (key, item) in document.iter() {
         let span = document.get_key_value(key).and_then(|(key, _)| key.span()).unwrap_or_default();
-        let place = source.place(span);
-        if !KEYS.contains(&key) {
-            let message = format!("a proposal may not hold `{key}`");
-            sink.push(
-                Diagnostic::error(message)
-                    .at(place)
-                    .help("take it out; write it into the task once it landed"),
-            );
-        } else if key == "run" && item.as_str().is_none() {
-            let message = "a proposal may not run a program";
-            sink.push(
-                Diagnostic::error(message)
-                    .at(place)
-                    .help("take it out; write it into the task once it landed"),
-            );
-        }
+        let message = match key {
+            key if !KEYS.contains(&key) => format!("a proposal may not hold `{key}`"),
+            "run" if item.is_array() => "a proposal may not run a program".to_owned(),
+            _ => continue,
+        };
+        fits = false;
+        let help = "take it out; write it into the task once it landed";
+        sink.push(Diagnostic::error(message).at(source.place(span)).help(help));
     }
+    fits
 }
 
 /// What becomes of each task that is proposed, or was proposed before and is no more.
@@ -274,21 +268,21 @@ fn merge(id: &str, base: Option<&String>, text: &mut TaskText, new: &str) -> Res
         {
             continue;
         }
-        match was {
+        let commented = matches!(&ours, Some(Value::Array(list)) if list.to_string().contains('#'));
+        match (was, &ours, &theirs) {
             // Nobody wrote here since; but a comment in a list is a person's, too.
-            Some(was) if same(ours.as_ref(), was.as_ref()) => {
-                let commented = matches!(&ours, Some(Value::Array(list)) if list.to_string().contains('#'));
-                let merged =
-                    if commented { both(was.as_ref(), ours.as_ref(), theirs.as_ref()) } else { None };
-                text.set(key, merged.or(theirs))?;
+            (Some(was), ..) if same(ours.as_ref(), was.as_ref()) && !commented => text.set(key, theirs)?,
+            (Some(was), Some(Value::Array(_)), theirs) if is_list(&was) && is_list(theirs) => {
+                merge_members(key, was.as_ref(), theirs.as_ref(), text)?;
             }
-            Some(was) => match both(was.as_ref(), ours.as_ref(), theirs.as_ref()) {
-                Some(merged) => text.set(key, Some(merged))?,
-                None => notes.push(format!(
-                    "`{key}` of `{id}` was changed here and is proposed otherwise: yours stays"
-                )),
-            },
-            None => {
+            (Some(Some(Value::String(was))), Some(Value::String(ours)), Some(Value::String(theirs))) => {
+                match merge_lines(was.value(), ours.value(), theirs.value()) {
+                    Some(merged) => text.set(key, Some(merged.into()))?,
+                    None => notes.push(yours(key, id)),
+                }
+            }
+            (Some(_), ..) => notes.push(yours(key, id)),
+            (None, ..) => {
                 notes.push(format!(
                     "`{id}` is there already with another `{key}`, and no earlier proposal of it is known: it stays as it is"
                 ));
@@ -298,32 +292,42 @@ fn merge(id: &str, base: Option<&String>, text: &mut TaskText, new: &str) -> Res
     Ok(notes)
 }
 
-/// Both changes of one value, if they do not touch.
-fn both(was: Option<&Value>, ours: Option<&Value>, theirs: Option<&Value>) -> Option<Value> {
-    match (was, ours?, theirs?) {
-        (Some(Value::String(was)), Value::String(ours), Value::String(theirs)) => {
-            let line = |text: &str| format!("{}\n", text.trim_end());
-            let merged = diffy::merge(&line(was.value()), &line(ours.value()), &line(theirs.value())).ok()?;
-            let one_line = merged.trim_end().lines().count() == 1;
-            Some(if one_line { merged.trim_end().into() } else { merged.into() })
-        }
-        (was, Value::Array(ours), Value::Array(theirs)) => {
-            let empty = Array::new();
-            let was = match was {
-                Some(Value::Array(was)) => was,
-                Some(_) => return None,
-                None => &empty,
-            };
-            let has = |list: &Array, value: &Value| list.iter().any(|known| same(Some(known), Some(value)));
-            let mut merged = ours.clone();
-            merged.retain(|value| has(theirs, value) || !has(was, value));
-            for value in theirs.iter().filter(|value| !has(was, value) && !has(ours, value)) {
-                merged.push(value.as_str()?);
-            }
-            Some(Value::Array(merged))
-        }
-        _ => None,
+fn is_list(value: &Option<Value>) -> bool {
+    value.as_ref().is_none_or(Value::is_array)
+}
+
+/// That a person's value counts.
+fn yours(key: &str, id: &str) -> String {
+    format!("`{key}` of `{id}` was changed here and is proposed otherwise: yours stays")
+}
+
+/// Both changes of one text, if they do not touch.
+fn merge_lines(was: &str, ours: &str, theirs: &str) -> Option<String> {
+    let line = |text: &str| format!("{}\n", text.trim_end());
+    let merged = diffy::merge(&line(was), &line(ours), &line(theirs)).ok()?;
+    let one_line = merged.trim_end().lines().count() == 1;
+    Some(if one_line { merged.trim_end().to_owned() } else { merged })
+}
+
+/// Both changes of one list: what is proposed no more goes, what is proposed newly comes, each by itself.
+fn merge_members(
+    key: &str,
+    was: Option<&Value>,
+    theirs: Option<&Value>,
+    text: &mut TaskText,
+) -> Result<(), String> {
+    let members = |list: Option<&Value>| -> Vec<String> {
+        let list = list.and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    };
+    let (was, theirs) = (members(was), members(theirs));
+    for gone in was.iter().filter(|name| !theirs.contains(name)) {
+        text.remove(key, gone)?;
     }
+    for new in theirs.iter().filter(|name| !was.contains(name)) {
+        text.add(key, new)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -344,7 +348,7 @@ mod tests {
         assert_eq!(
             merged(Some(base), ours, theirs),
             (
-                "# mine\ntitle = \"B\" # why\nprompt = \"my own\"\nrequires = [ \"b\", \"mine\", \"c\"]\npriority = 5\n[vars]\nv = 1\n".to_owned(),
+                "# mine\ntitle = \"B\" # why\nprompt = \"my own\"\nrequires = [\"b\", \"mine\", \"c\"]\npriority = 5\n[vars]\nv = 1\n".to_owned(),
                 Vec::new()
             )
         );
@@ -372,7 +376,8 @@ mod tests {
     #[test]
     fn programs_and_providers_are_refused_with_their_place() {
         let sink = Sink::default();
-        check_keys("p/a.toml", "prompt = \"x\"\nrun = [\"rm\"]\n[model]\nprovider = \"x\"\n", &sink);
+        let text = "prompt = \"x\"\nrun = [\"rm\"]\n[model]\nprovider = \"x\"\n".to_owned();
+        assert!(!check_keys(&Arc::new(Source { path: "p/a.toml".into(), text }), &sink));
         let found: Vec<String> = sink
             .into_sorted()
             .into_iter()

@@ -40,6 +40,8 @@ pub struct Sketch {
     pub root: Option<String>,
     /// Its parts, in order.
     pub parts: Vec<Part>,
+    /// Whether its prompts are templates already, as those of tasks are; else they are plain text.
+    pub is_template: bool,
     /// What could not be carried over, a line each.
     pub left: Vec<String>,
 }
@@ -55,7 +57,9 @@ pub struct Part {
     pub title: String,
     /// The prompt, as plain text: nothing in it is a template.
     pub prompt: String,
-    /// The keys, or the project's ids, of what it requires.
+    /// The prompt with the words that its links were read from, where that is not the same.
+    pub unlinked: Option<String>,
+    /// The keys, or the project's ids, of what it requires; after a `/` it is an id of the project in any case.
     pub requires: Vec<String>,
     /// The keys, or the project's ids, of what it refers to.
     pub refers: Vec<String>,

@@ -156,6 +156,11 @@ pub fn render_prompt(
 /// The prompt with names in place of texts, and the names. What a prompt asks for may not depend on a
 /// text's content.
 fn names_in(graph: &Graph, ix: Ix) -> Result<(String, Vec<String>), Error> {
+    let task = &graph.node(ix).task;
+    // An assembly joins outputs; its prompt is for cards, which show it as it is written.
+    if let Some(prompt) = task.prompt.as_ref().filter(|_| task.run == Runner::Assemble) {
+        return Ok((prompt.value.clone(), Vec::new()));
+    }
     let wanted: Arc<Mutex<Vec<String>>> = Arc::default();
     let asked = wanted.clone();
     let note = move |name: &str| {

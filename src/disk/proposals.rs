@@ -190,6 +190,13 @@ impl Proposals<'_> {
         self.0.write_meu(&name.unwrap_or_default(), bytes, Durability::Seen).map_err(wrong(path))
     }
 
+    /// The tasks that a landing brought which was cut off before it counted.
+    pub fn begun(&self, name: &str) -> BTreeSet<String> {
+        let file = self.beside(name, "new").join("proposal.json");
+        let about = fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
+        about.map(|about| about.landed).unwrap_or_default()
+    }
+
     /// Beside a proposal's folder, where no proposal is looked for.
     fn beside(&self, name: &str, word: &str) -> PathBuf {
         self.0.meu().join("proposals").join(format!(".{name}.{word}"))

@@ -7,6 +7,8 @@ use super::{Graph, Ix};
 pub struct Entry {
     /// How deep: 0 at the top.
     pub depth: usize,
+    /// The task's id, or the folder's.
+    pub id: String,
     /// The task, or none for a folder without a big task.
     pub task: Option<Ix>,
     /// The title, or the folder's name.
@@ -42,7 +44,7 @@ pub fn outline(graph: &Graph) -> Vec<Entry> {
             Some(ix) => graph.node(ix).task.title.clone(),
             None => crate::spec::words_of_id(id),
         };
-        entries.push(Entry { depth, task, title });
+        entries.push(Entry { depth, id: id.to_owned(), task, title });
         todo.extend(sorted(id).into_iter().map(|id| (depth + 1, id)));
     }
     entries

@@ -1,14 +1,15 @@
 //! Carrying an approved proposal out: validated against the project as it stands, then moved in, all or nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
-use crate::diag::{Error, Sink};
+use crate::diag::{Error, Sink, Source};
 use crate::digest::Digest;
 use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, is_changed, load_over};
 use crate::path::RelPath;
-use crate::spec::{TASK_SCHEMA, schema_line};
+use crate::spec::{TASK_SCHEMA, parse_tasks, schema_line};
 
 use super::person::failed;
 
@@ -38,7 +39,10 @@ pub fn landing(
     });
     let sink = Sink::default();
     for (id, text) in &proposed {
-        check_keys(&Proposals::shown(&proposal.name, id), text, &sink);
+        let source = Arc::new(Source { path: Proposals::shown(&proposal.name, id), text: text.clone() });
+        if check_keys(&source, &sink) {
+            parse_tasks(&source, id, &sink);
+        }
     }
     let problems = sink.into_sorted();
     if !problems.is_empty() {
@@ -122,8 +126,14 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
     let Landing { changes, planned } = landing;
     let has_schema = workspace.store.root().join(TASK_SCHEMA).is_file();
     let mut rest = proposal.clone();
+    let begun = Proposals(&workspace.store).begun(&proposal.name);
     for change in changes {
         match rest.tasks.remove(&change.id) {
+            // What was there already and did not come from here is somebody's: nothing of it landed.
+            Some(_)
+                if change.old.is_some()
+                    && !rest.base.contains_key(&change.id)
+                    && !begun.contains(&change.id) => {}
             Some(text) => {
                 rest.base.insert(change.id.clone(), text);
                 rest.about.landed.insert(change.id.clone());

@@ -120,17 +120,26 @@ impl TaskText {
         let array = list(table, name)?;
         let Some(at) = array.iter().position(|known| known.as_str() == Some(value)) else { return Ok(false) };
         let removed = array.remove(at);
-        let before = removed.decor().prefix().and_then(|raw| raw.as_str()).unwrap_or("").to_owned();
+        let text = |raw: Option<&toml_edit::RawString>| {
+            raw.and_then(|raw| raw.as_str()).unwrap_or_default().to_owned()
+        };
+        // What stands before an element: the comment of the one before it, in its line, then the lines above it.
+        let before = text(removed.decor().prefix());
         match array.get_mut(at) {
-            // What stood before the one that goes stays, such as the comment of the one before it; the
-            // comment of the one that goes stood before the next.
-            Some(next) => next.decor_mut().set_prefix(before),
+            Some(next) => {
+                let own = text(next.decor().prefix());
+                next.decor_mut().set_prefix(before_next(&before, &own));
+            }
             None => {
-                let (comment, _) = before.split_once('\n').unwrap_or(("", ""));
-                let after = array.trailing().as_str().unwrap_or("").to_owned();
-                let rest = after.split_once('\n').map_or(after.as_str(), |(_, rest)| rest);
-                let line = if after.contains('\n') { "\n" } else { "" };
-                array.set_trailing(format!("{comment}{line}{rest}"));
+                // Without a comma at the list's end the last element has what comes after it.
+                let after = format!("{}{}", text(removed.decor().suffix()), text(Some(array.trailing())));
+                let rest = after.split_once('\n').map(|(_, rest)| rest);
+                let comment = before.split_once('\n').map_or("", |(comment, _)| comment);
+                array.set_trailing(match rest {
+                    Some(rest) => format!("{comment}\n{rest}"),
+                    None if comment.contains('#') => format!("{comment}\n"),
+                    None => after,
+                });
             }
         }
         if array.is_empty() {
@@ -265,6 +274,16 @@ impl TaskText {
     }
 }
 
+/// What stands before an element once the one before it is gone: what stood before that one, but for the comments
+/// above it, which go with it, if those of the next are its own.
+fn before_next(removed: &str, next: &str) -> String {
+    match (removed.split_once('\n'), next.split_once('\n')) {
+        (Some((comment, _)), Some((_, above))) if above.contains('#') => format!("{comment}\n{above}"),
+        (None, Some((_, above))) if above.contains('#') => format!("\n{above}"),
+        _ => removed.to_owned(),
+    }
+}
+
 fn list<'a>(table: &'a mut dyn TableLike, key: &str) -> Result<&'a mut Array, String> {
     let array = table.get_mut(key).and_then(|item| item.as_value_mut()?.as_array_mut());
     array.ok_or_else(|| format!("`{key}` is no list"))
@@ -318,6 +337,34 @@ mod tests {
             |task| task.add("refers", "b"),
             "refers = [\n  \"a\", # no comma\n  \"b\"\n]\n",
         );
+    }
+
+    #[test]
+    fn comments_above_elements_stay_with_them() {
+        let list = "refers = [\n  # about b\n  \"b\",\n  # about c\n  \"c\",\n]\n";
+        check(list, |task| task.remove("refers", "b"), "refers = [\n  # about c\n  \"c\",\n]\n");
+        check(list, |task| task.remove("refers", "c"), "refers = [\n  # about b\n  \"b\",\n]\n");
+        // One for several stays.
+        check(
+            "refers = [\n  # birds\n  \"b\",\n  \"c\",\n]\n",
+            |task| task.remove("refers", "b"),
+            "refers = [\n  # birds\n  \"c\",\n]\n",
+        );
+    }
+
+    #[test]
+    fn a_list_may_end_without_a_comma() {
+        check(
+            "refers = [\n  \"b\", # why b\n  \"c\"\n]\n",
+            |task| task.remove("refers", "c"),
+            "refers = [\n  \"b\" # why b\n]\n",
+        );
+        check(
+            "refers = [\n  \"b\", # why b\n  \"c\"]\n",
+            |task| task.remove("refers", "c"),
+            "refers = [\n  \"b\" # why b\n]\n",
+        );
+        check("refers = [\"b\", \"c\" ]\n", |task| task.remove("refers", "c"), "refers = [\"b\" ]\n");
     }
 
     #[test]

@@ -284,7 +284,7 @@ fn what_is_ticked_keeps_its_task_its_output_and_its_record() {
     assert_eq!(house.files(), before);
     // As it is exported, ticked where it is up to date, it changes nothing either.
     let markdown = house.meu(&["plan", "export"]).ok().out;
-    assert!(markdown.contains("- [x] **Go** (requires: pay) <!-- meu: go -->"), "{markdown}");
+    assert!(markdown.contains("- [x] **Go** <!-- meu: go --> (requires: pay)"), "{markdown}");
     house.put("trip.md", &markdown);
     let said = house.meu(&["plan", "import", "trip.md"]).ok();
     assert!(!said.out.contains("to drop") && !said.out.contains("to add"), "{}", said.out);
@@ -493,11 +493,11 @@ fn an_exported_plan_comes_back_as_it_was() {
     assert_eq!(
         markdown,
         "# Trip\n\nTwo days at the lake.\n\n## Before <!-- meu: before -->\n\n\
-         - [x] **Book**: Book: find a boat <!-- meu: before/book -->\n\
-         - [x] **Pay** (requires: before/book) <!-- meu: before/pay -->\n\n\
+         - [x] **Book** <!-- meu: before/book -->: Book: find a boat\n\
+         - [x] **Pay** <!-- meu: before/pay --> (requires: before/book)\n\n\
          ## There <!-- meu: there -->\n\n\
-         - [x] **Scout**: Scout: the shore is flat <!-- meu: there/scout -->\n\
-         - [x] **Look** (requires: before/pay, there/scout) <!-- meu: there/look -->\n"
+         - [x] **Scout** <!-- meu: there/scout -->: Scout: the shore is flat\n\
+         - [x] **Look** <!-- meu: there/look --> (requires: before/pay, there/scout)\n"
     );
     let third = House::new().file("plan.md", markdown.replace("[x]", "[ ]"));
     third.meu(&["plan", "import", "plan.md", "--approve"]).ok();
@@ -760,4 +760,140 @@ fn what_a_person_saves_while_a_plan_lands_is_not_taken_back() {
         2,
         "the rest was taken back"
     );
+}
+
+#[test]
+fn what_a_person_wrote_before_a_plan_is_not_the_plans() {
+    let mine = "title = \"Pack\"\nprompt = \"Pack: bags\"\npriority = 10\n";
+    let other = "title = \"A\"\nprompt = \"mine\"\nrequires = [\"pack\"]\n";
+    let house = House::new().file("tasks/pack.toml", mine).file("tasks/a.toml", other);
+    house.put("two.md", "- Pack: bags\n- A: do (after: Pack)\n- Sail: off\n");
+    house.meu(&["plan", "import", "two.md", "--approve"]).ok();
+    house.put("two.md", "- A: do (after: Sail)\n- Sail: off\n");
+    house.meu(&["plan", "import", "two.md", "--approve"]).ok();
+    assert_eq!(house.read("tasks/pack.toml"), mine);
+    assert_eq!(house.read("tasks/a.toml"), other);
+    assert!(house.exists("tasks/sail.toml"));
+}
+
+#[test]
+fn a_title_like_a_line_number_and_one_that_stands_in_two_folders_are_told_apart() {
+    let house = House::new()
+        .file("p.md", "# C\n\n- L1: basics\n- L2: more\n- L3: x (after: L2)\n- L4: y (after: L3)\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    assert!(house.read("tasks/l4.toml").contains("requires = [\"l3\"]"), "{}", house.read("tasks/l4.toml"));
+
+    let list = json!({"tasks": [{"id": 5, "title": "Setup"}, {"id": 6, "title": "Rollout", "subtasks": [
+        {"id": 1, "title": "Setup"}, {"id": 2, "title": "Deploy", "dependencies": [5]}]}]});
+    let house = House::new().file("t.json", list.to_string());
+    house.meu(&["plan", "import", "t.json", "--approve"]).ok();
+    assert!(house.read("tasks/rollout/deploy.toml").contains("requires = [\"../setup\"]"));
+
+    let house = House::new().file("tasks/setup.toml", "prompt = \"x\"\n").file(
+        "tasks/report.toml",
+        "prompt = \"- Setup: of it\\n- Write: of {{ vars.it }}\"\nrequires = [\"setup\"]\n",
+    );
+    house.put("meu.toml", format!("{}\n[vars]\nit = \"that\"\n", house.read("meu.toml")));
+    house.meu(&["plan", "decompose", "report", "--provider", "offline"]).ok();
+    house.meu(&["plan", "approve", "decompose-report"]).ok();
+    let write = house.read("tasks/report/write.toml");
+    assert!(write.contains("requires = [\"../setup\"]") && write.contains("of {{ vars.it }}"), "{write}");
+}
+
+#[test]
+fn comments_in_lists_stay_with_their_members() {
+    let house = House::new().file("p.md", "- A\n- B\n- C\n- J: all (after: A, B, C)\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let list = "requires = [\n  \"a\", # about a\n  \"b\", # about b\n  \"c\", # about c\n]";
+    let text = house.read("tasks/j.toml").replace("requires = [\"a\", \"b\", \"c\"]", list);
+    assert!(text.contains(list));
+    house.put("tasks/j.toml", &text);
+    house.put("p.md", "- A\n- B\n- C\n- J: all (after: A, C)\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    assert_eq!(house.read("tasks/j.toml"), text.replace("  \"b\", # about b\n", ""));
+}
+
+#[test]
+fn of_items_with_one_title_the_one_that_is_gone_goes() {
+    let house = House::new().file("p.md", "- Test: a unit\n- Test: b end\n- Go: x\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let second = house.read("tasks/test-2.toml");
+    house.put("p.md", "- Test: b end\n- Go: x\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    assert!(!house.exists("tasks/test.toml"));
+    assert!(second.contains("b end") && house.read("tasks/test-2.toml").contains("b end"));
+}
+
+#[test]
+fn what_is_ticked_is_never_asked_for_and_loses_no_words() {
+    let house = House::new().file(
+        "p.md",
+        "# Trip\n\n## Bookings\n\n- [x] Boat\n- [x] Train\n\n## Todo\n\n- [ ] Pack\n- [x] Ask Ann\n  - [x] By phone: she said yes, at noon\n\n## Setup (done)\n\n- [ ] still open: do it\n",
+    );
+    let said = house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    assert!(house.read("tasks/bookings.toml").contains("run = \"manual\""));
+    assert_eq!(house.read("out/bookings.md"), "# Bookings\n\n- [x] Boat\n- [x] Train\n");
+    assert!(house.read("out/ask-ann.md").contains("she said yes, at noon"));
+    assert!(said.out.contains("\"Setup (done)\" is done, but not all of its boxes are"), "{}", said.out);
+    assert!(!house.read("tasks/setup/still-open.toml").contains("manual"));
+}
+
+#[test]
+fn words_that_are_no_links_and_what_links_mean_stay_in_prompts() {
+    let house = House::new().file(
+        "p.md",
+        "# P\n\n- Tests (unit)\n- Deploy the site (after the freeze, when Ann is back)\n- Book: it (after: Tests (unit))\n- Read [the spec][1]\n\n      make all\n        now\n\n[1]: https://example.com/spec\n",
+    );
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    let prompt = |id: &str| house.read(&format!("tasks/{id}.toml"));
+    assert!(prompt("deploy-the-site").contains("(after the freeze, when Ann is back)"));
+    assert!(prompt("book").contains("requires = [\"tests\"]"), "{}", prompt("book"));
+    assert!(
+        prompt("read-the-spec")
+            .contains("Read [the spec][1]\n\n    make all\n      now\n\n[1]: https://example.com/spec\n"),
+        "{}",
+        prompt("read-the-spec")
+    );
+}
+
+#[test]
+fn an_export_comes_back_whatever_its_titles_and_prompts_are() {
+    let house = House::new()
+        .file("tasks/introduction.toml", "title = \"Introduction\"\nprompt = \"\"\"\n# Not a heading\n\n- [ ] no part\n{{ '{{' }} x }}\n\"\"\"\nrequires = [\"introduction/hook\"]\nrun = \"assemble\"\n")
+        .file("tasks/introduction/hook.toml", "title = \"`Hook` # *one*\"\nprompt = \"\"\"\nUse `a\nb` so:\n- x\n\n      code\n\n---\n[r]: http://example.com\n\"\"\"\n")
+        .file("tasks/phase.toml", "title = \"2. Phase 1\"\nprompt = \"2. Phase 1\"\nrequires = [\"phase/one\"]\nrun = \"assemble\"\n")
+        .file("tasks/phase/one.toml", "title = \"One\"\nprompt = \"One\"\nrequires = [\"introduction/hook#So\"]\n");
+    let texts = tasks(&house);
+    for (arguments, file) in
+        [(&["plan", "export"][..], "x.md"), (&["plan", "export", "--format", "json"], "x.json")]
+    {
+        let exported = house.meu(arguments).ok().out;
+        let other = House::new().file(file, &exported);
+        other.meu(&["plan", "import", file, "--approve"]).ok();
+        for (path, text) in &texts {
+            // The order of the file becomes priorities.
+            let back = other.read(path);
+            let back: Vec<&str> = back.lines().filter(|line| !line.starts_with("priority")).collect();
+            assert_eq!(back, text.lines().collect::<Vec<_>>(), "{path} of {exported}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_proposal_is_told_at_its_own_place_and_can_be_dropped() {
+    let house = House::new().file("p.md", "- [ ] A\n- [ ] B\n");
+    house.meu(&["plan", "import", "p.md", "--approve"]).ok();
+    house.put("p.md", "- [ ] A\n- [ ] B: more\n");
+    house.meu(&["plan", "import", "p.md"]).ok();
+    for (text, place) in [
+        ("title = \"A\n", ".meu/proposals/p/tasks/a.toml:1:"),
+        ("title = 3\nprompt = \"x\"\n", ".meu/proposals/p/tasks/a.toml:1:9"),
+    ] {
+        house.put(".meu/proposals/p/tasks/a.toml", text);
+        let said = house.meu(&["plan", "show", "p"]);
+        assert!(said.code != 0 && said.err.contains(place), "{}", said.err);
+    }
+    house.put(".meu/proposals/p/proposal.json", "{");
+    house.meu(&["plan", "drop", "p"]).ok();
+    assert!(!house.exists(".meu/proposals/p"));
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use pulldown_cmark::{Event, OffsetIter, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, OffsetIter, Options, Parser, Tag, TagEnd};
 
 /// A heading and all up to the next of its level.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +61,15 @@ pub(super) struct Item {
     pub(super) blocks: Vec<Block>,
 }
 
+impl Block {
+    /// Where it is.
+    pub(super) fn range(&self) -> &Range<usize> {
+        match self {
+            Block::Text(range) | Block::List(List { range, .. }) => range,
+        }
+    }
+}
+
 impl List {
     pub(super) fn has_boxes(&self) -> bool {
         self.items.iter().any(|item| item.ticked.is_some() || any_box(&item.blocks))
@@ -81,11 +90,28 @@ pub(super) fn without_mark(text: &str) -> (String, Option<String>) {
     (rest, Some(id).filter(|id| !id.is_empty()))
 }
 
-/// The sections of a text, each with those below it; the first one is what stands before any heading.
-pub(super) fn sections(text: &str) -> Vec<Section> {
+fn parser(text: &str) -> OffsetIter<'_> {
     let options =
         Options::ENABLE_TASKLISTS | Options::ENABLE_TABLES | Options::ENABLE_YAML_STYLE_METADATA_BLOCKS;
-    let mut events = Parser::new_ext(text, options).into_offset_iter();
+    Parser::new_ext(text, options).into_offset_iter()
+}
+
+/// What stands in no section: whether there is front matter, and the definitions of links, each with its label as it
+/// is used, in lower case.
+pub(super) fn loose(text: &str) -> (bool, Vec<(String, &str)>) {
+    let mut events = parser(text);
+    let definitions = events.reference_definitions().iter();
+    let mut definitions: Vec<(String, Range<usize>)> = definitions
+        .map(|(label, definition)| (format!("[{}]", label.to_lowercase()), definition.span.clone()))
+        .collect();
+    definitions.sort_by_key(|(_, span)| span.start);
+    let definitions = definitions.into_iter().map(|(label, span)| (label, text[span].trim_end())).collect();
+    (matches!(events.next(), Some((Event::Start(Tag::MetadataBlock(_)), _))), definitions)
+}
+
+/// The sections of a text, each with those below it; the first one is what stands before any heading.
+pub(super) fn sections(text: &str) -> Vec<Section> {
+    let mut events = parser(text);
     let mut flat = vec![Section { line: 1, ..Section::default() }];
     let lines = Lines::of(text);
     while let Some((event, range)) = events.next() {
@@ -109,7 +135,8 @@ pub(super) fn sections(text: &str) -> Vec<Section> {
                 flat.last_mut().map(|section| section.blocks.push(Block::List(list))).unwrap_or_default();
             }
             Event::Start(Tag::MetadataBlock(_)) => skip(&mut events),
-            Event::Start(_) => {
+            Event::Start(tag) => {
+                let range = lines.whole(&tag, range);
                 skip(&mut events);
                 flat.last_mut().map(|section| section.blocks.push(Block::Text(range))).unwrap_or_default();
             }
@@ -148,17 +175,30 @@ fn nest(flat: Vec<Section>, length: usize) -> Vec<Section> {
     nested
 }
 
-/// Where lines begin.
-struct Lines(Vec<usize>);
+/// A text, and where its lines begin.
+struct Lines<'a>(&'a str, Vec<usize>);
 
-impl Lines {
-    fn of(text: &str) -> Self {
-        Lines(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        Lines(text, std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// Where a block is: code that is such by its indent, with that.
+    fn whole(&self, tag: &Tag<'_>, range: Range<usize>) -> Range<usize> {
+        let before = &self.0[..range.start];
+        let indent = match tag {
+            Tag::CodeBlock(CodeBlockKind::Indented) if before.ends_with('\t') => 1,
+            Tag::CodeBlock(CodeBlockKind::Indented) => {
+                before.bytes().rev().take(4).take_while(|byte| *byte == b' ').count()
+            }
+            _ => 0,
+        };
+        range.start - indent..range.end
     }
 
     /// The line of a byte, from 1.
     fn line(&self, at: usize) -> usize {
-        self.0.partition_point(|start| *start <= at)
+        self.1.partition_point(|start| *start <= at)
     }
 }
 
@@ -230,7 +270,7 @@ fn skip(events: &mut OffsetIter<'_>) {
 
 fn list(
     events: &mut OffsetIter<'_>,
-    lines: &Lines,
+    lines: &Lines<'_>,
     range: Range<usize>,
     ordered: bool,
     depth: usize,
@@ -246,7 +286,7 @@ fn list(
     List { ordered, range, items }
 }
 
-fn item(events: &mut OffsetIter<'_>, lines: &Lines, whole: Range<usize>, depth: usize) -> Item {
+fn item(events: &mut OffsetIter<'_>, lines: &Lines<'_>, whole: Range<usize>, depth: usize) -> Item {
     let mut item = Item { line: lines.line(whole.start), ..Item::default() };
     let mut first: Option<Range<usize>> = None;
     let mut below = whole.end;
@@ -265,15 +305,16 @@ fn item(events: &mut OffsetIter<'_>, lines: &Lines, whole: Range<usize>, depth: 
                 item.blocks.push(Block::List(list(events, lines, range, number.is_some(), depth + 1)));
             }
             Event::Start(
-                Tag::Paragraph
+                tag @ (Tag::Paragraph
                 | Tag::List(_)
                 | Tag::CodeBlock(_)
                 | Tag::BlockQuote(_)
                 | Tag::HtmlBlock
                 | Tag::Table(_)
-                | Tag::Heading { .. },
+                | Tag::Heading { .. }),
             ) => {
                 in_first = false;
+                let range = lines.whole(&tag, range);
                 skip(events);
                 below = below.min(range.start);
                 item.blocks.push(Block::Text(range));

@@ -97,7 +97,12 @@ fn keep(env: &Env, workspace: &Workspace, mut proposal: Proposal) -> Result<(Pro
     }
     proposal.about.written = proposal.digests();
     // What does not stand in the project is not kept.
-    let landing = landing(workspace, &proposal, &|_| true)?;
+    let landing = landing(workspace, &proposal, &|_| true).map_err(|mut error| {
+        for place in error.diagnostics.iter_mut().filter_map(|problem| problem.place.as_mut()) {
+            place.file = format!("{} (not written)", place.file);
+        }
+        error
+    })?;
     workspace.store.make_meu()?;
     proposals.put(&proposal)?;
     show::proposal(&env.shell, &proposal, &landing);
@@ -285,6 +290,7 @@ pub(super) fn decompose(env: &Env, arguments: &Decompose) -> Done {
     let prompt = node.task.prompt.as_ref().map_or(node.task.title.clone(), |prompt| prompt.value.clone());
     let (sketch, source) = if provider.api == ProviderApi::Offline {
         let sketch = read_markdown(&node.task.id.source.path, &prompt, false);
+        let sketch = Sketch { is_template: true, ..sketch };
         if sketch.len() < 2 {
             return Err(Error::failed(format!(
                 "the prompt of `{id}` has no list and no headings to read parts from"

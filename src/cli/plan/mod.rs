@@ -188,10 +188,15 @@ pub(super) fn plan(env: &Env, command: Command) -> Done {
         Command::Drop(named) => {
             let (_hold, workspace) = env.load_held_by(&load_or_empty)?;
             let proposals = Proposals(&workspace.store);
-            let dropped = proposals.get(&named.name)?;
+            // One that cannot be read can be thrown away.
+            let landed = match proposals.find(&named.name) {
+                Ok(None) => proposals.get(&named.name)?.about.landed,
+                Ok(Some(proposal)) => proposal.about.landed,
+                Err(_) => BTreeSet::new(),
+            };
             proposals.drop(&named.name)?;
             said(env, "dropped", &named.name);
-            if !dropped.about.landed.is_empty() {
+            if !landed.is_empty() {
                 env.shell.note("what landed of it stays; another plan of its name is merged with nothing");
             }
             Ok(None)
