@@ -147,6 +147,18 @@ pub fn load_over(root: &Path, overlay: &Overlay) -> Result<Workspace, Error> {
     load_with(root, overlay, false)
 }
 
+/// What takes out what is never stored or shown. The environment's keys are known from the start: programs see them,
+/// too, whether or not a provider is asked.
+pub(super) fn redactor_of(config: &Config) -> Redactor {
+    let redactor = Redactor::new(&config.redact.patterns);
+    for provider in config.providers.values().filter(|provider| provider.api.is_http()) {
+        if let Some(key) = super::variable(&provider.api_key_env) {
+            redactor.learn_key(key.trim());
+        }
+    }
+    redactor
+}
+
 fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Workspace, Error> {
     let store = Store::new(root).map_err(|error| {
         Error::invalid(format!("the folder {} cannot be opened: {error}", root.display()))
@@ -156,7 +168,7 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     let mut listed = Listed::default();
     check_tracked(&store, &sink);
     let config = load_config(&store, &sink);
-    let redactor = Redactor::new(&config.redact.patterns);
+    let redactor = redactor_of(&config);
     let (tasks, (lock_file, lock, lock_sink)) = std::thread::scope(|scope| {
         let lock = scope.spawn(|| {
             let sink = Sink::default();

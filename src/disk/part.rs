@@ -11,9 +11,8 @@ use crate::diag::Sink;
 use crate::digest::Digest;
 use crate::graph::{Piece, Whole, build_part};
 use crate::spec::{Project, Task};
-use crate::text::Redactor;
 
-use super::load::{Plan, finish, load_config, load_templates, read_tasks};
+use super::load::{Plan, finish, load_config, load_templates, read_tasks, redactor_of};
 use super::{Listed, LockFile, Overlay, Store, Workspace};
 
 /// A part of a project, and what is known of it.
@@ -73,7 +72,7 @@ pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     // A file may have tasks that are of no concern.
     tasks.retain(|task| ids.contains(task.id.value.as_str()));
     let templates = load_templates(store, &config, &tasks, &sink);
-    let redactor = Redactor::new(&config.redact.patterns);
+    let redactor = redactor_of(&config);
 
     let lock_file = LockFile::open(store, wanted.lock)?;
     let inner = wanted.pieces.iter().filter(|piece| !piece.is_edge).map(|piece| piece.id.as_str());

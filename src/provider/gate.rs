@@ -190,6 +190,11 @@ impl Pass<'_> {
         self.number
     }
 
+    /// No call is made.
+    pub(super) fn give_back(self) {
+        self.gate.state().minute.retain(|(_, number, _)| *number != self.number);
+    }
+
     /// The call is over and took so many tokens.
     pub(super) fn used(self, tokens: u64) {
         let mut state = self.gate.state();

@@ -31,7 +31,7 @@ mod telemetry;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use money::{Limits, Purse, Spent, cost, worst};
@@ -45,6 +45,7 @@ use crate::request::Request;
 use crate::spec::{Config, Price, Provider, ProviderApi, TokenizerName};
 use crate::text::{Redactor, count};
 use gate::{Gate, Width};
+use money::Worst;
 
 /// The longest pause that a server may ask for; who wants a longer one is out for the run.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -82,7 +83,7 @@ struct Member {
     gate: Gate,
     key: OnceLock<Result<Option<String>, Refusal>>,
     /// The most that it counted in this run for one of our tokens.
-    most: Mutex<f64>,
+    most: Arc<Mutex<f64>>,
     #[cfg(feature = "http")]
     line: OnceLock<Result<line::Line, Refusal>>,
 }
@@ -152,7 +153,7 @@ impl Providers {
                     provider: provider.clone(),
                     gate,
                     key: OnceLock::new(),
-                    most: Mutex::new(0.0),
+                    most: Arc::default(),
                     #[cfg(feature = "http")]
                     line: OnceLock::new(),
                 },
@@ -201,9 +202,13 @@ impl Providers {
         member.key.get_or_init(read).as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
-    /// What is missing before a provider can be asked at all; found out before any call.
-    pub fn check(&self, name: &str) -> Result<(), Error> {
-        for member in self.members(name).filter(|member| member.provider.api.is_http()) {
+    /// What is missing before a provider can be asked at all; found out before any call. Programs that print keys are
+    /// run only if it `will` be asked.
+    pub fn check(&self, name: &str, will: bool) -> Result<(), Error> {
+        let is_looked_at = |member: &&Member| {
+            member.provider.api.is_http() && (will || member.provider.key_command.is_empty())
+        };
+        for member in self.members(name).filter(is_looked_at) {
             if cfg!(not(feature = "http")) {
                 let message = format!("the provider `{name}` needs HTTP, which this meu is built without");
                 return Err(Error::invalid(message).help("install meu with its default features"));
@@ -222,9 +227,9 @@ impl Providers {
         };
         let tokens: u64 = texts.iter().map(|text| text.len() as u64 / 3).sum();
         let purse = Purse::new(Limits::default());
-        let worst = Spent { input: tokens, ..Spent::nothing() };
+        let worst: Worst = Arc::new(move || Spent { input: tokens, ..Spent::nothing() });
         let mut log = Log::default();
-        self.with_retries(member, worst, &purse, &|_| (), &mut log, &mut || {
+        self.with_retries(member, &worst, &purse, &|_| (), &mut log, &mut || {
             self.vectors(member, model, texts).map(|vectors| (vectors, Charge::Nothing))
         })
     }
@@ -279,11 +284,15 @@ impl Providers {
         let provider = &member.provider;
         let most = request.number("max_output_tokens").and_then(|value| value.as_u64()).unwrap_or_default();
         let known = call.factors.get(&provider.name).copied().unwrap_or(1.0);
-        let factor = known.max(*member.most.lock().unwrap_or_else(PoisonError::into_inner));
-        let worst = worst(provider, call.tokens, factor, request.messages.len(), most);
+        let (of, tokens, messages, counted) =
+            (provider.clone(), call.tokens, request.messages.len(), member.most.clone());
+        let worst: Worst = Arc::new(move || {
+            let factor = known.max(*counted.lock().unwrap_or_else(PoisonError::into_inner));
+            worst(&of, tokens, factor, messages, most)
+        });
         let mut log = Log::default();
         let heard = |bytes: usize| (call.hear)(Heard::Bytes(bytes));
-        let answer = self.with_retries(member, worst, call.purse, call.hear, &mut log, &mut || {
+        let answer = self.with_retries(member, &worst, call.purse, call.hear, &mut log, &mut || {
             let answer = self.ask_once(member, request, &heard)?;
             if let Some(theirs) = answer.tokens.input.filter(|_| call.tokens > 0) {
                 let mut most = member.most.lock().unwrap_or_else(PoisonError::into_inner);
@@ -319,7 +328,7 @@ impl Providers {
     fn with_retries<T>(
         &self,
         member: &Member,
-        worst: Spent,
+        worst: &Worst,
         purse: &Purse,
         hear: &dyn Fn(Heard),
         log: &mut Log,
@@ -346,23 +355,28 @@ impl Providers {
                 }
             };
             // The gate last: what it says holds at the moment of the call.
-            let pass = match gate.enter(worst.tokens(), &|why| hear(Heard::Notice(format!("{name}: {why}"))))
-            {
+            let waits = |why| hear(Heard::Notice(format!("{name}: {why}")));
+            let pass = match gate.enter(worst().tokens(), &waits) {
                 Ok(pass) => pass,
                 Err(refusal) => {
                     reserved.settle(Spent::nothing());
                     return Err(refusal);
                 }
             };
+            if !reserved.still_fits() {
+                pass.give_back();
+                reserved.settle(Spent::nothing());
+                continue;
+            }
             let number = pass.number();
             let answer = once();
             let charge = match &answer {
                 Ok((_, charge)) => *charge,
                 Err(refusal) => refusal.charge,
             };
-            let spent = log.charge(charge, worst, provider.price);
+            let spent = log.charge(charge, worst(), provider.price);
             // What is not known for sure counts at its worst.
-            let settled = if matches!(charge, Charge::Counted(_)) { worst } else { spent };
+            let settled = if matches!(charge, Charge::Counted(_)) { worst() } else { spent };
             // What this says of the provider holds before anybody else is let through.
             let refusal = match answer {
                 Ok((answer, _)) => {

@@ -1,6 +1,7 @@
 //! Money: what a call may cost at its worst, what it did cost, and the purse that no call may empty.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::disk::interrupted;
@@ -96,15 +97,24 @@ pub fn worst(provider: &Provider, input: u64, factor: f64, messages: usize, max_
 /// Rounding of sums of many small costs.
 const DUST: f64 = 1e-9;
 
-#[derive(Debug)]
+/// The worst case of a call, by all that is known by now: a provider may count more than was thought.
+pub(super) type Worst = Arc<dyn Fn() -> Spent + Send + Sync>;
+
 struct State {
     spent: Spent,
-    /// The worst cases of calls under way.
-    reserved: Spent,
+    /// The worst cases of calls under way, by their numbers.
+    under_way: BTreeMap<u64, Worst>,
+    next: u64,
+}
+
+impl State {
+    /// What is spent, and may be spent by calls under way.
+    fn taken(&self) -> Spent {
+        self.under_way.values().fold(self.spent, |taken, worst| taken.and(worst()))
+    }
 }
 
 /// What a run may spend, has spent and may be spending.
-#[derive(Debug)]
 pub struct Purse {
     limits: Limits,
     state: Mutex<State>,
@@ -112,17 +122,17 @@ pub struct Purse {
 }
 
 /// The worst case of one call, set aside. Dropped without a word it counts as spent.
-#[derive(Debug)]
 pub(super) struct Reserved<'a> {
     purse: &'a Purse,
-    worst: Spent,
+    number: u64,
+    worst: Worst,
     open: bool,
 }
 
 impl Purse {
     /// A full purse.
     pub fn new(limits: Limits) -> Self {
-        let state = State { spent: Spent::nothing(), reserved: Spent::nothing() };
+        let state = State { spent: Spent::nothing(), under_way: BTreeMap::new(), next: 0 };
         Purse { limits, state: Mutex::new(state), settled: Condvar::new() }
     }
 
@@ -132,15 +142,17 @@ impl Purse {
 
     /// Sets a call's worst case aside; waits while calls under way may leave enough. The error says why
     /// the call may not be made.
-    pub(super) fn reserve(&self, worst: Spent) -> Result<Reserved<'_>, Refusal> {
+    pub(super) fn reserve(&self, worst: &Worst) -> Result<Reserved<'_>, Refusal> {
         let mut state = self.state();
         loop {
-            if let Some(short) = self.short(state.spent, worst) {
+            if let Some(short) = self.short(state.spent, worst()) {
                 return Err(short);
             }
-            if self.short(state.spent.and(state.reserved), worst).is_none() {
-                state.reserved = state.reserved.and(worst);
-                return Ok(Reserved { purse: self, worst, open: true });
+            if self.short(state.taken(), worst()).is_none() {
+                let number = state.next;
+                state.next += 1;
+                state.under_way.insert(number, worst.clone());
+                return Ok(Reserved { purse: self, number, worst: worst.clone(), open: true });
             }
             if interrupted() {
                 return Err(Refusal::new(Cause::Interrupted, "the run was interrupted", "run it again"));
@@ -172,6 +184,11 @@ impl Purse {
 }
 
 impl Reserved<'_> {
+    /// Whether there is room for it still: what others took meanwhile may have told that all take more.
+    pub(super) fn still_fits(&self) -> bool {
+        self.purse.short(self.purse.state().taken(), Spent::nothing()).is_none()
+    }
+
     /// The call is over, and this is what it took.
     pub(super) fn settle(mut self, spent: Spent) {
         self.close(spent);
@@ -180,10 +197,7 @@ impl Reserved<'_> {
     fn close(&mut self, spent: Spent) {
         self.open = false;
         let mut state = self.purse.state();
-        let rest = |all: u64, one: u64| all.saturating_sub(one);
-        state.reserved.input = rest(state.reserved.input, self.worst.input);
-        state.reserved.output = rest(state.reserved.output, self.worst.output);
-        state.reserved.cost = state.reserved.cost.zip(self.worst.cost).map(|(all, one)| (all - one).max(0.0));
+        state.under_way.remove(&self.number);
         state.spent = state.spent.and(spent);
         drop(state);
         self.purse.settled.notify_all();
@@ -193,7 +207,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.open {
-            self.close(self.worst);
+            self.close((self.worst)());
         }
     }
 }
@@ -206,35 +220,56 @@ mod tests {
         Spent { input: tokens, cost: Some(cost), ..Spent::default() }
     }
 
+    fn at_worst(cost: f64, tokens: u64) -> Worst {
+        Arc::new(move || of(cost, tokens))
+    }
+
     #[test]
     fn a_purse_gives_no_more_than_it_holds() {
         let purse = Purse::new(Limits { cost: Some(0.3), tokens: None });
-        let one = purse.reserve(of(0.1, 0));
-        let two = purse.reserve(of(0.2, 0)).expect("0.1 + 0.2 is 0.3 here");
-        one.expect("room").settle(of(0.05, 0));
+        let one = purse.reserve(&at_worst(0.1, 0)).expect("room");
+        let two = purse.reserve(&at_worst(0.2, 0)).expect("0.1 + 0.2 is 0.3 here");
+        one.settle(of(0.05, 0));
         two.settle(of(0.2, 0));
-        let short = purse.reserve(of(0.06, 0)).expect_err("0.31 in all");
+        let short = purse.reserve(&at_worst(0.06, 0)).err().expect("0.31 in all");
         assert_eq!(short.message, "its call could cost 0.0600, and 0.2500 of 0.3000 are spent");
-        assert!(purse.reserve(of(0.05, 0)).is_ok());
+        assert!(purse.reserve(&at_worst(0.05, 0)).is_ok());
     }
 
     #[test]
     fn a_call_of_unknown_outcome_counts_at_its_worst() {
         let purse = Purse::new(Limits { cost: None, tokens: Some(100) });
-        drop(purse.reserve(of(0.0, 60)).expect("room"));
-        let short = purse.reserve(of(0.0, 50)).expect_err("110 in all");
+        drop(purse.reserve(&at_worst(0.0, 60)).expect("room"));
+        let short = purse.reserve(&at_worst(0.0, 50)).err().expect("110 in all");
         assert_eq!(short.message, "its call could take 50 tokens, and 60 of 100 are used");
     }
 
     #[test]
     fn a_call_waits_for_what_others_may_leave() {
         let purse = Purse::new(Limits { cost: Some(1.0), tokens: None });
-        let first = purse.reserve(of(0.9, 0)).expect("room");
+        let first = purse.reserve(&at_worst(0.9, 0)).expect("room");
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| purse.reserve(of(0.9, 0)).map(drop));
+            let second = scope.spawn(|| purse.reserve(&at_worst(0.9, 0)).map(drop));
             first.settle(of(0.1, 0));
             assert_eq!(second.join().expect("no panic"), Ok(()));
         });
+    }
+
+    #[test]
+    fn what_a_provider_counts_holds_for_calls_under_way() {
+        let purse = Purse::new(Limits { cost: None, tokens: Some(100) });
+        let factor = Arc::new(Mutex::new(1));
+        let known = factor.clone();
+        let worst: Worst = Arc::new(move || of(0.0, 30 * *known.lock().expect("no panic")));
+        let (one, two) = (purse.reserve(&worst).expect("room"), purse.reserve(&worst).expect("room"));
+        assert!(two.still_fits());
+        *factor.lock().expect("no panic") = 2;
+        assert!(!two.still_fits());
+        two.settle(of(0.0, 0));
+        assert!(one.still_fits());
+        one.settle(of(0.0, 60));
+        let short = purse.reserve(&worst).err().expect("120 in all");
+        assert_eq!(short.message, "its call could take 60 tokens, and 60 of 100 are used");
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub fn run_program(
     folder: &Path,
     timeout: Option<Duration>,
 ) -> Result<String, Refusal> {
-    execute(argv, stdin, environment, folder, timeout)?.printed(argv)
+    let limit = timeout.map(|time| (time, "raise the provider's `timeout`"));
+    execute(argv, stdin, environment, folder, limit)?.printed(argv)
 }
 
 /// Runs a program without input; `heard` is told what it printed, however it ended.
@@ -91,7 +92,8 @@ pub(super) fn run_and_hear(
     timeout: Duration,
     heard: &dyn Fn(&str),
 ) -> Result<String, Refusal> {
-    let ended = execute(argv, "", &[], folder, Some(timeout))?;
+    let limit = (timeout, "a program that prints a key may take no longer; unlock the safe first");
+    let ended = execute(argv, "", &[], folder, Some(limit))?;
     heard(&String::from_utf8_lossy(&ended.stdout));
     ended.printed(argv)
 }
@@ -104,7 +106,8 @@ pub fn judged_by(
     folder: &Path,
 ) -> Result<Option<String>, Refusal> {
     const PATIENCE: Duration = Duration::from_secs(600);
-    let ended = execute(argv, text, environment, folder, Some(PATIENCE))?;
+    let limit = (PATIENCE, "a program that judges outputs may take no longer");
+    let ended = execute(argv, text, environment, folder, Some(limit))?;
     Ok((!ended.status.success()).then(|| {
         let said = [ended.last_words(), last_lines(&String::from_utf8_lossy(&ended.stdout))];
         let words = said.into_iter().find(|words| !words.is_empty()).unwrap_or(ended.status.to_string());
@@ -117,7 +120,7 @@ fn execute(
     stdin: &str,
     environment: &[(&str, &str)],
     folder: &Path,
-    timeout: Option<Duration>,
+    limit: Option<(Duration, &str)>,
 ) -> Result<Ended, Refusal> {
     let nothing = |message: String, help: &str| refusal(message, help).charged(Charge::Nothing);
     let Some((program, arguments)) = argv.split_first() else {
@@ -142,7 +145,7 @@ fn execute(
     let pid = child.id();
     started.insert(pid);
     drop(started);
-    let heard = converse(&mut child, stdin, timeout);
+    let heard = converse(&mut child, stdin, limit.map(|(time, _)| time));
     // It went on for too long; or a child of it lives on, though what the program itself printed is here.
     let ended = heard.as_ref().is_ok_and(|heard| heard.status.is_some() && !heard.is_held);
     if !ended {
@@ -159,11 +162,9 @@ fn execute(
             Err(refusal(format!("the program `{program}` prints without end"), "mend the program"))
         }
         None => {
-            let limit = timeout.unwrap_or_default().as_secs_f64();
-            Err(refusal(
-                format!("the program `{program}` took longer than {limit} s"),
-                "raise the provider's `timeout`",
-            ))
+            let (limit, help) = limit.unwrap_or_default();
+            let limit = limit.as_secs_f64();
+            Err(refusal(format!("the program `{program}` took longer than {limit} s"), help))
         }
     }
 }

@@ -64,20 +64,32 @@ pub(super) fn read<E: From<Broken>>(
             if text.trim_ascii_start().is_empty() {
                 continue;
             }
-            if lines {
-                let value = if begun { event(text)? } else { json(text)? };
+            let whole: Option<Value> = serde_json::from_slice(text).ok();
+            if lines && (begun || whole.is_some()) {
                 begun = true;
-                if !take(Piece::Event(value))? {
+                if !take(Piece::Event(event(text)?))? {
                     return Ok(());
                 }
                 continue;
             }
-            // Not a stream: the rest belongs to the same document.
+            // Not a stream, or not one of this API: the rest belongs to the same document, or is more of its kind.
             let mut all = std::mem::take(&mut line);
             while read_line(&mut line)? {
                 all.extend_from_slice(&line);
             }
-            return take(Piece::Whole(json(&all)?)).map(drop);
+            match json(&all) {
+                Ok(value) if lines => drop(take(Piece::Event(value))?),
+                Ok(value) => drop(take(Piece::Whole(value))?),
+                Err(garbage) if whole.is_none() => return Err(garbage.into()),
+                Err(_) => {
+                    for line in all.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+                        if !line.is_empty() && !take(Piece::Event(event(line)?))? {
+                            break;
+                        }
+                    }
+                }
+            }
+            return Ok(());
         }
         events = true;
         if text.is_empty() {
@@ -101,7 +113,12 @@ pub(super) fn read<E: From<Broken>>(
             }
         }
     }
-    Ok(())
+    // The end of a stream ends its last event as well, if that is whole.
+    let last = data.and_then(|data| serde_json::from_slice::<Value>(&data).ok());
+    match last.filter(Value::is_object) {
+        Some(last) => take(Piece::Event(last)).map(drop),
+        None => Ok(()),
+    }
 }
 
 fn json(bytes: &[u8]) -> Result<Value, Broken> {
@@ -161,6 +178,7 @@ mod tests {
     fn an_event_that_is_cut_off_is_none() {
         assert_eq!(pieces("data: 1\n\ndata: 2\n", false), Ok(vec!["event 1".into()]));
         assert_eq!(pieces("data: 1\n\ndata: {\"a\"", false), Ok(vec!["event 1".into()]));
+        assert_eq!(pieces("data: {\"a\": 1}\n", false), Ok(vec!["event {\"a\":1}".into()]));
     }
 
     #[test]
@@ -171,6 +189,9 @@ mod tests {
         );
         assert_eq!(pieces("\n{\n \"a\": 1\n}\n", false), Ok(vec!["whole {\"a\":1}".into()]));
         assert_eq!(pieces("", false), Ok(vec![]));
+        assert_eq!(pieces("{\n \"a\": 1\n}\n", true), Ok(vec!["event {\"a\":1}".into()]));
+        let both = Ok(vec!["event {\"a\":1}".into(), "event {\"b\":2}".into()]);
+        assert_eq!(pieces("{\"a\":1}\n\n{\"b\":2}\n", false), both);
     }
 
     #[test]

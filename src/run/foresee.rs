@@ -35,8 +35,21 @@ impl WouldRun {
     }
 }
 
-/// Whether nobody would be asked: the answer is stored, and as often as it would be sent back the next one is too; as far
-/// as that can be told without a program.
+/// Whether a text that was built for this very request serves, or comes back where the output is gone.
+fn is_recorded(workspace: &Workspace, scene: &Scene<'_>, ix: Ix, built: &Assembled) -> bool {
+    let (node, shelf, cache) = (workspace.graph.node(ix), &workspace.shelf, Cache(&workspace.store));
+    let Ok(expect) = scene.expected(ix, shelf) else { return false };
+    let on_disk = shelf.digest(&node.output).ok().flatten();
+    let record = workspace.lock.pick(node.id(), on_disk, Some((built.digest, expect)));
+    let Some(record) = record.filter(|record| record.request == built.digest) else { return false };
+    let same = record.expect == expect;
+    let accepted = record.accepted.as_ref().filter(|_| same && on_disk.is_none());
+    let texts = accepted.into_iter().chain(record.built.as_ref().filter(|_| same || record.expect.is_none()));
+    texts.into_iter().any(|id| cache.text_anywhere(id).is_some())
+}
+
+/// Whether nobody would be asked: the answer is stored, and as often as it would be sent back the next one is too. What a
+/// program would say of it nobody knows.
 fn is_stored(workspace: &Workspace, ix: Ix, built: &Assembled) -> bool {
     let node = workspace.graph.node(ix);
     let cache = Cache(&workspace.store);
@@ -49,7 +62,7 @@ fn is_stored(workspace: &Workspace, ix: Ix, built: &Assembled) -> bool {
         let text = workspace.redactor.clean(&text);
         let faults = faults(expect, schema.as_ref(), node.policy.tokenizer, &text);
         if faults.is_empty() {
-            return true;
+            return expect.command.is_empty();
         }
         request = Cow::Owned(repair(&request, &text, &faults));
         digest = request.digest();
@@ -100,7 +113,9 @@ pub fn would_run(workspace: &Workspace, options: &Options, chosen: Vec<bool>) ->
             let request = is_model.then(|| build(&scene, *ix, &[], &workspace.shelf).ok()).flatten();
             let count = |text: &str| Shelf::count(&workspace.shelf, node.policy.tokenizer, text) as u64;
             let reads = !forced && !options.no_cache;
-            let cached = reads && request.as_ref().is_some_and(|built| is_stored(workspace, *ix, built));
+            let cached =
+                |built| is_recorded(workspace, &scene, *ix, built) || is_stored(workspace, *ix, built);
+            let cached = reads && request.as_ref().is_some_and(cached);
             let request = request.filter(|_| !cached);
             let tokens_in: u64 = request
                 .iter()

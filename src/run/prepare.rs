@@ -133,10 +133,10 @@ fn refuse_early(
     }
     providers.allow(Trust::wanted(graph, could.iter().copied(), store).permits());
     let missing = |tasks: &[Ix]| Trust::wanted(graph, tasks.iter().copied(), store).missing();
-    let keyless = |ix: Ix| {
+    let keyless = |ix: Ix, will: bool| {
         let model = is_model(ix).then_some(graph.node(ix).model.provider.as_str());
         let embedder = graph.embedder(ix).map(|provider| provider.name.as_str());
-        model.into_iter().chain(embedder).find_map(|name| providers.check(name).err())
+        model.into_iter().chain(embedder).find_map(|name| providers.check(name, will).err())
     };
     // All that will be asked for is refused at once; what only may be, when it comes to it.
     let verdicts = Survey::with_options(workspace, chosen.to_vec(), &options.force, &options.assume_fresh);
@@ -146,12 +146,12 @@ fn refuse_early(
     if !untrusted.is_empty() {
         return Err(untrusted.refused());
     }
-    if let Some(error) = will.iter().find_map(|ix| keyless(*ix)) {
+    if let Some(error) = will.iter().find_map(|ix| keyless(*ix, true)) {
         return Err(error);
     }
     let refused = |ix: Ix| {
         let untrusted = missing(&[ix]);
-        if untrusted.is_empty() { keyless(ix) } else { Some(untrusted.refused()) }
+        if untrusted.is_empty() { keyless(ix, false) } else { Some(untrusted.refused()) }
     };
     Ok(could.into_iter().filter_map(|ix| Some((ix, refused(ix)?))).collect())
 }

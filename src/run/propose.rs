@@ -74,7 +74,7 @@ impl<'a> Planner<'a> {
         if let Some(one) = asked.iter().find(|one| reach.limits.cost.is_some() && one.price.is_none()) {
             return Err(no_price(&one.name));
         }
-        providers.check(&provider.name)?;
+        providers.check(&provider.name, true)?;
         let name = run_name();
         let log = RunLog::new(&workspace.store, &name, workspace.redactor.clone());
         let sums = Sums { cost: Some(0.0), cost_unknown: Some(0.0), ..Sums::default() };

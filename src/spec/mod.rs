@@ -23,7 +23,7 @@ pub use edit::TaskText;
 pub use expect::{Expect, OutputFormat};
 pub use keys::{parse_table, toml_data};
 pub use provider::{Price, Provider, ProviderApi, extra_text, host, is_this_machine};
-pub use redact::Redact;
+pub use redact::{Pattern, Redact};
 pub use schema::{CONFIG_SCHEMA, TASK_SCHEMA, config_schema, schema_line, task_schema, with_schema_line};
 pub use task::{Runner, Task, parse_tasks, words_of_id};
 pub use telemetry::Telemetry;

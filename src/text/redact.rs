@@ -2,9 +2,13 @@
 //! credential, to be told before it is sent.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use regex::Regex;
+use regex_automata::Input;
+
+use crate::spec::Pattern;
 
 /// What stands in place of a match of `[redact]`.
 const REDACTED: &str = "[redacted]";
@@ -18,29 +22,86 @@ const OURS: [&str; 14] = [
     "tier", "form",
 ];
 
-/// A text in pieces: what was taken out before, and what stands between.
-fn pieces(text: &str) -> impl Iterator<Item = (&str, bool)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+/// So often it is looked again at what stands beside what was taken out; what then still matches goes with all that
+/// stands there.
+const ROUNDS: usize = 100;
+
+/// What stands between the marks of what was taken out before.
+fn between_marks(text: &str) -> Vec<Range<usize>> {
+    let marks = [REDACTED, KEY].into_iter().flat_map(|mark| text.match_indices(mark));
+    let mut marks: Vec<Range<usize>> = marks.map(|(at, mark)| at..at + mark.len()).collect();
+    marks.sort_by_key(|mark| mark.start);
+    let ends = std::iter::once(0).chain(marks.iter().map(|mark| mark.end));
+    let starts = marks.iter().map(|mark| mark.start).chain([text.len()]);
+    ends.zip(starts).map(|(from, to)| from..to).filter(|between| !between.is_empty()).collect()
+}
+
+/// A key, and what finds it in all its clothes, once somebody looks.
+#[derive(Debug)]
+struct Key {
+    text: String,
+    patterns: OnceLock<Vec<Pattern>>,
+}
+
+impl Key {
+    fn patterns(&self) -> &[Pattern] {
+        self.patterns.get_or_init(|| {
+            let clothes = std::iter::once(dressed(&self.text)).chain(in_base64(&self.text));
+            clothes.filter_map(|pattern| Pattern::new(&pattern).ok()).collect()
+        })
+    }
+}
+
+/// A pattern of a text in which any character may stand as URLs, JSON or HTML write it.
+fn dressed(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        let plain = regex::escape(c.encode_utf8(&mut [0; 4]));
+        match u8::try_from(c) {
+            Ok(byte) if byte.is_ascii() && !byte.is_ascii_alphanumeric() => {
+                let code =
+                    format!("%(?i:{byte:02x})|\\\\u00(?i:{byte:02x})|&#0*{byte};|&#[xX]0*(?i:{byte:x});");
+                let named = match byte {
+                    b'/' => r"|\\/",
+                    b'&' => "|&amp;",
+                    b'<' => "|&lt;",
+                    b'>' => "|&gt;",
+                    b'"' => r#"|&quot;|\\""#,
+                    _ => "",
+                };
+                pattern.push_str(&format!("(?:{plain}|{code}{named})"));
+            }
+            _ => pattern.push_str(&plain),
         }
-        let mark = [REDACTED, KEY].into_iter().filter_map(|mark| Some((rest.find(mark)?, mark))).min();
-        let (piece, is_mark) = match mark {
-            Some((0, mark)) => (&rest[..mark.len()], true),
-            Some((at, _)) => (&rest[..at], false),
-            None => (rest, false),
-        };
-        rest = &rest[piece.len()..];
-        Some((piece, is_mark))
+    }
+    pattern
+}
+
+/// Patterns of a text in base64 (RFC 4648, either alphabet), wherever in what is encoded it stands: what of it does not
+/// hang on what stands beside it.
+fn in_base64(text: &str) -> impl Iterator<Item = String> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    (0..3).map(move |before: usize| {
+        let bits: Vec<u8> = std::iter::repeat_n(0, before)
+            .chain(text.bytes())
+            .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+            .collect();
+        let digits = bits.as_chunks::<6>().0.iter().skip((before * 8).div_ceil(6));
+        let digit =
+            |bits: &[u8; 6]| DIGITS[bits.iter().fold(0, |number, bit| number * 2 + usize::from(*bit))];
+        digits.map(digit).fold(String::new(), |pattern, digit| match digit {
+            b'+' => pattern + "[+-]",
+            b'/' => pattern + "[/_]",
+            digit => pattern + std::str::from_utf8(&[digit]).unwrap_or_default(),
+        })
     })
 }
 
 /// Takes out what is never stored or shown.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    patterns: Arc<Vec<Regex>>,
-    keys: Arc<RwLock<Vec<String>>>,
+    patterns: Arc<Vec<Pattern>>,
+    keys: Arc<RwLock<Vec<Key>>>,
 }
 
 /// Something in a text that should perhaps not be sent.
@@ -54,30 +115,20 @@ pub struct Secret<'t> {
 
 impl Redactor {
     /// A redactor of some patterns; keys come later, when they are read.
-    pub fn new(patterns: &[Regex]) -> Self {
+    pub fn new(patterns: &[Pattern]) -> Self {
         Redactor { patterns: Arc::new(patterns.to_vec()), keys: Arc::default() }
     }
 
-    /// From now on a key is taken out too, also as URLs and JSON write it. Words that only stand where a key
-    /// is asked for (`none`, `lm-studio`) are left alone: they are in honest texts.
+    /// From now on a key is taken out too, also as URLs, JSON, HTML and base64 write it. Words that only stand where a
+    /// key is asked for (`none`, `lm-studio`) are left alone: they are in honest texts.
     pub fn learn_key(&self, key: &str) {
         let digits = key.contains(|c: char| c.is_ascii_digit());
         if key.len() < 8 || (key.len() < 12 && !digits) {
             return;
         }
-        let encoded = |upper: bool| -> String {
-            let keep = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
-            let code = |byte: u8| if upper { format!("%{byte:02X}") } else { format!("%{byte:02x}") };
-            key.bytes()
-                .map(|byte| if keep(&byte) { (byte as char).to_string() } else { code(byte) })
-                .collect()
-        };
-        let forms = [key.to_owned(), encoded(true), encoded(false), key.replace('/', "\\/")];
-        let mut keys = self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for form in forms {
-            if !keys.contains(&form) {
-                keys.push(form);
-            }
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        if !keys.iter().any(|known| known.text == key) {
+            keys.push(Key { text: key.to_owned(), patterns: OnceLock::new() });
         }
     }
 
@@ -85,55 +136,79 @@ impl Redactor {
     /// twice is cleaning once.
     pub fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut clean = Cow::Borrowed(text);
-        // What is taken out can bring what is beside it to an end or a beginning that a pattern asks for.
-        while let Some(next) = self.clean_once(&clean) {
-            clean = Cow::Owned(next);
+        if self.is_idle() {
+            return clean;
+        }
+        let mut open = between_marks(text);
+        // What is taken out can bring what is beside it to a border that a pattern asks for.
+        for round in 0.. {
+            let found: Vec<Vec<(Range<usize>, &str)>> = open
+                .iter()
+                .map(|between| {
+                    let found = self.found(&clean, between);
+                    match round >= ROUNDS && !found.is_empty() {
+                        true => vec![(between.clone(), REDACTED)],
+                        false => found,
+                    }
+                })
+                .collect();
+            if found.iter().all(Vec::is_empty) {
+                break;
+            }
+            let (mut next, mut at, mut beside) = (String::new(), 0, Vec::new());
+            for (between, found) in open.iter().zip(found).filter(|(_, found)| !found.is_empty()) {
+                next.push_str(&clean[at..between.start]);
+                at = between.start;
+                for (range, mark) in found {
+                    beside.push(next.len()..next.len() + (range.start - at));
+                    next.push_str(&clean[at..range.start]);
+                    next.push_str(mark);
+                    at = range.end;
+                }
+                beside.push(next.len()..next.len() + (between.end - at));
+            }
+            next.push_str(&clean[at..]);
+            beside.retain(|between| !between.is_empty());
+            (clean, open) = (Cow::Owned(next), beside);
         }
         clean
     }
 
-    /// One round; `None` if nothing is to be taken out.
-    fn clean_once(&self, text: &str) -> Option<String> {
-        let keys = self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut shown = String::new();
-        let mut found = false;
-        for (piece, is_mark) in pieces(text) {
-            if is_mark {
-                shown.push_str(piece);
-                continue;
-            }
-            // Each stretch that anything matches goes as a whole, however the matches overlap.
-            let ours =
-                self.patterns.iter().flat_map(|pattern| pattern.find_iter(piece)).map(|found| found.range());
-            let keys = keys.iter().flat_map(|key| piece.match_indices(key.as_str()));
-            let keys = keys.map(|(at, key)| (at..at + key.len(), KEY));
-            let mut ranges: Vec<(std::ops::Range<usize>, &str)> =
-                ours.map(|range| (range, REDACTED)).chain(keys).collect();
-            ranges.retain(|(range, _)| !range.is_empty());
-            ranges.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
-            let mut at = 0;
-            let mut rest = ranges.into_iter().peekable();
-            while let Some((mut range, mut mark)) = rest.next() {
-                while let Some((next, other)) = rest.next_if(|(next, _)| next.start < range.end) {
-                    if next.end > range.end || next == range {
-                        mark = if mark == other { mark } else { REDACTED };
+    /// What is to be taken out of a part of a text, and what comes in its place. Each stretch that anything matches goes
+    /// as a whole, however the matches overlap.
+    fn found(&self, text: &str, part: &Range<usize>) -> Vec<(Range<usize>, &'static str)> {
+        let matches = |pattern: &Pattern| -> Vec<Range<usize>> {
+            pattern
+                .finder
+                .find_iter(Input::new(text).range(part.clone()))
+                .map(|found| found.range())
+                .collect()
+        };
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        let ours = self.patterns.iter().flat_map(matches).map(|range| (range, REDACTED));
+        let keys =
+            keys.iter().flat_map(|key| key.patterns().iter().flat_map(matches)).map(|range| (range, KEY));
+        let mut ranges: Vec<(Range<usize>, &str)> = ours.chain(keys).collect();
+        ranges.retain(|(range, _)| !range.is_empty());
+        ranges.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        let mut merged: Vec<(Range<usize>, &str)> = Vec::new();
+        for (range, mark) in ranges {
+            match merged.last_mut() {
+                Some((last, known)) if range.start < last.end => {
+                    if range.end > last.end || range == *last {
+                        *known = if *known == mark { mark } else { REDACTED };
                     }
-                    range.end = range.end.max(next.end);
+                    last.end = last.end.max(range.end);
                 }
-                found = true;
-                shown.push_str(&piece[at..range.start]);
-                shown.push_str(mark);
-                at = range.end;
+                _ => merged.push((range, mark)),
             }
-            shown.push_str(&piece[at..]);
         }
-        found.then_some(shown)
+        merged
     }
 
     /// Whether anything at all would be taken out of some text.
     pub fn is_idle(&self) -> bool {
-        self.patterns.is_empty()
-            && self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+        self.patterns.is_empty() && self.keys.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// All texts of a JSON value as they may be stored and shown; names of fields stay, and so do digests and
@@ -162,17 +237,16 @@ impl Redactor {
     /// What in a text should perhaps not be sent: matches of the patterns, and well-known credentials.
     pub fn secrets<'t>(&self, text: &'t str) -> Vec<Secret<'t>> {
         let ours = self.patterns.iter().flat_map(|pattern| {
-            let looks_like = format!("what `[redact]` names with `{}`", pattern.as_str());
-            pattern.find_iter(text).map(move |found| (looks_like.clone(), found))
+            let looks_like = format!("what `[redact]` names with `{}`", pattern.text);
+            pattern.finder.find_iter(text).map(move |found| (looks_like.clone(), &text[found.range()]))
         });
         let known = shapes().iter().flat_map(|(name, pattern)| {
-            pattern.find_iter(text).map(move |found| ((*name).to_owned(), found))
+            pattern.find_iter(text).map(move |found| ((*name).to_owned(), found.as_str()))
         });
         // Keys have digits in them; words that begin alike have not.
-        let known = known.filter(|(_, found)| {
-            !found.as_str().starts_with("sk-") || found.as_str().contains(|c: char| c.is_ascii_digit())
-        });
-        ours.chain(known).map(|(looks_like, found)| Secret { looks_like, text: found.as_str() }).collect()
+        let known = known
+            .filter(|(_, found)| !found.starts_with("sk-") || found.contains(|c: char| c.is_ascii_digit()));
+        ours.chain(known).map(|(looks_like, text)| Secret { looks_like, text }).collect()
     }
 }
 
@@ -202,7 +276,7 @@ mod tests {
     use super::*;
 
     fn redactor() -> Redactor {
-        Redactor::new(&[Regex::new(r"(?i)password\s*[:=]\s*\S+").expect("a pattern")])
+        Redactor::new(&[Pattern::new(r"(?i)password\s*[:=]\s*\S+").expect("a pattern")])
     }
 
     #[test]
@@ -222,7 +296,8 @@ mod tests {
     #[test]
     fn cleaning_twice_is_cleaning_once() {
         let clean = |patterns: &[&str], text: &str| {
-            let patterns: Vec<Regex> = patterns.iter().map(|p| Regex::new(p).expect("a pattern")).collect();
+            let patterns: Vec<Pattern> =
+                patterns.iter().map(|p| Pattern::new(p).expect("a pattern")).collect();
             let redactor = Redactor::new(&patterns);
             let once = redactor.clean(text).into_owned();
             assert_eq!(redactor.clean(&once), once);
@@ -231,8 +306,13 @@ mod tests {
         assert_eq!(clean(&["[a-z]{8,}"], "the supersecret word"), "the [redacted] word");
         // Overlapping matches go as one, whichever pattern comes first.
         assert_eq!(clean(&[r"user=\w+", r"user=\w+ pass=\w+"], "a user=bob pass=x b"), "a [redacted] b");
-        // An end that comes about by taking out is an end.
-        assert_eq!(clean(&["p:.*", "foo $"], "foo p: x"), "[redacted][redacted]");
+        // The beginning and the end of a text are those that it has with its marks.
+        assert_eq!(clean(&["p:.*", "foo $"], "foo p: x"), "foo [redacted]");
+        assert_eq!(clean(&[r"^\S+\s*"], "one two three"), "[redacted]two three");
+        assert_eq!(clean(&[r"\s*\S+\s*$"], "one two three"), "one two[redacted]");
+        // A border of words that comes about by taking out is one.
+        assert_eq!(clean(&["p:x", r"\bfoo\b"], "p:xfoo p:y foo"), "[redacted][redacted] p:y [redacted]");
+        assert_eq!(clean(&["(?i)a{3}"], "[redacted]aaa[key]aaa"), "[redacted][redacted][key][redacted]");
     }
 
     #[test]
@@ -244,14 +324,45 @@ mod tests {
             "sk-AB%2Fcd%2Bef9876543210ZZ",
             "sk-AB%2fcd%2bef9876543210ZZ",
             "sk-AB\\/cd+ef9876543210ZZ",
+            "sk-AB/cd%2Bef9876543210ZZ",
+            "sk-AB&#x2F;cd&#43;ef9876543210ZZ",
+            "sk-AB\\u002Fcd\\u002bef9876543210ZZ",
         ] {
             assert_eq!(redactor.clean(&format!("<{text}>")), "<[key]>", "{text}");
         }
     }
 
     #[test]
+    fn a_key_is_found_in_base64() {
+        let redactor = Redactor::default();
+        redactor.learn_key("sk-AB/cd+ef9876543210ZZ");
+        // Made by base64(1) of the key alone, with one and with two letters before it, and more after it.
+        for (encoded, shown) in [
+            ("c2stQUIvY2QrZWY5ODc2NTQzMjEwWlo=", "[key]o="),
+            ("eHNrLUFCL2NkK2VmOTg3NjU0MzIxMFpaeXl5", "eH[key]eXl5"),
+            ("eHhzay1BQi9jZCtlZjk4NzY1NDMyMTBaWnl5eQ==", "eHh[key]nl5eQ=="),
+        ] {
+            assert_eq!(redactor.clean(encoded), shown);
+        }
+    }
+
+    #[test]
+    fn a_long_text_with_many_matches_is_cleaned_in_time() {
+        let clean = |pattern: &str, text: &str| {
+            Redactor::new(&[Pattern::new(pattern).expect("a pattern")]).clean(text).into_owned()
+        };
+        let many = "secret7 and so on\n".repeat(50_000);
+        assert_eq!(clean(r"secret\d+", &many), many.replace("secret7", "[redacted]"));
+        let words = "word ".repeat(50_000);
+        assert_eq!(clean(r"^\S+\s*", &words), format!("[redacted]{}", &words[5..]));
+        // Each letter would bring the next to a border: the rest goes as a whole.
+        let whole = clean(r"\b\w", &"x".repeat(10_000));
+        assert_eq!(whole, "[redacted]".repeat(ROUNDS + 1));
+    }
+
+    #[test]
     fn digests_are_no_secrets() {
-        let redactor = Redactor::new(&[Regex::new("[0-9a-f]{8,}").expect("a pattern")]);
+        let redactor = Redactor::new(&[Pattern::new("[0-9a-f]{8,}").expect("a pattern")]);
         let mut json = serde_json::json!({"request": "0123456789ab", "text": "0123456789ab", "items": [{"digest": "0123456789ab"}]});
         redactor.clean_json(&mut json);
         assert_eq!(
