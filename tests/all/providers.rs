@@ -898,3 +898,87 @@ fn another_provider_for_one_run_brings_its_model() {
     house.meu(&["run", "--provider", "q"]).ok();
     assert_eq!(server.seen()[0].body["model"], "own");
 }
+
+#[test]
+fn calls_that_wait_are_reckoned_by_what_the_first_one_told() {
+    // Twice what meu counts: more than is reckoned with before anything is known.
+    let server = Server::new(|_, seen| {
+        let messages = seen.body["messages"].as_array().expect("messages").clone();
+        let ours: usize =
+            messages.iter().map(|m| m["content"].as_str().expect("a text").chars().count()).sum();
+        let body = json!({"choices": [{"message": {"content": "Text."}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": ours * 2, "completion_tokens": 10}});
+        Reply::Whole(200, String::new(), body.to_string())
+    });
+    let spent = |jobs: &str| {
+        let mut house = project(&server, "openai", "concurrency = 1\n");
+        for at in 0..8 {
+            house = house.task(&format!("t{at}"), "[model]\nmax_output_tokens = 10\n");
+        }
+        let said = house.meu(&["run", "-k", jobs, "--max-tokens", "8000", "--json"]);
+        let sums: Value = serde_json::from_str(said.out.lines().last().expect("a line")).expect("JSON");
+        sums["tokens_in"].as_u64().expect("tokens") + sums["tokens_out"].as_u64().expect("tokens")
+    };
+    for jobs in ["-j1", "-j4", "-j8"] {
+        let spent = spent(jobs);
+        assert!((1..=8000).contains(&spent), "{jobs}: {spent}");
+    }
+}
+
+#[test]
+fn a_key_that_a_program_prints_is_taken_out_though_nobody_is_asked() {
+    let key = "sk-TEST/cd+ef9876543210ZZ";
+    let mut house = House::new().task("a", "run = [\"sh\", \"-c\", \"echo k $OPENAI_API_KEY\"]\n").task(
+        "b",
+        "run = [\"sh\", \"-c\", \"printf %s $OPENAI_API_KEY | base64; printf %s $OPENAI_API_KEY | sed s/+/%2B/; exit 3\"]\n",
+    );
+    house.put("meu.toml", format!("{}\n[providers.s]\napi = \"openai\"\n", house.read("meu.toml")));
+    house.env("OPENAI_API_KEY", key).env("MEU_TRUST", "1");
+    let said = house.meu(&["run", "-k"]);
+    assert_eq!(house.read("out/a.md"), "k [key]\n");
+    let all: Vec<u8> = house.files().into_values().flatten().collect();
+    let all = format!("{}{}{}", String::from_utf8_lossy(&all), said.out, said.err);
+    for form in ["ef9876543210ZZ", "ZWY5ODc2NTQzMjEw"] {
+        assert!(!all.contains(form), "{form}");
+    }
+}
+
+#[test]
+fn a_program_that_prints_a_key_runs_only_when_somebody_is_asked() {
+    let server = Server::of(vec![whole("Text.")]);
+    let mut house =
+        project(&server, "openai", "key_command = [\"sh\", \"-c\", \"echo x >> count; echo a-key-12345\"]\n")
+            .task("a", "")
+            .task("t", "run = \"template\"\n");
+    house.env("MEU_TRUST", "1");
+    house.meu(&["run"]).ok();
+    house.put("tasks/t.toml", "prompt = \"other\"\nrun = \"template\"\n");
+    for arguments in [&["run"][..], &["run", "a"], &["run", "--max-tokens", "100000", "-k"]] {
+        house.meu(arguments).ok();
+    }
+    assert_eq!(house.read("count"), "x\n");
+}
+
+#[test]
+fn a_dry_run_counts_nothing_for_what_comes_back() {
+    let server = Server::of(vec![whole("Text."), whole("Text.")]);
+    let house = project(&server, "openai", "price = { input = 1.0, output = 1.0 }\n").task("a", "");
+    house.meu(&["run"]).ok();
+    house.put("out/a.md", "My own words.\n");
+    house.meu(&["adopt", "a"]).ok();
+    house.remove("out/a.md");
+    house.remove(".meu/cache/answers");
+    let would = house.meu(&["run", "-n", "--json"]).ok().json();
+    assert_eq!((&would["tokens_in"], &would["cost_max"]), (&json!(0), &json!(0.0)));
+    house.meu(&["run"]).ok();
+    assert_eq!((house.read("out/a.md").as_str(), server.seen().len()), ("My own words.\n", 1));
+
+    // Whether a program is content with a stored answer nobody knows before.
+    let judged = "[expect]\ncommand = [\"grep\", \"-q\", \"Other\"]\nrepairs = 0\n";
+    let mut house = project(&server, "openai", "price = { input = 1.0, output = 1.0 }\n").task("a", judged);
+    house.env("MEU_TRUST", "1");
+    house.meu(&["run"]);
+    house.task_put("a", &judged.replace("Other", "Text"));
+    let would = house.meu(&["run", "-n", "--json"]).ok().json();
+    assert!(would["cost_max"].as_f64().expect("a cost") > 0.0, "{would}");
+}
