@@ -4,14 +4,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Done, Env, edit, select};
-use crate::context::Item as BundleItem;
+use crate::context::{Item as BundleItem, Shelf};
 use crate::diag::Error;
 use crate::disk::{self, Cache, Workspace};
 use crate::graph::Ix;
+use crate::path::RelPath;
 use crate::request::{Assembled, Scene, build};
 use crate::run::item_changes;
 use crate::show::{self, Depth, counted, plain};
-use crate::spec::{ItemRef, Subject, TaskText, Tier};
+use crate::spec::{ItemRef, Runner, Subject, TaskText, Tier};
+use crate::text::{addresses, portion};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -119,11 +121,7 @@ fn show(env: &Env, arguments: Show) -> Done {
         .iter()
         .map(|text| ItemRef::parse(text).map_err(Error::invalid))
         .collect::<Result<Vec<_>, _>>()?;
-    for item in &manual {
-        if let Subject::Task(id) = &item.subject {
-            select::one(&workspace, id)?;
-        }
-    }
+    let manual = manual.into_iter().map(|item| added(&workspace, ix, item)).collect::<Result<Vec<_>, _>>()?;
     let assembled = today(&workspace, ix, &manual)?;
     workspace.shelf.save();
     let depth = match (arguments.full, arguments.candidates) {
@@ -135,12 +133,74 @@ fn show(env: &Env, arguments: Show) -> Done {
     Ok(None)
 }
 
+/// An item that is added for once, if that can be.
+fn added(workspace: &Workspace, ix: Ix, mut item: ItemRef) -> Result<ItemRef, Error> {
+    let (graph, node) = (&workspace.graph, workspace.graph.node(ix));
+    let nothing = |why: &str| Err(Error::invalid(format!("--manual {item} adds nothing: {why}")));
+    if node.items.is_some() {
+        let off = format!("`meu context approve {} --off` gathers again", node.id());
+        return nothing("the context is approved").map_err(|error| error.help(off));
+    }
+    if !node.policy.tiers.contains(&Tier::Manual) {
+        return nothing("`tiers` has no `manual`").map_err(|error| error.help("add it in `[context]`"));
+    }
+    if let Subject::Task(id) = &item.subject {
+        let other = graph.canonical(select::one(workspace, id)?);
+        if other == ix {
+            return nothing("no task reads its own output");
+        }
+        item.subject = Subject::Task(graph.node(other).id().to_owned());
+    }
+    there(workspace, &item)?;
+    Ok(item)
+}
+
+/// Refuses a document that is not there or that no context may hold, and a section that it has not.
+fn there(workspace: &Workspace, item: &ItemRef) -> Result<(), Error> {
+    let Subject::Doc(path) = &item.subject else { return Ok(()) };
+    let path = RelPath::parse(path).map_err(|problem| Error::invalid(problem.message()))?;
+    if let Some(why) = workspace.graph.config.refused(&path) {
+        return Err(Error::invalid(format!("`{item}` is in no context: {why}")));
+    }
+    let unread = |error| Error::invalid(format!("`{path}` cannot be read: {error}"));
+    let text = workspace.shelf.text(&path).map_err(unread)?;
+    let Some(text) = text else { return Err(Error::invalid(format!("no document `{path}`"))) };
+    match &item.heading {
+        Some(heading) if portion(path.as_str(), &text, Some(heading)).is_none() => {
+            let has = addresses(path.as_str(), &text).join(", ");
+            Err(Error::invalid(format!("`{path}` has no heading `{heading}`")).help(format!("it has {has}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The task that a context is of; a duplicate has none of its own.
+fn with_context(workspace: &Workspace, word: &str) -> Result<Ix, Error> {
+    let ix = select::one(workspace, word)?;
+    let graph = &workspace.graph;
+    let canonical = graph.canonical(ix);
+    if canonical != ix {
+        let (id, of) = (graph.node(ix).id(), graph.node(canonical).id());
+        return Err(Error::invalid(format!("`{id}` is a duplicate of `{of}`, and reads nothing itself"))
+            .help(format!("say it of `{of}`")));
+    }
+    Ok(ix)
+}
+
 fn change(env: &Env, item: Item, done: &str, how: fn(&mut TaskText, &str) -> Result<bool, String>) -> Done {
     let (_hold, workspace) = env.load_held()?;
-    let ix = select::one(&workspace, &item.task)?;
-    let name = ItemRef::parse(&item.item)
-        .map_err(|message| Error::invalid(message).help(format!("write `task:{0}` or `doc:{0}`", item.item)))?
-        .to_string();
+    let ix = with_context(&workspace, &item.task)?;
+    let named = ItemRef::parse(&item.item).map_err(|message| {
+        Error::invalid(message).help(format!("write `task:{0}` or `doc:{0}`", item.item))
+    })?;
+    if done == "excluded" {
+        if named.subject == Subject::Index {
+            return Err(Error::invalid("the index is always in")
+                .help("`index = \"none\"` in `[context]` leaves it out"));
+        }
+        there(&workspace, &named)?;
+    }
+    let name = named.to_string();
     let changed = edit::edit(&workspace, ix, |text| how(text, &name))?;
     let id = workspace.graph.node(ix).id();
     let done = if changed { done } else { "unchanged" };
@@ -154,11 +214,18 @@ fn change(env: &Env, item: Item, done: &str, how: fn(&mut TaskText, &str) -> Res
 
 fn approve(env: &Env, arguments: Approve) -> Done {
     let (_hold, workspace) = env.load_held()?;
-    let ix = select::one(&workspace, &arguments.task)?;
+    let ix = with_context(&workspace, &arguments.task)?;
+    let mut before = None;
     let items: Vec<String> = match arguments.off {
         true => Vec::new(),
         false => {
-            let bundle = today(&workspace, ix, &[])?.bundle;
+            if matches!(workspace.graph.node(ix).task.run, Runner::Template | Runner::Assemble) {
+                let message =
+                    format!("`{}` is asked of nobody, so it has no context", workspace.graph.node(ix).id());
+                return Err(Error::invalid(message));
+            }
+            let Assembled { bundle, digest, .. } = today(&workspace, ix, &[])?;
+            before = Some(digest);
             // What was found stands by rank: so it got its room, and so it will again.
             let rank =
                 |item: &BundleItem| bundle.hits.iter().position(|hit| hit.item == item.item).unwrap_or(0);
@@ -174,6 +241,13 @@ fn approve(env: &Env, arguments: Approve) -> Done {
         text.set_list("context.items", (!arguments.off).then_some(&items)).map(|()| true)
     })?;
     let id = workspace.graph.node(ix).id();
+    if let Some(before) = before {
+        let after = disk::load(workspace.store.root())?;
+        let now = after.graph.find(id).map(|ix| today(&after, ix, &[])).transpose()?;
+        if now.is_some_and(|now| now.digest != before) {
+            env.shell.note("named one by one, the items make another request than before: it is asked again");
+        }
+    }
     if env.shell.json {
         env.shell.json(&json!({"task": id, "items": (!arguments.off).then_some(&items)}));
     } else if !env.shell.quiet {
@@ -185,7 +259,7 @@ fn approve(env: &Env, arguments: Approve) -> Done {
 
 fn history(env: &Env, arguments: History) -> Done {
     let workspace = env.load()?;
-    let ix = select::one(&workspace, &arguments.task)?;
+    let ix = workspace.graph.canonical(select::one(&workspace, &arguments.task)?);
     let id = workspace.graph.node(ix).id();
     let sent: Vec<_> = disk::run_events(&workspace.store)
         .into_iter()

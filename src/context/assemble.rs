@@ -1,12 +1,12 @@
 //! From candidates to a bundle: read the texts, search, leave out what the prompt takes in place, fill.
 
-use crate::graph::{Graph, Ix};
+use crate::graph::{Graph, Ix, Node};
 use crate::spec::{ItemRef, Subject, Tier};
 use crate::text::portion;
 
 use super::gather::searched;
 use super::prompt::no_heading;
-use super::retrieve::retrieve;
+use super::retrieve::{retrieve, section};
 use super::shorten::Query;
 use super::{Bundle, Candidate, Dropped, Gathered, Item, Prompt, Shelf, Source, Trouble, budget};
 
@@ -24,10 +24,9 @@ pub fn assemble(
     // How many of what was found stand before the retriever's hits.
     let mut before = 0;
     for (at, candidate) in gathered.candidates.iter().enumerate() {
-        let reason = if prompt.in_place.iter().any(|(taken, _)| taken.item == candidate.item) {
-            Err("in the prompt already".to_owned())
-        } else {
-            text_of(graph, candidate, shelf)?
+        let reason = match text_of(graph, candidate, shelf)? {
+            Ok(text) => left_out(node, candidate, &text, prompt, &found, shelf).map_or(Ok(text), Err),
+            missing => missing,
         };
         match reason {
             Ok(text) => {
@@ -79,6 +78,31 @@ pub fn assemble(
     bundle.dropped = dropped;
     bundle.hits = hits;
     Ok(bundle)
+}
+
+/// Why an item is left out whose words are in already, or excluded: a section may be named in several ways, and lie in
+/// another.
+fn left_out(
+    node: &Node,
+    candidate: &Candidate,
+    text: &str,
+    prompt: &Prompt,
+    found: &[(Candidate, String)],
+    shelf: &dyn Shelf,
+) -> Option<String> {
+    let same = |(known, words): &&(Candidate, String)| {
+        known.source == candidate.source
+            && (known.item == candidate.item || (candidate.item.heading.is_some() && words.contains(text)))
+    };
+    if prompt.in_place.iter().any(|taken| same(&taken)) {
+        return Some("in the prompt already".to_owned());
+    }
+    if let Some((known, _)) = found.iter().find(same) {
+        return Some(format!("in already, as `{}`", known.item));
+    }
+    candidate.item.heading.as_ref().filter(|_| candidate.item.subject != Subject::Index)?;
+    let sections = node.exclude.iter().filter_map(|excluded| section(excluded, candidate, shelf));
+    sections.into_iter().any(|section| section.contains(text)).then(|| "excluded".to_owned())
 }
 
 fn is_retrieved(item: &Item) -> bool {

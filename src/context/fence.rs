@@ -47,27 +47,37 @@ fn attribute(text: &str) -> String {
 /// A text in which nothing looks like a fence.
 pub fn safe(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((at, open)) = opening(rest) {
-        let (head, tail) = rest.split_at(at + open);
-        safe.push_str(head);
-        if looks_like_fence(tail) {
+    let mut copied = 0;
+    for (at, c) in text.char_indices() {
+        let open = match c {
+            '&' => written(&text[at..]),
+            c => is_opening(c).then(|| c.len_utf8()),
+        };
+        if let Some(end) = open.map(|open| at + open).filter(|end| looks_like_fence(&text[*end..])) {
+            safe.push_str(&text[copied..end]);
             safe.push('\\');
+            copied = end;
         }
-        rest = tail;
     }
-    safe.push_str(rest);
+    safe.push_str(&text[copied..]);
     safe
 }
 
-/// The first `<` or what is easily taken for it: where it is and how many bytes it has.
-fn opening(text: &str) -> Option<(usize, usize)> {
-    let sign = text.find(is_opening).map(|at| (at, text[at..].chars().next().map_or(1, char::len_utf8)));
-    // As markup writes it.
-    let written = ["&lt;", "&LT;", "&#60;", "&#x3c;", "&#x3C;"]
-        .iter()
-        .filter_map(|written| Some((text.find(written)?, written.len())));
-    sign.into_iter().chain(written).min()
+/// How many bytes a `<` has that a text begins with as markup writes it.
+/// (HTML standard, section 13.2.5.72 and after: the semicolon may be left out, and numbers may have zeros before them.)
+fn written(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix('&')?;
+    let rest = match inner.strip_prefix('#') {
+        None => ["lt", "LT"].iter().find_map(|name| inner.strip_prefix(name))?,
+        Some(number) => match number.strip_prefix(['x', 'X']) {
+            Some(hex) => hex
+                .trim_start_matches('0')
+                .strip_prefix("3c")
+                .or_else(|| hex.trim_start_matches('0').strip_prefix("3C"))?,
+            None => number.trim_start_matches('0').strip_prefix("60")?,
+        },
+    };
+    Some(text.len() - rest.strip_prefix(';').unwrap_or(rest).len())
 }
 
 fn is_opening(c: char) -> bool {

@@ -102,6 +102,7 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
         return gatherer.found;
     }
     if let Some(items) = &node.items {
+        let siblings: Vec<Ix> = graph.siblings(ix).take(node.policy.siblings).collect();
         for found in items {
             let wanted = target(graph, found, Tier::Manual);
             // The card of a big task above stays a card.
@@ -113,14 +114,26 @@ pub fn gather(graph: &Graph, ix: Ix, manual: &[ItemRef]) -> Gathered {
                 gatherer.add(Candidate { tier: Tier::Plan, source: Source::Card(big), ..wanted });
                 continue;
             }
+            let pinned = node.pin.iter().any(|pin| target(graph, pin, Tier::Manual).item == wanted.item);
+            // A sibling that comes before stays one.
+            let is_sibling = |of: &Source| match of {
+                Source::File { output_of: Some(other), .. } => siblings.contains(other),
+                _ => false,
+            };
             // An approved item keeps the tier that it had by its links, or by a search.
             // The items themselves stand at the end of what is declared.
             let tier = declared[..declared.len() - items.len()]
                 .iter()
                 .find(|known| known.item == wanted.item)
                 .map_or(if node.searches() { Tier::Retrieved } else { wanted.tier }, |known| known.tier);
-            let tier = if wanted.item.subject == Subject::Index { wanted.tier } else { tier };
-            gatherer.add(Candidate { tier, ..wanted });
+            let tier = match &wanted.source {
+                _ if wanted.item.subject == Subject::Index => wanted.tier,
+                source if tier == Tier::Manual && wanted.item.heading.is_none() && is_sibling(source) => {
+                    Tier::Plan
+                }
+                _ => tier,
+            };
+            gatherer.add(Candidate { tier, pinned, ..wanted });
         }
         gatherer.found.declared = declared;
         return gatherer.found;
@@ -321,7 +334,7 @@ pub fn recipe(
 ) -> Result<Digest, Unreadable> {
     let node = graph.node(ix);
     let task = &node.task;
-    let mut framer = Framer::new("meu recipe v1");
+    let mut framer = Framer::new("meu recipe v2");
     framer.field(scene.as_bytes());
     framer.field(node.id()).field(&task.title).field(task.run.word());
     framer.maybe(task.prompt.as_ref().map(|prompt| &prompt.value));
@@ -341,8 +354,8 @@ pub fn recipe(
                 .field(other.output.as_str())
                 .maybe(digest.as_ref().map(Digest::as_bytes));
         }
-        framer.field(format!("{:?}", node.exclude));
     }
+    framer.field(format!("{:?}", node.exclude));
     for list in [&gathered.candidates, &gathered.declared] {
         framer.count(list.len());
         for candidate in list {

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::graph::Node;
 use crate::path::RelPath;
 use crate::spec::{Embed, ItemRef, Retrieve};
-use crate::text::{Passage, portion};
+use crate::text::{Passage, as_named, encloses, portion};
 
 use super::search::{Found, search};
 use super::{Candidate, Corpus, Hit, Shelf, TextIx, TextKey, Trouble};
@@ -210,7 +210,8 @@ pub fn look_up<'a, S: Searched + ?Sized>(
         let Some(passages) = texts.passages(found.text) else { continue };
         let Some(passage) = passages.get(found.nth) else { continue };
         let mut items = texts.items(found.text, passage);
-        let body = passage.text.trim_end();
+        let path = items.first().and_then(|(of, _)| of.source.path());
+        let body = path.map_or(passage.text.as_str(), |path| as_named(path.as_str(), &passage.text));
         let (chosen, passed_over) = match judge(&items, found.score, body) {
             Judged::In(chosen) => (chosen, None),
             Judged::Out(reason) => (0, Some(reason)),
@@ -290,12 +291,18 @@ pub(super) fn retrieve(
     let hits = look_up(searched, query, settings, shelf, |items, score, body| {
         let least = *best.get_or_insert(score) * settings.min_score;
         // A passage is in as part of what is in: the same section, one around it, the whole.
+        let within = |outer: &ItemRef, item: &ItemRef| {
+            outer.subject == item.subject && encloses(outer.heading.as_deref(), item.heading.as_deref())
+        };
         let holds = |known: &Candidate, text: &str| {
-            items.iter().any(|(_, item)| item.subject == known.item.subject) && text.contains(body)
+            let is_whole = |item: &ItemRef| within(&known.item, item) && !is_card(known);
+            items.iter().any(|(_, item)| {
+                item.subject == known.item.subject && (is_whole(item) || text.contains(body))
+            })
         };
         let excluded = |(of, item): &(Cow<'_, Candidate>, ItemRef)| {
             node.exclude.iter().any(|excluded| {
-                excluded.covers(item)
+                within(excluded, item)
                     || section(excluded, of, shelf).is_some_and(|section| section.contains(body))
             })
         };
@@ -328,8 +335,13 @@ pub(super) fn retrieve(
     Ok((chosen, hits.into_iter().map(|(_, hit, _)| hit).collect()))
 }
 
+/// Whether of a task only its card is in.
+fn is_card(candidate: &Candidate) -> bool {
+    candidate.source.path().is_none()
+}
+
 /// The section that an item names, if it is one of a searched text.
-fn section(item: &ItemRef, of: &Candidate, shelf: &dyn Shelf) -> Option<String> {
+pub(super) fn section(item: &ItemRef, of: &Candidate, shelf: &dyn Shelf) -> Option<String> {
     if item.subject != of.item.subject {
         return None;
     }

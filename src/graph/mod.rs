@@ -25,7 +25,7 @@ pub use select::{Facts, select, shard};
 
 use crate::path::{RelPath, nfc};
 use crate::spec::{
-    At, Config, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Runner, Task, Tier, Vars,
+    At, Config, IndexPick, ItemRef, ModelSettings, Policy, Provider, RetrieveFrom, Runner, Task, Tier, Vars,
 };
 
 /// The number of a task in its graph.
@@ -157,6 +157,17 @@ impl Node {
             _ => None,
         });
         self.inputs.iter().chain(named)
+    }
+
+    /// Whether INDEX.md, or a part of it, is in its context.
+    pub fn reads_index(&self) -> bool {
+        let named = self.pin.iter().chain(&self.manual).chain(self.items.iter().flatten());
+        let by_itself = self.items.is_none()
+            && !self.task.root
+            && !matches!(self.task.run, Runner::Template | Runner::Assemble)
+            && self.policy.tiers.contains(&Tier::Index)
+            && self.policy.index != IndexPick::None;
+        by_itself || named.into_iter().any(|target| matches!(target, Target::Index(_)))
     }
 
     /// The schema that its output must fit.

@@ -205,15 +205,7 @@ impl<'a> Documents<'a> {
 
     /// Why no request may hold this file, if so.
     pub(super) fn refused(&self, path: &RelPath) -> Option<&'static str> {
-        if *path == self.config.index {
-            Some("INDEX.md is in every context by itself; its generated part must never be")
-        } else if path.as_str() == "meu.lock" {
-            Some("it is written by every run")
-        } else if path.as_str().split('/').any(|part| part.starts_with('.')) {
-            Some("hidden files are never documents")
-        } else {
-            None
-        }
+        self.config.refused(path)
     }
 
     pub(super) fn glob(&self, pattern: &str) -> Result<Vec<RelPath>, String> {

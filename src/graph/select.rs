@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use super::{Graph, Ix};
 use crate::diag::{Error, did_you_mean};
+use crate::path::nfc;
 
 /// What selectors ask of the world.
 pub trait Facts {
@@ -84,6 +85,7 @@ fn one(graph: &Graph, facts: &dyn Facts, part: &str) -> Result<Vec<bool>, Error>
 }
 
 fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> {
+    let word = &*nfc(word);
     let filter =
         |keep: &dyn Fn(Ix) -> bool| (0..graph.len()).map(Ix).filter(|ix| keep(*ix)).collect::<Vec<_>>();
     match word.split_once(':') {
@@ -134,6 +136,10 @@ fn base(graph: &Graph, facts: &dyn Facts, word: &str) -> Result<Vec<Ix>, Error> 
                     || node.documents().any(|doc| changed.contains(doc.path.as_str()))
                     || node.schema().is_some_and(|path| changed.contains(path.as_str()))
                     || node.searched.iter().any(|path| changed.contains(path.as_str()))
+                    // A root's INDEX.md is what it made.
+                    || (graph.root().is_none()
+                        && node.reads_index()
+                        && changed.contains(graph.config.index.as_str()))
             }))
         }
         Some((kind, _)) => Err(Error::invalid(format!(
@@ -166,6 +172,7 @@ fn reads(graph: &Graph, ix: Ix, is: &dyn Fn(&str) -> bool) -> bool {
     node.documents().any(|doc| is(doc.path.as_str()))
         || node.schema().is_some_and(|path| is(path.as_str()))
         || node.searched.iter().any(|path| is(path.as_str()))
+        || (node.reads_index() && is(graph.config.index.as_str()))
         || graph.ordering(ix).any(|other| is(graph.node(other).output.as_str()))
 }
 

@@ -72,7 +72,9 @@ pub fn build(scene: &Scene<'_>, ix: Ix, manual: &[ItemRef], shelf: &dyn Shelf) -
         let taken = prompt.in_place.iter();
         taken.map(|(candidate, text)| part(&candidate.item, candidate.tier.word(), form, text)).collect()
     };
-    let own = own_part(&node.task.title, &prompt.own, &node.task.revisions);
+    // No program is told a title.
+    let title = if matches!(node.task.run, Runner::Program(_)) { "" } else { &node.task.title };
+    let own = own_part(title, &prompt.own, &node.task.revisions);
     let plain = Request {
         runner: node.task.run.word(),
         api: None,

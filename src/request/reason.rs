@@ -76,6 +76,7 @@ impl std::fmt::Display for Reason {
             (Kind::Output, _) => write!(f, "{item} was edited"),
             (Kind::Item, Some(Change::Added)) => write!(f, "{item} is new in its context"),
             (Kind::Item, Some(Change::Removed)) => write!(f, "{item} left its context"),
+            (Kind::Item, _) if self.old == self.new => write!(f, "{item} has another place or form"),
             (Kind::Item, _) => write!(f, "{item} changed"),
         }
     }

@@ -440,6 +440,21 @@ fn read_path(text: &At<String>, place: &mut RelPath, sink: &Sink) {
     }
 }
 
+impl Config {
+    /// Why no request may hold a file, if so.
+    pub fn refused(&self, path: &RelPath) -> Option<&'static str> {
+        if *path == self.index {
+            Some("INDEX.md is in every context by itself; its generated part must never be")
+        } else if path.as_str() == "meu.lock" {
+            Some("it is written by every run")
+        } else if path.as_str().split('/').any(|part| part.starts_with('.')) {
+            Some("hidden files are never documents")
+        } else {
+            None
+        }
+    }
+}
+
 /// Why meu may not write a text to a place that is the project's own, if so.
 pub fn reserved_place(path: &RelPath, tasks: &RelPath) -> Option<&'static str> {
     let folded = path.folded();

@@ -72,6 +72,11 @@ impl Format {
             Format::Json | Format::Yaml | Format::Csv(_) => Vec::new(),
         }
     }
+
+    /// Where a text of it begins: after the front matter, which Markdown alone has.
+    fn start(self, text: &str) -> usize {
+        if self == Format::Markdown { front_matter(text).end } else { 0 }
+    }
 }
 
 /// The address of the front matter.
@@ -110,8 +115,7 @@ fn front_title(text: &str) -> Option<String> {
 pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<Cow<'a, str>> {
     let format = Format::of(path);
     let Some(address) = address else {
-        let from = if format == Format::Markdown { front_matter(text).end } else { 0 };
-        let body = trimmed(format, text[from..].trim_start_matches('\n'));
+        let body = trimmed(format, text[format.start(text)..].trim_start_matches('\n'));
         return Some(Cow::Borrowed(body));
     };
     let address = address.trim();
@@ -122,7 +126,8 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
         Format::Markdown if address == FRONT => Some(front_matter(text))
             .filter(|range| !range.is_empty())
             .map(|range| Cow::Borrowed(&text[range])),
-        _ => find(&format.headings(text), text, address).map(|range| Cow::Borrowed(&text[range])),
+        _ => find(&format.headings(text), text, format.start(text), address)
+            .map(|range| Cow::Borrowed(&text[range])),
     };
     found.map(|found| match found {
         Cow::Borrowed(found) => Cow::Borrowed(trimmed(format, found)),
@@ -133,6 +138,25 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
 /// A text without the white space at its end. Empty cells at a table's end are cells.
 fn trimmed(format: Format, text: &str) -> &str {
     if matches!(format, Format::Csv(_)) { text.trim_end_matches('\n') } else { text.trim_end() }
+}
+
+/// A passage of a document as it is when it is named.
+pub fn as_named<'a>(path: &str, passage: &'a str) -> &'a str {
+    trimmed(Format::of(path), passage)
+}
+
+/// Whether one section of a document holds another, as far as their addresses alone tell: rows in rows, keys in keys,
+/// anything in the whole.
+pub fn encloses(outer: Option<&str>, inner: Option<&str>) -> bool {
+    let (outer, inner) = match (outer, inner) {
+        (None, _) => return true,
+        (Some(_), None) => return false,
+        (Some(outer), Some(inner)) => (outer.trim(), inner.trim()),
+    };
+    match (table::row_numbers(outer), table::row_numbers(inner)) {
+        (Some((from, to)), Some((first, last))) => from <= first && last <= to,
+        _ => outer == inner || (outer.starts_with('/') && inner.starts_with(&format!("{outer}/"))),
+    }
 }
 
 /// The addresses of a document's sections, for a message.
@@ -152,7 +176,7 @@ pub fn addresses(path: &str, text: &str) -> Vec<String> {
 /// The bytes of the section that an address names: a heading's text or slug, nested ones joined with `/`.
 ///
 /// A heading whose text holds a `/` can be named whole. The first match in the text counts.
-fn find(all: &[Heading], text: &str, address: &str) -> Option<Range<usize>> {
+fn find(all: &[Heading], text: &str, start: usize, address: &str) -> Option<Range<usize>> {
     if address.is_empty() {
         return None;
     }
@@ -164,7 +188,7 @@ fn find(all: &[Heading], text: &str, address: &str) -> Option<Range<usize>> {
     };
     let Some(outer) = outer.filter(|_| !is_heading) else { return resolve(all, None, address) };
     let range = match outer {
-        "" => front_matter(text).end..text.len(),
+        "" => start..text.len(),
         outer => resolve(all, None, outer)?,
     };
     let inner = all.iter().filter(|heading| !heading.nested).find(|heading| {
@@ -291,7 +315,7 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
     let mut first_of: HashMap<&str, usize> = HashMap::new();
     let mut of_slug: HashMap<String, usize> = HashMap::new();
     let mut found = Vec::new();
-    let start = if format == Format::Markdown { front_matter(text).end } else { 0 };
+    let start = format.start(text);
     let first = all.first().map_or(text.len(), |heading| heading.head.start);
     let texts: HashSet<&str> = everything.iter().map(|heading| heading.text.as_str()).collect();
     let slugs: HashSet<String> = everything.iter().map(|heading| slug(&heading.text)).collect();

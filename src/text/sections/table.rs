@@ -44,6 +44,14 @@ pub(super) fn rows(text: &str, separator: u8, address: &str) -> Option<String> {
     (to >= from).then(|| table.part(from.max(2) - 2, to.max(1) - 1))
 }
 
+/// The first and the last row that an address means; the head, which is always there, is none.
+pub(super) fn row_numbers(address: &str) -> Option<(usize, usize)> {
+    let range = address.strip_prefix("row=")?;
+    let (from, to) = range.split_once('-').unwrap_or((range, range));
+    let to = if to.trim() == "*" { usize::MAX } else { to.trim().parse().ok()? };
+    Some((from.trim().parse::<usize>().ok()?.max(2), to))
+}
+
 impl Table<'_> {
     /// The head and the rows from one to before another, counted from 0, each with one line end.
     pub fn part(&self, from: usize, to: usize) -> String {
