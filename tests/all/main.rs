@@ -6,6 +6,7 @@
 mod bad_input;
 mod ci;
 mod commands;
+mod contexts;
 mod crash;
 mod docs;
 mod edits;
