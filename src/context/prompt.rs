@@ -44,8 +44,9 @@ fn new_environment() -> Environment<'static> {
     environment
 }
 
-/// Steps that rendering a prompt may take: far more than any prompt needs, and an end to endless loops.
-const FUEL: u64 = 1_000_000;
+/// Steps that rendering a prompt, or a template of requests, may take: far more than any needs, and an end to endless
+/// loops.
+pub const FUEL: u64 = 1_000_000;
 
 /// The longest expression of a prompt, in bytes; the template engine reads expressions by recursion.
 const LONGEST_EXPRESSION: usize = 4000;

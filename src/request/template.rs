@@ -2,7 +2,7 @@
 
 use minijinja::{Environment, context};
 
-use crate::context::{Form, Item, Trouble, explain};
+use crate::context::{FUEL, Form, Item, Trouble, explain};
 use crate::digest::{Digest, Framer};
 use crate::spec::{ItemRef, Subject, Tier, Vars};
 
@@ -29,6 +29,7 @@ impl Templates {
         digest.field(&system).field(&task);
         let mut environment = Environment::new();
         environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         // Then errors say which name is wrong; it takes time.
         environment.set_debug(true);

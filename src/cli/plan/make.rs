@@ -12,11 +12,13 @@ use crate::cli::{Done, Env, select};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink, Source};
 use crate::disk::{self, About, Hold, Loader, Proposal, Proposals, Workspace, load_or_empty};
+use crate::graph::Input;
 use crate::path::RelPath;
 use crate::provider::{Limits, Providers, end_programs};
 use crate::run::{Landing, Planner, Reach, landing, told};
 use crate::show::{self, counted, plain};
-use crate::spec::{Provider, ProviderApi, Runner, parse_tasks, split_heading};
+use crate::spec::{Provider, ProviderApi, Runner, parse_tasks};
+use crate::text::portion;
 
 /// A file that is named on the command line.
 fn read(path: &Path) -> Result<(String, String), Error> {
@@ -304,12 +306,13 @@ pub(super) fn decompose(env: &Env, arguments: &Decompose) -> Done {
         )
     } else {
         let mut documents = Vec::new();
-        for input in &node.task.inputs {
-            let path = split_heading(&input.value).0;
-            if let Ok(path) = RelPath::parse(path)
-                && let Ok(Some(text)) = workspace.shelf.text(&path)
+        for Input { path, heading, .. } in &node.inputs {
+            let text = workspace.shelf.text(path).ok().flatten();
+            if let Some(text) =
+                text.as_deref().and_then(|text| portion(path.as_str(), text, heading.as_deref()))
             {
-                documents.push((path.to_string(), text.to_string()));
+                let section = heading.as_ref().map_or(String::new(), |heading| format!("#{heading}"));
+                documents.push((format!("{path}{section}"), text.into_owned()));
             }
         }
         let there = graph.nodes().filter(|(_, other)| other.id().starts_with(&format!("{id}/")));
