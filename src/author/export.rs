@@ -91,6 +91,11 @@ pub(super) fn escaped(title: &str) -> String {
     title.chars().flat_map(|c| "\\*_<[]`&#".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
+/// A link as it stands in a list of links: without a section whose name would end it.
+fn listed(name: &str) -> &str {
+    if name.contains([',', ';', '(', ')', '`']) { crate::spec::split_heading(name).0 } else { name }
+}
+
 /// A prompt as an import reads it, which takes none for a template.
 fn plain(prompt: &str) -> String {
     OPENINGS.iter().fold(prompt.to_owned(), |text, open| text.replace(&format!("{{{{ '{open}' }}}}"), open))
@@ -109,13 +114,17 @@ pub fn not_exported(graph: &Graph, chosen: &[Ix], markdown: bool) -> Vec<String>
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     let folders: BTreeSet<&str> =
         chosen.iter().filter_map(|ix| Some(graph.node(*ix).id().rsplit_once('/')?.0)).collect();
-    for node in chosen.iter().map(|ix| graph.node(*ix)) {
+    for (ix, node) in chosen.iter().map(|ix| (*ix, graph.node(*ix))) {
         let (task, is_big) = (&node.task, folders.contains(node.id()));
         let is_part = |dep: &Dep| graph.node(dep.task).id().starts_with(&format!("{}/", node.id()));
         let has = [
             // An import makes every big task the assembly of its parts.
             ("run of what has parts", is_big && task.run != Runner::Assemble),
             ("requires beside its parts", is_big && !node.requires.iter().all(is_part)),
+            (
+                "section in requires",
+                markdown && links(graph, ix, LinkKind::Requires).iter().any(|name| listed(name) != name),
+            ),
             ("run of the root", markdown && task.root && task.run == Runner::Model),
             ("approval", task.approval),
             ("output", task.output.is_some()),
@@ -199,12 +208,24 @@ fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text
         }
         let ticked = if (told.fresh)(ix) { "x" } else { " " };
         let requires = links(graph, ix, LinkKind::Requires);
+        let names: Vec<&str> = requires.iter().map(|name| listed(name)).collect();
         let after =
-            if requires.is_empty() { String::new() } else { format!(" (requires: {})", requires.join(", ")) };
+            if names.is_empty() { String::new() } else { format!(" (requires: {})", names.join(", ")) };
         let prompt = task.prompt.as_ref().map_or(String::new(), |prompt| plain(prompt.value.trim()));
-        let mut lines = prompt.lines();
-        let said =
-            lines.next().filter(|said| *said != task.title).map_or(String::new(), |said| format!(": {said}"));
+        // A line under the first one that would make it a heading.
+        let is_rule = |line: &str| {
+            let line = line.trim();
+            !line.is_empty()
+                && (line.bytes().all(|byte| byte == b'=') || line.bytes().all(|byte| byte == b'-'))
+        };
+        let apart = prompt.lines().take_while(|line| !line.trim().is_empty()).any(is_rule);
+        let mut lines = if apart { "" } else { &prompt }.lines();
+        let said = match lines.next().filter(|said| *said != task.title) {
+            _ if apart => ":\n".to_owned(),
+            Some(said) => format!(": {said}"),
+            None => String::new(),
+        };
+        let lines = if apart { prompt.lines() } else { lines };
         let id = &task.id.value;
         // The mark before all that could take it in.
         let title = escaped(&task.title);

@@ -166,7 +166,9 @@ impl<'a> Walk<'a> {
             return Some(name);
         }
         let number = |name: &str| name.strip_prefix(own)?.strip_prefix('-')?.parse::<usize>().ok();
-        let before = self.place.prompts.iter().filter_map(|(id, prompt)| Some((in_folder(id)?, prompt)));
+        let first = if folder.is_empty() { own.to_owned() } else { format!("{folder}/{own}") };
+        let alike = self.place.prompts.range(first.clone()..).take_while(|(id, _)| id.starts_with(&first));
+        let before = alike.filter_map(|(id, prompt)| Some((in_folder(id)?, prompt)));
         let mut before: Vec<(String, &String)> =
             before.filter(|(name, _)| name == own || number(name).is_some()).collect();
         before.sort_by_key(|(name, _)| number(name));

@@ -200,7 +200,8 @@ impl Reader<'_> {
                     said.push(text);
                 }
                 Block::List(list) => {
-                    let counts = lists_count
+                    let is_exported = list.items.iter().any(|item| item.id.is_some());
+                    let counts = (lists_count || is_exported)
                         && labelled != Some(Label::Notes)
                         && !(labelled == Some(Label::BigTasks) && has_small)
                         && (self.told != Told::Boxes || list.has_boxes());
@@ -398,7 +399,8 @@ impl Reader<'_> {
                 .collect(),
             ..Part::default()
         };
-        let said = said.strip_prefix(": ").map_or_else(|| format!("{title}{said}"), str::to_owned);
+        let own = said.strip_prefix(": ").or_else(|| said.strip_prefix(":\n\n"));
+        let said = own.map_or_else(|| format!("{title}{said}"), str::to_owned);
         part.prompt = said.trim_end().to_owned();
         let mut said = Vec::new();
         for block in marked {

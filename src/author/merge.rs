@@ -141,22 +141,29 @@ pub fn patch(merging: Merging<'_>) -> Result<Vec<Change>, Error> {
 /// Task texts by id, and notes on them.
 type Noted = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
 
+/// What one task may call another: by its id, its name in their folder, its id from the top.
+fn names_of(id: &str, other: &str) -> Vec<String> {
+    let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+    let below = other.strip_prefix(&folder).map(str::to_owned);
+    let from_top = format!("{}{other}", "../".repeat(id.matches('/').count()));
+    let mut names: Vec<String> = std::iter::once(other.to_owned()).chain(below).chain([from_top]).collect();
+    names.dedup();
+    names
+}
+
 /// Task texts without their links to tasks that are gone, and a note on each that went.
 fn without_links(proposed: &BTreeMap<String, String>, gone: &[&String]) -> Result<Noted, Error> {
     let (mut texts, mut notes) = (proposed.clone(), BTreeMap::new());
     for (id, text) in texts.iter_mut().filter(|_| !gone.is_empty()) {
         let wrong = |message: String| Error::failed(format!("`{id}` cannot be edited: {message}"));
         let mut task = TaskText::new(text, None).map_err(wrong)?;
-        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
         let mut went: Vec<String> = Vec::new();
         for other in gone {
-            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
+            let names = names_of(id, other);
             for (key, name) in
-                ["requires", "refers"].into_iter().flat_map(|key| names.map(|name| (key, name)))
+                ["requires", "refers"].into_iter().flat_map(|key| names.iter().map(move |name| (key, name)))
             {
-                if let Some(name) = name
-                    && task.remove(key, name).map_err(wrong)?
-                {
+                if task.remove(key, name).map_err(wrong)? {
                     went.push(format!(
                         "`{id}` no longer names `{other}`, which was taken out of the project"
                     ));
@@ -181,12 +188,10 @@ fn joined_still(
         let Some(Ok(mut was)) = base.get(id).map(|base| TaskText::new(base, None)) else { continue };
         let wrong = |message: String| Error::failed(format!("`{id}` cannot be edited: {message}"));
         let mut own = TaskText::new(text, None).map_err(wrong)?;
-        let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
         for other in stays.keys() {
-            let names = [Some(other.as_str()), other.strip_prefix(&folder)];
-            let named = |name: &&str| was.value("requires").is_some_and(|list| has_text(&list, name));
-            if let Some(name) = names.into_iter().flatten().find(named) {
-                own.add("requires", name).map_err(wrong)?;
+            let named = |name: &String| was.value("requires").is_some_and(|list| has_text(&list, name));
+            if let Some(name) = names_of(id, other).into_iter().find(named) {
+                own.add("requires", &name).map_err(wrong)?;
             }
         }
         *text = own.text();

@@ -6,7 +6,7 @@ use crate::text::portion;
 
 use super::gather::searched;
 use super::prompt::no_heading;
-use super::retrieve::{retrieve, section};
+use super::retrieve::{lies_in, retrieve};
 use super::shorten::Query;
 use super::{Bundle, Candidate, Dropped, Gathered, Item, Prompt, Shelf, Source, Trouble, budget};
 
@@ -25,7 +25,7 @@ pub fn assemble(
     let mut before = 0;
     for (at, candidate) in gathered.candidates.iter().enumerate() {
         let reason = match text_of(graph, candidate, shelf)? {
-            Ok(text) => left_out(node, candidate, &text, prompt, &found, shelf).map_or(Ok(text), Err),
+            Ok(text) => left_out(node, candidate, prompt, &found, shelf).map_or(Ok(text), Err),
             missing => missing,
         };
         match reason {
@@ -85,24 +85,22 @@ pub fn assemble(
 fn left_out(
     node: &Node,
     candidate: &Candidate,
-    text: &str,
     prompt: &Prompt,
     found: &[(Candidate, String)],
     shelf: &dyn Shelf,
 ) -> Option<String> {
-    let same = |(known, words): &&(Candidate, String)| {
-        known.source == candidate.source
-            && (known.item == candidate.item || (candidate.item.heading.is_some() && words.contains(text)))
+    let holds = |known: &Candidate| {
+        known.source == candidate.source && lies_in(&candidate.item, &known.item, known, shelf)
     };
-    if prompt.in_place.iter().any(|taken| same(&taken)) {
+    if prompt.in_place.iter().any(|(taken, _)| holds(taken)) {
         return Some("in the prompt already".to_owned());
     }
-    if let Some((known, _)) = found.iter().find(same) {
+    if let Some((known, _)) = found.iter().find(|(known, _)| holds(known)) {
         return Some(format!("in already, as `{}`", known.item));
     }
-    candidate.item.heading.as_ref().filter(|_| candidate.item.subject != Subject::Index)?;
-    let sections = node.exclude.iter().filter_map(|excluded| section(excluded, candidate, shelf));
-    sections.into_iter().any(|section| section.contains(text)).then(|| "excluded".to_owned())
+    let is_index = candidate.item.subject == Subject::Index;
+    let excluded = node.exclude.iter().any(|excluded| lies_in(&candidate.item, excluded, candidate, shelf));
+    (excluded && !is_index).then(|| "excluded".to_owned())
 }
 
 fn is_retrieved(item: &Item) -> bool {

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::graph::Node;
 use crate::path::RelPath;
 use crate::spec::{Embed, ItemRef, Retrieve};
-use crate::text::{Passage, as_named, encloses, portion};
+use crate::text::{Passage, as_named};
 
 use super::search::{Found, search};
 use super::{Candidate, Corpus, Hit, Shelf, TextIx, TextKey, Trouble};
@@ -41,9 +41,9 @@ pub enum Judged {
 }
 
 /// The judge that takes the first `k`, whatever they are.
-pub fn first<'a>(k: usize) -> impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64, &str) -> Judged {
+pub fn first<'a>(k: usize) -> impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64) -> Judged {
     let mut taken = 0;
-    move |_, _, _| {
+    move |_, _| {
         taken += 1;
         if taken <= k { Judged::In(0) } else { Judged::Enough }
     }
@@ -181,13 +181,13 @@ impl<'a, S: Searched + ?Sized> Texts<'a, S> {
 type LookedUp<'a> = (Cow<'a, Candidate>, Hit, String);
 
 /// The best passages of some texts for a query, the best first, as far as `judge` goes: it is given the
-/// items that have a passage's text (several where documents are equal), the score, and the text.
+/// items that have a passage's text (several where documents are equal), and the score.
 pub fn look_up<'a, S: Searched + ?Sized>(
     searched: &'a S,
     query: &str,
     settings: &Retrieve,
     shelf: &'a dyn Shelf,
-    mut judge: impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64, &str) -> Judged,
+    mut judge: impl FnMut(&[(Cow<'a, Candidate>, ItemRef)], f64) -> Judged,
 ) -> Result<Vec<LookedUp<'a>>, Trouble> {
     let mut texts = Texts::read(searched, shelf);
     let mut results = search(&shelf.corpus(), &texts.numbers, query, settings.ranking);
@@ -212,7 +212,7 @@ pub fn look_up<'a, S: Searched + ?Sized>(
         let mut items = texts.items(found.text, passage);
         let path = items.first().and_then(|(of, _)| of.source.path());
         let body = path.map_or(passage.text.as_str(), |path| as_named(path.as_str(), &passage.text));
-        let (chosen, passed_over) = match judge(&items, found.score, body) {
+        let (chosen, passed_over) = match judge(&items, found.score) {
             Judged::In(chosen) => (chosen, None),
             Judged::Out(reason) => (0, Some(reason)),
             Judged::Enough => break,
@@ -288,29 +288,22 @@ pub(super) fn retrieve(
     let settings = &node.policy.retrieve;
     let mut best = None;
     let (mut chosen, mut beyond) = (0, 0);
-    let hits = look_up(searched, query, settings, shelf, |items, score, body| {
+    let hits = look_up(searched, query, settings, shelf, |items, score| {
         let least = *best.get_or_insert(score) * settings.min_score;
         // A passage is in as part of what is in: the same section, one around it, the whole.
-        let within = |outer: &ItemRef, item: &ItemRef| {
-            outer.subject == item.subject && encloses(outer.heading.as_deref(), item.heading.as_deref())
-        };
-        let holds = |known: &Candidate, text: &str| {
-            let is_whole = |item: &ItemRef| within(&known.item, item) && !is_card(known);
-            items.iter().any(|(_, item)| {
-                item.subject == known.item.subject && (is_whole(item) || text.contains(body))
-            })
+        let holds = |known: &Candidate| {
+            let is_part =
+                |(_, item): &(Cow<'_, Candidate>, ItemRef)| lies_in(item, &known.item, known, shelf);
+            known.source.path().is_some() && items.iter().any(is_part)
         };
         let excluded = |(of, item): &(Cow<'_, Candidate>, ItemRef)| {
-            node.exclude.iter().any(|excluded| {
-                within(excluded, item)
-                    || section(excluded, of, shelf).is_some_and(|section| section.contains(body))
-            })
+            node.exclude.iter().any(|excluded| lies_in(item, excluded, of, shelf))
         };
         let late = chosen >= settings.k || score < least;
         beyond += usize::from(late);
         if beyond > NEARLY {
             Judged::Enough
-        } else if let Some((known, _)) = taken.iter().find(|(known, text)| holds(known, text)) {
+        } else if let Some((known, _)) = taken.iter().find(|(known, _)| holds(known)) {
             Judged::Out(format!("in already, as `{}`", known.item))
         } else {
             match items.iter().position(|item| !excluded(item)) {
@@ -335,19 +328,19 @@ pub(super) fn retrieve(
     Ok((chosen, hits.into_iter().map(|(_, hit, _)| hit).collect()))
 }
 
-/// Whether of a task only its card is in.
-fn is_card(candidate: &Candidate) -> bool {
-    candidate.source.path().is_none()
-}
-
-/// The section that an item names, if it is one of a searched text.
-pub(super) fn section(item: &ItemRef, of: &Candidate, shelf: &dyn Shelf) -> Option<String> {
-    if item.subject != of.item.subject {
-        return None;
+/// Whether an item is another one, or a part of it; both are of the file that a candidate is of.
+pub(super) fn lies_in(inner: &ItemRef, outer: &ItemRef, of: &Candidate, shelf: &dyn Shelf) -> bool {
+    if inner.subject != outer.subject || inner.subject != of.item.subject {
+        return false;
     }
-    let path = of.source.path()?;
-    let text = shelf.text(path).ok().flatten()?;
-    Some(portion(path.as_str(), &text, Some(item.heading.as_deref()?))?.into_owned())
+    if outer.covers(inner) {
+        return true;
+    }
+    let Some(path) = of.source.path() else { return false };
+    let text = shelf.text(path).ok().flatten();
+    text.is_some_and(|text| {
+        crate::text::lies_in(path.as_str(), &text, inner.heading.as_deref(), outer.heading.as_deref())
+    })
 }
 
 #[cfg(test)]

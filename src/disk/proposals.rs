@@ -52,6 +52,9 @@ pub struct About {
     /// The tasks of it that landed already.
     #[serde(default)]
     pub landed: BTreeSet<String>,
+    /// What a landing that is under way brings to where nothing was, by id: the file, and the digest of its text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub begun: BTreeMap<String, (String, Digest)>,
     /// The ids of what the source has a name of its own for.
     #[serde(default)]
     pub ids: BTreeMap<String, String>,
@@ -67,6 +70,21 @@ impl Proposal {
         tasks
             .chain(self.outputs.iter().map(|(id, text)| (format!("outputs/{id}"), Digest::of(text))))
             .collect()
+    }
+
+    /// A task of it landed: what the next proposal of its name is merged with.
+    pub fn land(&mut self, id: &str) {
+        if let Some(text) = self.tasks.remove(id) {
+            self.base.insert(id.to_owned(), text);
+            self.about.landed.insert(id.to_owned());
+        }
+        self.forget(id);
+    }
+
+    /// What is proposed of a task's output, and was written of it, is over.
+    pub fn forget(&mut self, id: &str) {
+        self.outputs.remove(id);
+        self.about.written.retain(|name, _| name != id && *name != format!("outputs/{id}"));
     }
 
     /// What a person edited, added or took out since it was written.
@@ -137,20 +155,30 @@ impl Proposals<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(&file)(error)),
         };
-        Ok(Some(Proposal {
+        let mut proposal = Proposal {
             name: name.to_owned(),
             about,
             tasks: texts(&folder.join("tasks"), ".toml")?,
             outputs: texts(&folder.join("outputs"), ".md")?,
-            base: self.base(name)?,
-        }))
+            base: texts(&folder.join("base"), ".toml")?,
+        };
+        self.complete(&mut proposal);
+        Ok(Some(proposal))
+    }
+
+    /// Of a landing that was cut off what is there as it was written has landed; what is not there has not.
+    fn complete(&self, proposal: &mut Proposal) {
+        for (id, (file, digest)) in std::mem::take(&mut proposal.about.begun) {
+            let text = super::read_optional(&self.0.root().join(file)).ok().flatten();
+            if text.is_some_and(|text| Digest::of(&text) == digest) {
+                proposal.land(&id);
+            }
+        }
     }
 
     /// What landed of a proposal earlier.
     pub fn base(&self, name: &str) -> Result<BTreeMap<String, String>, Error> {
-        check_name(name)?;
-        self.recover(name);
-        texts(&self.folder(name).join("base"), ".toml")
+        Ok(self.find(name)?.map(|proposal| proposal.base).unwrap_or_default())
     }
 
     /// Keeps a proposal, in the place of an earlier one of its name.
@@ -188,13 +216,6 @@ impl Proposals<'_> {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         let name = path.strip_prefix(self.0.meu()).map(|name| name.to_string_lossy().into_owned());
         self.0.write_meu(&name.unwrap_or_default(), bytes, Durability::Seen).map_err(wrong(path))
-    }
-
-    /// The tasks that a landing brought which was cut off before it counted.
-    pub fn begun(&self, name: &str) -> BTreeSet<String> {
-        let file = self.beside(name, "new").join("proposal.json");
-        let about = fs::read(file).ok().and_then(|bytes| serde_json::from_slice::<About>(&bytes).ok());
-        about.map(|about| about.landed).unwrap_or_default()
     }
 
     /// Beside a proposal's folder, where no proposal is looked for.

@@ -202,13 +202,13 @@ impl Providers {
         member.key.get_or_init(read).as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
-    /// What is missing before a provider can be asked at all; found out before any call. Programs that print keys are
-    /// run only if it `will` be asked.
+    /// What is missing before a provider can be asked at all; found out before any call. A program that prints its key
+    /// is run only if it `will` be asked, and those of providers that stand in only once they do.
     pub fn check(&self, name: &str, will: bool) -> Result<(), Error> {
-        let is_looked_at = |member: &&Member| {
-            member.provider.api.is_http() && (will || member.provider.key_command.is_empty())
+        let is_looked_at = |(nth, member): &(usize, &Member)| {
+            member.provider.api.is_http() && ((will && *nth == 0) || member.provider.key_command.is_empty())
         };
-        for member in self.members(name).filter(is_looked_at) {
+        for (_, member) in self.members(name).enumerate().filter(is_looked_at) {
             if cfg!(not(feature = "http")) {
                 let message = format!("the provider `{name}` needs HTTP, which this meu is built without");
                 return Err(Error::invalid(message).help("install meu with its default features"));

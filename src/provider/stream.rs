@@ -80,10 +80,15 @@ pub(super) fn read<E: From<Broken>>(
             match json(&all) {
                 Ok(value) if lines => drop(take(Piece::Event(value))?),
                 Ok(value) => drop(take(Piece::Whole(value))?),
-                Err(garbage) if whole.is_none() => return Err(garbage.into()),
-                Err(_) => {
-                    for line in all.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-                        if !line.is_empty() && !take(Piece::Event(event(line)?))? {
+                Err(garbage) => {
+                    let lines = all.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+                    let events = lines.filter(|line| !line.is_empty()).map(serde_json::from_slice);
+                    // Lines of JSON, or nothing that is known.
+                    let Ok(events) = events.collect::<Result<Vec<Value>, _>>() else {
+                        return Err(garbage.into());
+                    };
+                    for event in events {
+                        if !take(Piece::Event(event))? {
                             break;
                         }
                     }

@@ -70,6 +70,18 @@ fn is_stored(workspace: &Workspace, ix: Ix, built: &Assembled) -> bool {
     true
 }
 
+/// Whether what is kept serves for a request.
+fn serves(workspace: &Workspace, scene: &Scene<'_>, ix: Ix, built: &Assembled) -> bool {
+    is_recorded(workspace, scene, ix, built) || is_stored(workspace, ix, built)
+}
+
+/// Whether the run that these options describe asks nobody for a task.
+pub(super) fn is_kept(workspace: &Workspace, scene: &Scene<'_>, ix: Ix, options: &Options) -> bool {
+    let reads = !options.force.contains(&ix) && !options.no_cache;
+    let built = reads.then(|| build(scene, ix, &[], &workspace.shelf).ok()).flatten();
+    built.is_some_and(|built| serves(workspace, scene, ix, &built))
+}
+
 /// The most that a task can cost: the dearest of its providers, every answer sent back as often as may
 /// be, each time with the answer in the request.
 fn worst_cost(graph: &Graph, ix: Ix, usage: &Usage, tokens: u64, messages: usize) -> Option<f64> {

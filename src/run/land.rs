@@ -125,28 +125,38 @@ fn replace(
 pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Result<Landed, Error> {
     let Landing { changes, planned } = landing;
     let has_schema = workspace.store.root().join(TASK_SCHEMA).is_file();
+    // A new file names the schema, if the project has it.
+    let as_written = |file: &str, old: Option<&String>, new: &str| match old.is_none() && has_schema {
+        true => format!("{}{new}", schema_line(file, TASK_SCHEMA)),
+        false => new.to_owned(),
+    };
     let mut rest = proposal.clone();
-    let begun = Proposals(&workspace.store).begun(&proposal.name);
+    let mut begun = proposal.clone();
     for change in changes {
-        match rest.tasks.remove(&change.id) {
-            // What was there already and did not come from here is somebody's: nothing of it landed.
-            Some(_)
-                if change.old.is_some()
-                    && !rest.base.contains_key(&change.id)
-                    && !begun.contains(&change.id) => {}
-            Some(text) => {
-                rest.base.insert(change.id.clone(), text);
-                rest.about.landed.insert(change.id.clone());
-            }
-            // What stays is merged again when it is proposed again.
-            None if change.new.is_some() => {}
-            None => drop(rest.base.remove(&change.id)),
+        let id = &change.id;
+        if let (None, Some(new)) = (&change.old, &change.new) {
+            let text = Digest::of(as_written(&change.file, None, new));
+            begun.about.begun.insert(id.clone(), (change.file.clone(), text));
         }
-        rest.outputs.remove(&change.id);
-        rest.about.written.retain(|name, _| *name != change.id && *name != format!("outputs/{}", change.id));
+        if rest.tasks.contains_key(id) {
+            // What was there already and did not come from here is somebody's: nothing of it landed.
+            if change.old.is_none() || rest.base.contains_key(id) {
+                rest.land(id);
+            }
+            rest.tasks.remove(id);
+        } else if change.new.is_none() {
+            // What stays is merged again when it is proposed again.
+            rest.base.remove(id);
+        }
+        rest.forget(id);
+    }
+    let proposals = Proposals(&workspace.store);
+    // Whatever becomes of this, it is known what came from here.
+    if !begun.about.begun.is_empty() {
+        proposals.put(&begun)?;
     }
     // Before anything else: then only what lands can fail, and that is taken back.
-    let staged = Proposals(&workspace.store).stage(&rest)?;
+    let staged = proposals.stage(&rest).inspect_err(|_| drop(proposals.put(proposal)))?;
     let mut kept = Vec::new();
     // What was there, and what is there now.
     let mut done: Vec<(RelPath, Option<String>, Option<String>)> = Vec::new();
@@ -173,11 +183,7 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         }
         for (file, old, new) in in_order(landing) {
             let path = RelPath::parse_writable(file).map_err(|problem| Error::failed(problem.message()))?;
-            let line = match old.is_none() && has_schema {
-                true => schema_line(file, TASK_SCHEMA),
-                false => String::new(),
-            };
-            let new = new.map(|new| format!("{line}{new}"));
+            let new = new.map(|new| as_written(file, old, new));
             let replaced = replace(workspace, &path, old, new.as_ref());
             // What was left as it is is not taken back: it is somebody's.
             if !replaced.as_ref().is_err_and(is_changed) {
@@ -196,6 +202,7 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         for (path, old, new) in done.iter().rev() {
             let _ = replace(workspace, path, new.as_ref(), old.as_ref());
         }
+        let _ = proposals.put(proposal);
         return Err(error);
     }
     staged.commit()?;

@@ -10,9 +10,11 @@ use crate::graph::Ix;
 use crate::model::Refusal;
 use crate::plan::Verdict;
 use crate::provider::Providers;
+use crate::request::Scene;
 use crate::spec::{ProviderApi, Runner};
 
 use super::execute::Options;
+use super::foresee::is_kept;
 use super::survey::Survey;
 
 /// Finds out what forbids a run, and lets vectors be asked for in it. `warn` is told what a person should
@@ -146,7 +148,11 @@ fn refuse_early(
     if !untrusted.is_empty() {
         return Err(untrusted.refused());
     }
-    if let Some(error) = will.iter().find_map(|ix| keyless(*ix, true)) {
+    // A program that prints a key is not started for what comes out of the cache.
+    let scene = Scene { graph, templates: &workspace.templates };
+    let prints_key = |ix: Ix| graph.provider(ix).is_some_and(|provider| !provider.key_command.is_empty());
+    let asked = |ix: Ix| !(is_model(ix) && prints_key(ix) && is_kept(workspace, &scene, ix, options));
+    if let Some(error) = will.iter().find_map(|ix| keyless(*ix, asked(*ix))) {
         return Err(error);
     }
     let refused = |ix: Ix| {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use regex::Regex;
-use regex_automata::Input;
+use regex_automata::{Anchored, Input};
 
 use crate::spec::Pattern;
 
@@ -22,9 +22,15 @@ const OURS: [&str; 14] = [
     "tier", "form",
 ];
 
-/// So often it is looked again at what stands beside what was taken out; what then still matches goes with all that
-/// stands there.
-const ROUNDS: usize = 100;
+/// So many bytes before a mark are looked at for what ends at it.
+const WINDOW: usize = 64 * 1024;
+
+/// What of a stretch of text is to be looked at: all, or what begins or ends where something beside it was taken out.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    All,
+    Borders { begin: bool, end: bool },
+}
 
 /// What stands between the marks of what was taken out before.
 fn between_marks(text: &str) -> Vec<Range<usize>> {
@@ -59,14 +65,21 @@ fn dressed(text: &str) -> String {
         let plain = regex::escape(c.encode_utf8(&mut [0; 4]));
         match u8::try_from(c) {
             Ok(byte) if byte.is_ascii() && !byte.is_ascii_alphanumeric() => {
-                let code =
-                    format!("%(?i:{byte:02x})|\\\\u00(?i:{byte:02x})|&#0*{byte};|&#[xX]0*(?i:{byte:x});");
+                // `%2F`, also of what was encoded before; `\u002f`, `\x2f`, `\/`; `&#47;`, `&#x2f;`.
+                let code = format!(
+                    r"%(?:25)*(?i:{byte:02x})|\\+(?:u00|x)(?i:{byte:02x})|\\+{plain}|&#0*{byte};?|&#[xX]0*(?i:{byte:x});?"
+                );
                 let named = match byte {
-                    b'/' => r"|\\/",
+                    b'/' => "|&sol;",
+                    b'+' => "|&plus;",
+                    b'=' => "|&equals;",
+                    b'_' => "|&lowbar;",
+                    b'-' => "|&hyphen;",
+                    b'.' => "|&period;",
                     b'&' => "|&amp;",
                     b'<' => "|&lt;",
                     b'>' => "|&gt;",
-                    b'"' => r#"|&quot;|\\""#,
+                    b'"' => "|&quot;",
                     _ => "",
                 };
                 pattern.push_str(&format!("(?:{plain}|{code}{named})"));
@@ -135,54 +148,58 @@ impl Redactor {
     /// A text as it may be stored and shown. What was taken out before stays as it is, so that cleaning
     /// twice is cleaning once.
     pub fn clean<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let mut clean = Cow::Borrowed(text);
         if self.is_idle() {
-            return clean;
+            return Cow::Borrowed(text);
         }
-        let mut open = between_marks(text);
-        // What is taken out can bring what is beside it to a border that a pattern asks for.
-        for round in 0.. {
-            let found: Vec<Vec<(Range<usize>, &str)>> = open
-                .iter()
-                .map(|between| {
-                    let found = self.found(&clean, between);
-                    match round >= ROUNDS && !found.is_empty() {
-                        true => vec![(between.clone(), REDACTED)],
-                        false => found,
-                    }
-                })
-                .collect();
-            if found.iter().all(Vec::is_empty) {
-                break;
+        // What is taken out is blotted out here: a pattern sees a border of words beside it, as it will beside the mark.
+        let mut blotted = Cow::Borrowed(text.as_bytes());
+        let mut open: Vec<(Range<usize>, Look)> =
+            between_marks(text).into_iter().map(|stretch| (stretch, Look::All)).collect();
+        let mut out: Vec<(Range<usize>, &str)> = Vec::new();
+        while let Some((stretch, look)) = open.pop() {
+            let found = self.found(&blotted, &stretch, look);
+            let (mut at, mut begin) = (stretch.start, false);
+            for (range, _) in &found {
+                open.push((at..range.start, Look::Borders { begin, end: true }));
+                blotted.to_mut()[range.clone()].fill(b']');
+                (at, begin) = (range.end, true);
             }
-            let (mut next, mut at, mut beside) = (String::new(), 0, Vec::new());
-            for (between, found) in open.iter().zip(found).filter(|(_, found)| !found.is_empty()) {
-                next.push_str(&clean[at..between.start]);
-                at = between.start;
-                for (range, mark) in found {
-                    beside.push(next.len()..next.len() + (range.start - at));
-                    next.push_str(&clean[at..range.start]);
-                    next.push_str(mark);
-                    at = range.end;
-                }
-                beside.push(next.len()..next.len() + (between.end - at));
+            if begin {
+                open.push((at..stretch.end, Look::Borders { begin, end: false }));
             }
-            next.push_str(&clean[at..]);
-            beside.retain(|between| !between.is_empty());
-            (clean, open) = (Cow::Owned(next), beside);
+            open.retain(|(stretch, _)| !stretch.is_empty());
+            out.extend(found);
         }
-        clean
+        if out.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        out.sort_by_key(|(range, _)| range.start);
+        let (mut clean, mut at) = (String::with_capacity(text.len()), 0);
+        for (range, mark) in out {
+            clean.push_str(&text[at..range.start]);
+            clean.push_str(mark);
+            at = range.end;
+        }
+        clean.push_str(&text[at..]);
+        Cow::Owned(clean)
     }
 
-    /// What is to be taken out of a part of a text, and what comes in its place. Each stretch that anything matches goes
-    /// as a whole, however the matches overlap.
-    fn found(&self, text: &str, part: &Range<usize>) -> Vec<(Range<usize>, &'static str)> {
+    /// What is to be taken out of a stretch of text, and what comes in its place. What anything matches goes as a whole,
+    /// however the matches overlap.
+    fn found(&self, text: &[u8], stretch: &Range<usize>, look: Look) -> Vec<(Range<usize>, &'static str)> {
+        let input = |from: usize| Input::new(text).range(from..stretch.end);
         let matches = |pattern: &Pattern| -> Vec<Range<usize>> {
-            pattern
-                .finder
-                .find_iter(Input::new(text).range(part.clone()))
-                .map(|found| found.range())
-                .collect()
+            let finder = &pattern.finder;
+            let Look::Borders { begin, end } = look else {
+                return finder.find_iter(input(stretch.start)).map(|found| found.range()).collect();
+            };
+            let first = begin.then(|| finder.find(input(stretch.start).anchored(Anchored::Yes))).flatten();
+            let mut from = stretch.start.max(stretch.end.saturating_sub(WINDOW));
+            while from < stretch.end && text[from] & 0xc0 == 0x80 {
+                from += 1;
+            }
+            let last = end.then(|| finder.find_iter(input(from)).filter(|found| found.end() == stretch.end));
+            first.into_iter().chain(last.into_iter().flatten()).map(|found| found.range()).collect()
         };
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let ours = self.patterns.iter().flat_map(matches).map(|range| (range, REDACTED));
@@ -326,6 +343,8 @@ mod tests {
             "sk-AB\\/cd+ef9876543210ZZ",
             "sk-AB/cd%2Bef9876543210ZZ",
             "sk-AB&#x2F;cd&#43;ef9876543210ZZ",
+            "sk-AB%252Fcd&plus;ef9876543210ZZ",
+            r"sk-AB\\/cd\x2bef9876543210ZZ",
             "sk-AB\\u002Fcd\\u002bef9876543210ZZ",
         ] {
             assert_eq!(redactor.clean(&format!("<{text}>")), "<[key]>", "{text}");
@@ -355,9 +374,10 @@ mod tests {
         assert_eq!(clean(r"secret\d+", &many), many.replace("secret7", "[redacted]"));
         let words = "word ".repeat(50_000);
         assert_eq!(clean(r"^\S+\s*", &words), format!("[redacted]{}", &words[5..]));
-        // Each letter would bring the next to a border: the rest goes as a whole.
-        let whole = clean(r"\b\w", &"x".repeat(10_000));
-        assert_eq!(whole, "[redacted]".repeat(ROUNDS + 1));
+        // Each letter brings the next, or the one before, to a border; what is beside them stays.
+        let honest = format!("{}-\nhonest words", "x".repeat(10_000));
+        assert_eq!(clean(r"\bx", &honest), format!("{}-\nhonest words", "[redacted]".repeat(10_000)));
+        assert_eq!(clean(r"x\b", &honest), format!("{}-\nhonest words", "[redacted]".repeat(10_000)));
     }
 
     #[test]

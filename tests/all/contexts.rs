@@ -142,3 +142,22 @@ fn why_names_what_is_the_cause() {
     assert!(why("p").starts_with("p is stale: doc:docs/a.md changed\n"), "{}", why("p"));
     assert!(why("m").contains("task:up has another place or form"), "{}", why("m"));
 }
+
+#[test]
+fn what_only_has_the_same_words_is_no_part() {
+    let house = House::new()
+        .file("docs/d.json", "{\"min\": 1, \"max\": 10, \"list\": {\"x\": 1}}\n")
+        .file("docs/g.md", "# G\n\n## Alpha\n\n### Limits\n\nRetry 10\n\n## Beta\n\n### Limits\n\nRetry 1\n")
+        .file("docs/u.csv", "h\n10\nx\n1\n")
+        .file("docs/api.md", "# API\n\n## /users\n\nAll.\n\n## /users/{id}\n\nOne.\n")
+        .task("j", "inputs = [\"docs/d.json#/max\", \"docs/d.json#/min\", \"docs/d.json#/list\", \"docs/d.json#/list/x\"]\n")
+        .task("m", "inputs = [\"docs/g.md#Alpha/Limits\", \"docs/g.md#Beta/Limits\"]\n")
+        .task("x", "inputs = [\"docs/g.md#Beta/Limits\"]\n[context]\nexclude = [\"doc:docs/g.md#Alpha/Limits\"]\n")
+        .task("c", "inputs = [\"docs/u.csv#row=2\", \"docs/u.csv#row=4\"]\n")
+        .task("h", "inputs = [\"docs/api.md#/users\", \"docs/api.md#/users/{id}\"]\n");
+    assert_eq!(items(&house, "j"), ["doc:docs/d.json#/max", "doc:docs/d.json#/min", "doc:docs/d.json#/list"]);
+    assert_eq!(items(&house, "m"), ["doc:docs/g.md#Alpha/Limits", "doc:docs/g.md#Beta/Limits"]);
+    assert_eq!(items(&house, "x"), ["doc:docs/g.md#Beta/Limits"]);
+    assert_eq!(items(&house, "c"), ["doc:docs/u.csv#row=2", "doc:docs/u.csv#row=4"]);
+    assert_eq!(items(&house, "h"), ["doc:docs/api.md#/users", "doc:docs/api.md#/users/{id}"]);
+}

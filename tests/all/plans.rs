@@ -862,7 +862,9 @@ fn an_export_comes_back_whatever_its_titles_and_prompts_are() {
         .file("tasks/introduction.toml", "title = \"Introduction\"\nprompt = \"\"\"\n# Not a heading\n\n- [ ] no part\n{{ '{{' }} x }}\n\"\"\"\nrequires = [\"introduction/hook\"]\nrun = \"assemble\"\n")
         .file("tasks/introduction/hook.toml", "title = \"`Hook` # *one*\"\nprompt = \"\"\"\nUse `a\nb` so:\n- x\n\n      code\n\n---\n[r]: http://example.com\n\"\"\"\n")
         .file("tasks/phase.toml", "title = \"2. Phase 1\"\nprompt = \"2. Phase 1\"\nrequires = [\"phase/one\"]\nrun = \"assemble\"\n")
-        .file("tasks/phase/one.toml", "title = \"One\"\nprompt = \"One\"\nrequires = [\"introduction/hook#So\"]\n");
+        .file("tasks/phase/one.toml", "title = \"One\"\nprompt = \"One\"\nrequires = [\"introduction/hook#So\"]\n")
+        .task("x", "")
+        .file("tasks/y.toml", "title = \"Y\"\nprompt = \"\"\"\nx\n===\na <!-- meu: z --> b  \nhard\n\"\"\"\nrequires = [\"x\"]\n");
     let texts = tasks(&house);
     for (arguments, file) in
         [(&["plan", "export"][..], "x.md"), (&["plan", "export", "--format", "json"], "x.json")]
@@ -896,4 +898,63 @@ fn a_broken_proposal_is_told_at_its_own_place_and_can_be_dropped() {
     house.put(".meu/proposals/p/proposal.json", "{");
     house.meu(&["plan", "drop", "p"]).ok();
     assert!(!house.exists(".meu/proposals/p"));
+}
+
+#[test]
+fn a_link_from_the_top_goes_with_its_task() {
+    let list = |more: &str| {
+        format!(
+            "{{\"tasks\":[{{\"id\":5,\"title\":\"Setup\"}},{{\"id\":6,\"title\":\"Rollout\",\"subtasks\":[{{\"id\":1,\"title\":\"Setup\"}},{{\"id\":2,\"title\":\"Deploy\"}}{more}]}}]}}"
+        )
+    };
+    let house = House::new().file("t.json", list(""));
+    house.meu(&["plan", "import", "t.json", "--approve"]).ok();
+    house.remove("tasks/setup.toml");
+    house.put("t.json", list(",{\"id\":3,\"title\":\"Verify\",\"dependencies\":[5]}"));
+    house.meu(&["plan", "import", "t.json", "--approve"]).ok();
+    assert!(!house.read("tasks/rollout/verify.toml").contains("setup"));
+}
+
+#[test]
+fn what_landed_before_a_landing_was_cut_off_is_the_plans_and_nothing_else() {
+    let first = "- [ ] A: do\n- [ ] Sail: off (after: A)\n";
+    let second = "- [ ] A: do more\n";
+    for cut in [&["20"][..], &["26"], &["32", "3"], &["32", "9"], &["38", "14"]] {
+        let mut house = House::new().file("two.md", first);
+        house.meu(&["plan", "import", "two.md"]).ok();
+        for at in cut {
+            house.env("MEU_FAIL", &format!("kill:{at}"));
+            house.meu(&["plan", "approve", "two"]);
+        }
+        house.without_env("MEU_FAIL");
+        // What is there now came from the plan; what is not there a person writes.
+        let there = house.exists("tasks/a.toml");
+        if !there {
+            house.put("tasks/a.toml", "prompt = \"my own\"\n");
+        }
+        house.put("two.md", second);
+        house.meu(&["plan", "import", "two.md", "--approve"]).ok();
+        let text = house.read("tasks/a.toml");
+        assert!(text.contains(if there { "do more" } else { "my own" }), "{cut:?}: {text}");
+        assert!(!house.exists("tasks/sail.toml"), "{cut:?}");
+    }
+}
+
+#[test]
+fn what_a_person_writes_after_a_landing_failed_is_the_persons() {
+    for at in 14..24 {
+        let mut house = House::new().file("two.md", "- [ ] A: do\n- [ ] Sail: off\n");
+        house.meu(&["plan", "import", "two.md"]).ok();
+        house.env("MEU_FAIL", &format!("full:{at}"));
+        let failed = house.meu(&["plan", "approve", "two"]).code != 0;
+        house.without_env("MEU_FAIL");
+        if !failed || house.exists("tasks/sail.toml") {
+            continue;
+        }
+        house.put("tasks/sail.toml", "title = \"Sail\"\nprompt = \"my own words\"\n");
+        house.meu(&["plan", "approve", "two"]).ok();
+        house.put("two.md", "- [ ] A: do\n- [ ] Sail: off (after: A)\n");
+        house.meu(&["plan", "import", "two.md", "--approve"]).ok();
+        assert_eq!(house.read("tasks/sail.toml"), "title = \"Sail\"\nprompt = \"my own words\"\n", "{at}");
+    }
 }

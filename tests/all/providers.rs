@@ -957,6 +957,18 @@ fn a_program_that_prints_a_key_runs_only_when_somebody_is_asked() {
         house.meu(arguments).ok();
     }
     assert_eq!(house.read("count"), "x\n");
+    // What comes out of the cache needs no key, nor does one that would stand in.
+    house.remove("out/a.md");
+    let config = house.read("meu.toml").replace("echo a-key-12345", "exit 3");
+    house.put("meu.toml", &config);
+    house.meu(&["run"]).ok();
+    assert_eq!((house.read("out/a.md").as_str(), house.read("count").as_str()), ("Text.\n", "x\n"));
+    let server = Server::of(vec![whole("Text.")]);
+    let other = "[providers.q]\napi = \"openai\"\nkey_command = [\"sh\", \"-c\", \"exit 3\"]\n";
+    let mut house = project(&server, "openai", "fallback = [\"q\"]\n").task("a", "");
+    house.put("meu.toml", format!("{}{other}", house.read("meu.toml")));
+    house.env("MEU_TRUST", "1");
+    house.meu(&["run"]).ok();
 }
 
 #[test]

@@ -219,8 +219,9 @@ impl Inline {
             Event::Text(words) | Event::Code(words) => words.as_ref(),
             Event::SoftBreak | Event::HardBreak => " ",
             Event::InlineHtml(html) | Event::Html(html) => {
+                // The first one: a prompt may show another.
                 if let (_, Some(id)) = without_mark(html) {
-                    self.id = Some(id);
+                    self.id.get_or_insert(id);
                 }
                 return;
             }

@@ -25,10 +25,12 @@ pub(super) fn outdent(text: &str, indent: usize) -> String {
     let without = |line: &str| {
         let blank =
             line.chars().take(indent).take_while(|c| c.is_whitespace()).map(char::len_utf8).sum::<usize>();
-        line[blank..].trim_end().to_owned()
+        let line = &line[blank..];
+        // Two blanks at a line's end break it.
+        if line.trim().is_empty() { String::new() } else { line.to_owned() }
     };
     let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default().trim_end().to_owned();
+    let first = lines.next().unwrap_or_default().to_owned();
     let text = std::iter::once(first).chain(lines.map(without)).collect::<Vec<_>>().join("\n");
     blocks::without_mark(text.trim_end()).0
 }

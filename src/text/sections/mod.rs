@@ -145,17 +145,26 @@ pub fn as_named<'a>(path: &str, passage: &'a str) -> &'a str {
     trimmed(Format::of(path), passage)
 }
 
-/// Whether one section of a document holds another, as far as their addresses alone tell: rows in rows, keys in keys,
-/// anything in the whole.
-pub fn encloses(outer: Option<&str>, inner: Option<&str>) -> bool {
-    let (outer, inner) = match (outer, inner) {
-        (None, _) => return true,
-        (Some(_), None) => return false,
-        (Some(outer), Some(inner)) => (outer.trim(), inner.trim()),
-    };
-    match (table::row_numbers(outer), table::row_numbers(inner)) {
-        (Some((from, to)), Some((first, last))) => from <= first && last <= to,
-        _ => outer == inner || (outer.starts_with('/') && inner.starts_with(&format!("{outer}/"))),
+/// Whether one section of a document lies in another: rows in rows, keys in keys, bytes in bytes; anything in the whole.
+pub fn lies_in(path: &str, text: &str, inner: Option<&str>, outer: Option<&str>) -> bool {
+    let Some(around) = outer.map(str::trim) else { return true };
+    match (Format::of(path), inner.map(str::trim)) {
+        (Format::Csv(_) | Format::Yaml, None) => false,
+        (Format::Csv(_), Some(inner)) => {
+            let rows = table::row_numbers(around).zip(table::row_numbers(inner));
+            rows.is_some_and(|((from, to), (first, last))| from <= first && last <= to)
+        }
+        (Format::Yaml, Some(inner)) => inner == around || inner.starts_with(&format!("{around}/")),
+        _ => {
+            // A section is a stretch of the text itself.
+            let range = |address| {
+                let Cow::Borrowed(part) = portion(path, text, address)? else { return None };
+                let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+                Some(start..start + part.len())
+            };
+            let both = range(outer).zip(range(inner));
+            both.is_some_and(|(outer, inner)| outer.start <= inner.start && inner.end <= outer.end)
+        }
     }
 }
 
