@@ -9,7 +9,7 @@ use crate::digest::{Digest, Framer};
 use crate::graph::{Dep, Graph, Ix, Target};
 use crate::path::RelPath;
 use crate::spec::{IndexPick, ItemRef, Runner, Subject, Task, Tier, extra_text};
-use crate::text::{Format, first_paragraph};
+use crate::text::{FRONT_MATTER, Format, first_paragraph};
 
 use super::{Dropped, Shelf, Unreadable};
 
@@ -186,7 +186,8 @@ impl Gatherer<'_> {
     fn add(&mut self, candidate: Candidate) {
         // A section of what is in whole is in already.
         let whole = ItemRef::whole(candidate.item.subject.clone());
-        if self.seen.contains(&candidate.item) || self.seen.contains(&whole) {
+        let is_front = candidate.item.heading.as_deref() == Some(FRONT_MATTER);
+        if self.seen.contains(&candidate.item) || (!is_front && self.seen.contains(&whole)) {
             return;
         }
         self.seen.insert(candidate.item.clone());

@@ -333,7 +333,7 @@ pub(super) fn lies_in(inner: &ItemRef, outer: &ItemRef, of: &Candidate, shelf: &
     if inner.subject != outer.subject || inner.subject != of.item.subject {
         return false;
     }
-    if outer.covers(inner) {
+    if inner == outer {
         return true;
     }
     let Some(path) = of.source.path() else { return false };

@@ -47,7 +47,7 @@ pub use load::{
 };
 pub use lock_file::{LockFile, Recorded};
 pub use part::{Wanted, load_part, read_tasks_in};
-pub use proposals::{About, Proposal, Proposals, Staged};
+pub use proposals::{About, Begun, Proposal, Proposals, Staged};
 pub use records::{RunLog, read_failures, write_failures};
 pub use reload::{Loader, reload};
 pub use shelf::DiskShelf;

@@ -5,6 +5,7 @@
 //! tasks/ID.toml   task files, for a person to read and edit
 //! outputs/ID.md   the texts of what is done already
 //! base/ID.toml    what landed of it before, or what it was made from: the base of a merge
+//! begun.json      while it lands: what it brings to where nothing was
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,9 +53,6 @@ pub struct About {
     /// The tasks of it that landed already.
     #[serde(default)]
     pub landed: BTreeSet<String>,
-    /// What a landing that is under way brings to where nothing was, by id: the file, and the digest of its text.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub begun: BTreeMap<String, (String, Digest)>,
     /// The ids of what the source has a name of its own for.
     #[serde(default)]
     pub ids: BTreeMap<String, String>,
@@ -94,6 +92,9 @@ impl Proposal {
         names.filter(|name| now.get(*name) != written.get(*name)).cloned().collect()
     }
 }
+
+/// What a landing brings to where nothing was, by id: the file, and the task's text.
+pub type Begun = BTreeMap<String, (String, String)>;
 
 /// The proposals of a project.
 #[derive(Clone, Copy, Debug)]
@@ -162,18 +163,48 @@ impl Proposals<'_> {
             outputs: texts(&folder.join("outputs"), ".md")?,
             base: texts(&folder.join("base"), ".toml")?,
         };
-        self.complete(&mut proposal);
+        self.complete(&mut proposal)?;
         Ok(Some(proposal))
     }
 
-    /// Of a landing that was cut off what is there as it was written has landed; what is not there has not.
-    fn complete(&self, proposal: &mut Proposal) {
-        for (id, (file, digest)) in std::mem::take(&mut proposal.about.begun) {
-            let text = super::read_optional(&self.0.root().join(file)).ok().flatten();
-            if text.is_some_and(|text| Digest::of(&text) == digest) {
+    /// Of a landing that was cut off has landed what is there now, whoever wrote in it since. What somebody wrote in the
+    /// proposal since is proposed still.
+    fn complete(&self, proposal: &mut Proposal) -> Result<(), Error> {
+        let place = self.begun(&proposal.name);
+        let begun: Begun = match fs::read(&place) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| wrong(&place)(error.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(wrong(&place)(error)),
+        };
+        for (id, (file, text)) in begun {
+            if !self.0.root().join(file).is_file() {
+                continue;
+            }
+            if proposal.tasks.get(&id) == Some(&text) {
                 proposal.land(&id);
+            } else {
+                proposal.base.insert(id.clone(), text);
+                proposal.about.landed.insert(id);
             }
         }
+        Ok(())
+    }
+
+    fn begun(&self, name: &str) -> PathBuf {
+        self.folder(name).join("begun.json")
+    }
+
+    /// A landing begins.
+    pub fn begin(&self, name: &str, begun: &Begun) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(begun).map_err(|error| Error::failed(error.to_string()))?;
+        let name = format!("proposals/{name}/begun.json");
+        self.0.write_meu(&name, &bytes, Durability::Now).map_err(wrong(Path::new(&name)))
+    }
+
+    /// A landing was taken back. This needs no room on the disk.
+    pub fn take_back(&self, name: &str) {
+        // What cannot be removed tells of what is not there.
+        let _ = fs::remove_file(self.begun(name));
     }
 
     /// What landed of a proposal earlier.

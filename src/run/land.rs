@@ -7,7 +7,7 @@ use crate::author::{Change, Merging, check_keys, patch};
 use crate::context::Shelf;
 use crate::diag::{Error, Sink, Source};
 use crate::digest::Digest;
-use crate::disk::{Durability, Overlay, Proposal, Proposals, Workspace, is_changed, load_over};
+use crate::disk::{Begun, Durability, Overlay, Proposal, Proposals, Workspace, is_changed, load_over};
 use crate::path::RelPath;
 use crate::spec::{TASK_SCHEMA, parse_tasks, schema_line};
 
@@ -131,12 +131,11 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         false => new.to_owned(),
     };
     let mut rest = proposal.clone();
-    let mut begun = proposal.clone();
+    let mut begun = Begun::new();
     for change in changes {
         let id = &change.id;
         if let (None, Some(new)) = (&change.old, &change.new) {
-            let text = Digest::of(as_written(&change.file, None, new));
-            begun.about.begun.insert(id.clone(), (change.file.clone(), text));
+            begun.insert(id.clone(), (change.file.clone(), new.clone()));
         }
         if rest.tasks.contains_key(id) {
             // What was there already and did not come from here is somebody's: nothing of it landed.
@@ -152,11 +151,11 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
     }
     let proposals = Proposals(&workspace.store);
     // Whatever becomes of this, it is known what came from here.
-    if !begun.about.begun.is_empty() {
-        proposals.put(&begun)?;
+    if !begun.is_empty() {
+        proposals.begin(&proposal.name, &begun)?;
     }
     // Before anything else: then only what lands can fail, and that is taken back.
-    let staged = proposals.stage(&rest).inspect_err(|_| drop(proposals.put(proposal)))?;
+    let staged = proposals.stage(&rest).inspect_err(|_| proposals.take_back(&proposal.name))?;
     let mut kept = Vec::new();
     // What was there, and what is there now.
     let mut done: Vec<(RelPath, Option<String>, Option<String>)> = Vec::new();
@@ -202,7 +201,7 @@ pub fn land(workspace: &Workspace, proposal: &Proposal, landing: &Landing) -> Re
         for (path, old, new) in done.iter().rev() {
             let _ = replace(workspace, path, new.as_ref(), old.as_ref());
         }
-        let _ = proposals.put(proposal);
+        proposals.take_back(&proposal.name);
         return Err(error);
     }
     staged.commit()?;

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 pub use redact::{Redactor, Secret};
 pub use region::{BEGIN, END, Region, escape_markers, split_region, with_body, with_region};
 pub use sections::{
-    Format, Heading, Passage, Table, addresses, as_named, headings, lies_in, object, passages, portion, slug,
-    table,
+    FRONT_MATTER, Format, Heading, Passage, Table, addresses, as_named, headings, lies_in, object, passages,
+    portion, slug, table,
 };
 pub use sentences::{Unit, UnitKind, units};
 pub use terms::{Language, is_unspaced, query_terms, terms};

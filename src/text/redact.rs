@@ -22,8 +22,10 @@ const OURS: [&str; 14] = [
     "tier", "form",
 ];
 
-/// So many bytes before a mark are looked at for what ends at it.
+/// So many bytes before a mark are looked at for what ends at it; fewer once so many were looked at in all.
 const WINDOW: usize = 64 * 1024;
+const MOST: usize = 64 * 1024 * 1024;
+const SMALL_WINDOW: usize = 1024;
 
 /// What of a stretch of text is to be looked at: all, or what begins or ends where something beside it was taken out.
 #[derive(Clone, Copy, Debug)]
@@ -156,18 +158,24 @@ impl Redactor {
         let mut open: Vec<(Range<usize>, Look)> =
             between_marks(text).into_iter().map(|stretch| (stretch, Look::All)).collect();
         let mut out: Vec<(Range<usize>, &str)> = Vec::new();
+        let mut looked_at = 0;
         while let Some((stretch, look)) = open.pop() {
-            let found = self.found(&blotted, &stretch, look);
+            let window = if looked_at < MOST { WINDOW } else { SMALL_WINDOW };
+            if matches!(look, Look::Borders { end: true, .. }) {
+                looked_at += window.min(stretch.len());
+            }
+            let found = self.found(&blotted, &stretch, look, window);
             let (mut at, mut begin) = (stretch.start, false);
             for (range, _) in &found {
-                open.push((at..range.start, Look::Borders { begin, end: true }));
+                if at < range.start {
+                    open.push((at..range.start, Look::Borders { begin, end: true }));
+                }
                 blotted.to_mut()[range.clone()].fill(b']');
                 (at, begin) = (range.end, true);
             }
-            if begin {
+            if begin && at < stretch.end {
                 open.push((at..stretch.end, Look::Borders { begin, end: false }));
             }
-            open.retain(|(stretch, _)| !stretch.is_empty());
             out.extend(found);
         }
         if out.is_empty() {
@@ -186,7 +194,13 @@ impl Redactor {
 
     /// What is to be taken out of a stretch of text, and what comes in its place. What anything matches goes as a whole,
     /// however the matches overlap.
-    fn found(&self, text: &[u8], stretch: &Range<usize>, look: Look) -> Vec<(Range<usize>, &'static str)> {
+    fn found(
+        &self,
+        text: &[u8],
+        stretch: &Range<usize>,
+        look: Look,
+        window: usize,
+    ) -> Vec<(Range<usize>, &'static str)> {
         let input = |from: usize| Input::new(text).range(from..stretch.end);
         let matches = |pattern: &Pattern| -> Vec<Range<usize>> {
             let finder = &pattern.finder;
@@ -194,7 +208,7 @@ impl Redactor {
                 return finder.find_iter(input(stretch.start)).map(|found| found.range()).collect();
             };
             let first = begin.then(|| finder.find(input(stretch.start).anchored(Anchored::Yes))).flatten();
-            let mut from = stretch.start.max(stretch.end.saturating_sub(WINDOW));
+            let mut from = stretch.start.max(stretch.end.saturating_sub(window));
             while from < stretch.end && text[from] & 0xc0 == 0x80 {
                 from += 1;
             }
@@ -372,6 +386,9 @@ mod tests {
         };
         let many = "secret7 and so on\n".repeat(50_000);
         assert_eq!(clean(r"secret\d+", &many), many.replace("secret7", "[redacted]"));
+        assert_eq!(clean(r"\w+", &"a b ".repeat(50_000)), "[redacted] ".repeat(100_000));
+        let number = format!("{}\nhonest words", "1".repeat(200_000));
+        assert_eq!(clean(r"\d{4}\b", &number), format!("{}\nhonest words", "[redacted]".repeat(50_000)));
         let words = "word ".repeat(50_000);
         assert_eq!(clean(r"^\S+\s*", &words), format!("[redacted]{}", &words[5..]));
         // Each letter brings the next, or the one before, to a border; what is beside them stays.

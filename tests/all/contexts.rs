@@ -161,3 +161,19 @@ fn what_only_has_the_same_words_is_no_part() {
     assert_eq!(items(&house, "c"), ["doc:docs/u.csv#row=2", "doc:docs/u.csv#row=4"]);
     assert_eq!(items(&house, "h"), ["doc:docs/api.md#/users", "doc:docs/api.md#/users/{id}"]);
 }
+
+#[test]
+fn keys_rows_and_front_matter_are_told_by_what_they_are() {
+    let house = House::new()
+        .file("docs/y.yaml", "alpha:\n  sub: 1\nalphabet: 3\n")
+        .file("docs/s.csv", "h,k\na,1\nb,2\nc,3\nd,4\n")
+        .file("docs/f.md", "---\nowner: zoe\n---\n\n# Top\n\nBody.\n")
+        .task("y", "inputs = [\"docs/y.yaml#/alpha\", \"docs/y.yaml#alphabet\"]\n[context]\nexclude = [\"doc:docs/y.yaml#alpha\"]\n")
+        .task("s", "inputs = [\"docs/s.csv#row=2-*\"]\n[context]\nexclude = [\"doc:docs/s.csv#row=2-5\"]\n")
+        .task("t", "inputs = [\"docs/s.csv#row=4-5\", \"docs/s.csv#row=4-*\"]\n")
+        .task("f", "inputs = [\"docs/f.md\", \"docs/f.md#---\"]\n");
+    assert_eq!(items(&house, "y"), ["doc:docs/y.yaml#alphabet"]);
+    assert_eq!(items(&house, "s"), Vec::<String>::new());
+    assert_eq!(items(&house, "t"), ["doc:docs/s.csv#row=4-5"]);
+    assert_eq!(items(&house, "f"), ["doc:docs/f.md", "doc:docs/f.md#---"]);
+}

@@ -958,3 +958,37 @@ fn what_a_person_writes_after_a_landing_failed_is_the_persons() {
         assert_eq!(house.read("tasks/sail.toml"), "title = \"Sail\"\nprompt = \"my own words\"\n", "{at}");
     }
 }
+
+#[test]
+fn what_a_person_edits_after_a_landing_was_cut_off_is_merged() {
+    let first = "- [ ] A: do\n- [ ] Sail: off (after: A)\n";
+    let (mut in_project, mut in_proposal) = (0, 0);
+    for at in (30..60).step_by(2) {
+        for proposal in [false, true] {
+            let mut house = House::new().file("two.md", first);
+            house.meu(&["plan", "import", "two.md"]).ok();
+            house.env("MEU_FAIL", &format!("kill:{at}"));
+            house.meu(&["plan", "approve", "two"]);
+            house.without_env("MEU_FAIL");
+            let proposed = ".meu/proposals/two/tasks/a.toml";
+            if !house.exists("tasks/a.toml") || !house.exists(proposed) {
+                continue;
+            }
+            if proposal {
+                in_proposal += 1;
+                house.put(proposed, house.read(proposed).replace("A: do", "A: my own edit"));
+                house.meu(&["plan", "approve", "two"]).ok();
+                assert!(house.read("tasks/a.toml").contains("A: my own edit"), "{at}");
+            } else {
+                in_project += 1;
+                house.put("tasks/a.toml", format!("{}# my note\n", house.read("tasks/a.toml")));
+                house.meu(&["plan", "approve", "two"]).ok();
+                house.put("two.md", first.replace("do", "do more"));
+                house.meu(&["plan", "import", "two.md", "--approve"]).ok();
+                let text = house.read("tasks/a.toml");
+                assert!(text.contains("A: do more") && text.contains("# my note"), "{at}: {text}");
+            }
+        }
+    }
+    assert!(in_project > 0 && in_proposal > 0);
+}

@@ -79,8 +79,8 @@ impl Format {
     }
 }
 
-/// The address of the front matter.
-const FRONT: &str = "---";
+/// The address of the front matter, which the whole of a text has not.
+pub const FRONT_MATTER: &str = "---";
 
 /// The mark of an address by place: `@3` is the third heading, for one that no name means.
 const PLACE: char = '@';
@@ -123,7 +123,7 @@ pub fn portion<'a>(path: &str, text: &'a str, address: Option<&str>) -> Option<C
         Format::Json => data::json(text, address).map(Cow::Borrowed),
         Format::Yaml => data::yaml(text, address).map(Cow::Owned),
         Format::Csv(separator) => table::rows(text, separator, address).map(Cow::Owned),
-        Format::Markdown if address == FRONT => Some(front_matter(text))
+        Format::Markdown if address == FRONT_MATTER => Some(front_matter(text))
             .filter(|range| !range.is_empty())
             .map(|range| Cow::Borrowed(&text[range])),
         _ => find(&format.headings(text), text, format.start(text), address)
@@ -147,14 +147,18 @@ pub fn as_named<'a>(path: &str, passage: &'a str) -> &'a str {
 
 /// Whether one section of a document lies in another: rows in rows, keys in keys, bytes in bytes; anything in the whole.
 pub fn lies_in(path: &str, text: &str, inner: Option<&str>, outer: Option<&str>) -> bool {
-    let Some(around) = outer.map(str::trim) else { return true };
+    let Some(around) = outer.map(str::trim) else { return inner != Some(FRONT_MATTER) };
     match (Format::of(path), inner.map(str::trim)) {
         (Format::Csv(_) | Format::Yaml, None) => false,
-        (Format::Csv(_), Some(inner)) => {
+        (Format::Csv(separator), Some(inner)) => {
+            let last_row = table(text, separator).map_or(0, |table| table.rows.len() + 1);
             let rows = table::row_numbers(around).zip(table::row_numbers(inner));
-            rows.is_some_and(|((from, to), (first, last))| from <= first && last <= to)
+            rows.is_some_and(|((from, to), (first, last))| from <= first && last.min(last_row) <= to)
         }
-        (Format::Yaml, Some(inner)) => inner == around || inner.starts_with(&format!("{around}/")),
+        (Format::Yaml, Some(inner)) => {
+            let keys = |address: &str| format!("{}/", address.trim_matches('/'));
+            keys(inner).starts_with(&keys(around))
+        }
         _ => {
             // A section is a stretch of the text itself.
             let range = |address| {
@@ -365,7 +369,8 @@ fn sections(format: Format, text: &str) -> Vec<Passage> {
         let addressed = |name: &str| format!("{name}{own}");
         let slugged = slug(own_name);
         let numbered = format!("{slugged}-{before}");
-        let by_name = is_first && own_name != FRONT && (whole || !texts.contains(&*addressed(own_name)));
+        let by_name =
+            is_first && own_name != FRONT_MATTER && (whole || !texts.contains(&*addressed(own_name)));
         let is_free = |name: &str| !texts.contains(name) && !slugs.contains(&slug(name));
         let by_number =
             before > 0 && !slugged.is_empty() && is_free(&numbered) && is_free(&addressed(&numbered));
