@@ -95,6 +95,8 @@ fn left_out(
     if prompt.in_place.iter().any(|(taken, _)| holds(taken)) {
         return Some("in the prompt already".to_owned());
     }
+    // Of whole items this is known by their names.
+    candidate.item.heading.as_ref()?;
     if let Some((known, _)) = found.iter().find(|(known, _)| holds(known)) {
         return Some(format!("in already, as `{}`", known.item));
     }
