@@ -117,9 +117,18 @@ impl RelPath {
 
     /// Whether it is the place of an answer that could not be merged: `*.new.*`.
     pub fn is_new_answer(&self) -> bool {
-        let name = self.name();
-        name.ends_with(".new") || name.contains(".new.")
+        is_new_name(self.name())
     }
+}
+
+/// Whether a name is that of an answer that could not be merged, or would be with an ending: `*.new.*`, `*.new`.
+pub fn is_new_name(name: &str) -> bool {
+    name.ends_with(".new") || name.contains(".new.")
+}
+
+/// The way from the folder of a path, or of an id, to the top: `../` for each folder.
+pub fn to_top(path: &str) -> String {
+    "../".repeat(path.matches('/').count())
 }
 
 impl fmt::Display for RelPath {

@@ -63,11 +63,7 @@ pub fn take_apart(
         own.set(key, now.value(key)).map_err(wrong)?;
     }
     let base = own.text();
-    let id_of = |dep: &Dep| {
-        let id = graph.node(dep.task).id();
-        dep.heading.as_ref().map_or(id.to_owned(), |heading| format!("{id}#{heading}"))
-    };
-    let ids = |deps: &[Dep]| deps.iter().map(id_of).collect();
+    let ids = |deps: &[Dep]| deps.iter().map(|dep| dep.name(graph)).collect();
     let own_part = |other: &str| other.strip_prefix(id).is_some_and(|rest| rest.starts_with('/'));
     let outside = |ids: Vec<String>| ids.into_iter().filter(|other| !own_part(other)).collect();
     let reads = match node.task.run {

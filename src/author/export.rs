@@ -51,11 +51,7 @@ fn tree(graph: &Graph, chosen: &[Ix]) -> Vec<Branch> {
 fn links(graph: &Graph, ix: Ix, kind: LinkKind) -> Vec<String> {
     let node = graph.node(ix);
     let deps = if kind == LinkKind::Requires { &node.requires } else { &node.refers };
-    let name = |dep: &Dep| {
-        let id = graph.node(dep.task).id();
-        dep.heading.as_ref().map_or(id.to_owned(), |heading| format!("{id}#{heading}"))
-    };
-    let mut names: Vec<String> = deps.iter().map(name).collect();
+    let mut names: Vec<String> = deps.iter().map(|dep| dep.name(graph)).collect();
     names.dedup();
     names
 }
@@ -94,6 +90,13 @@ pub(super) fn escaped(title: &str) -> String {
 /// A link as it stands in a list of links: without a section whose name would end it.
 fn listed(name: &str) -> &str {
     if name.contains([',', ';', '(', ')', '`']) { crate::spec::split_heading(name).0 } else { name }
+}
+
+/// Whether a line of a text's first paragraph would make those above it a heading.
+fn has_rule(text: &str) -> bool {
+    let all = |line: &str, mark: u8| !line.is_empty() && line.bytes().all(|byte| byte == mark);
+    let first = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+    first.into_iter().any(|line| all(line, b'=') || all(line, b'-'))
 }
 
 /// A prompt as an import reads it, which takes none for a template.
@@ -212,25 +215,21 @@ fn write(graph: &Graph, branches: &[Branch], level: usize, told: &Told<'_>, text
         let after =
             if names.is_empty() { String::new() } else { format!(" (requires: {})", names.join(", ")) };
         let prompt = task.prompt.as_ref().map_or(String::new(), |prompt| plain(prompt.value.trim()));
-        // A line under the first one that would make it a heading.
-        let is_rule = |line: &str| {
-            let line = line.trim();
-            !line.is_empty()
-                && (line.bytes().all(|byte| byte == b'=') || line.bytes().all(|byte| byte == b'-'))
+        let (first, rest) = match prompt.split_once('\n') {
+            _ if has_rule(&prompt) => ("", prompt.as_str()),
+            Some((first, rest)) => (first, rest),
+            None => (prompt.as_str(), ""),
         };
-        let apart = prompt.lines().take_while(|line| !line.trim().is_empty()).any(is_rule);
-        let mut lines = if apart { "" } else { &prompt }.lines();
-        let said = match lines.next().filter(|said| *said != task.title) {
-            _ if apart => ":\n".to_owned(),
-            Some(said) => format!(": {said}"),
-            None => String::new(),
+        let said = match first {
+            "" if !rest.is_empty() => ":\n".to_owned(),
+            first if first.is_empty() || first == task.title => String::new(),
+            first => format!(": {first}"),
         };
-        let lines = if apart { prompt.lines() } else { lines };
         let id = &task.id.value;
         // The mark before all that could take it in.
         let title = escaped(&task.title);
         text.push_str(&format!("- [{ticked}] **{title}** <!-- meu: {id} -->{after}{said}\n"));
-        for line in lines {
+        for line in rest.lines() {
             text.push_str(&if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") });
         }
     }

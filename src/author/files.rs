@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::name::{slug, unused};
-use super::{Part, Sketch};
+use super::{Part, Sketch, all_done};
 
 /// Where a sketch is to go.
 #[derive(Clone, Debug, Default)]
@@ -247,7 +247,7 @@ impl<'a> Walk<'a> {
         match parent(from) {
             Some(folder) if parent(bare) == Some(folder) => to[folder.len() + 1..].to_owned(),
             Some(folder) if self.has(&format!("{folder}/{bare}")) => {
-                format!("{}{to}", "../".repeat(from.matches('/').count()))
+                format!("{}{to}", crate::path::to_top(from))
             }
             _ => to.to_owned(),
         }
@@ -347,11 +347,6 @@ fn slug_of(part: &Part) -> String {
     part.name.as_deref().map_or_else(|| slug(&part.title), slug_of_name)
 }
 
-/// Whether all of some parts, and theirs, are done.
-fn all_done(parts: &[Part]) -> bool {
-    parts.iter().all(|part| part.done.is_some() && all_done(&part.parts))
-}
-
 fn parent(id: &str) -> Option<&str> {
     id.rsplit_once('/').map(|(folder, _)| folder)
 }
@@ -362,7 +357,7 @@ const LONGEST_NAME: usize = 200;
 /// A name that a source gives, made fit to be a part of an id.
 fn slug_of_name(name: &str) -> String {
     let fits = (1..=LONGEST_NAME).contains(&name.len())
-        && !format!("{name}.md").contains(".new.")
+        && !crate::path::is_new_name(name)
         && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
         && !name.starts_with(['.', '-'])
         && !crate::path::is_reserved(name);

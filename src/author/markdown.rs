@@ -13,8 +13,8 @@
 
 use super::export::escaped;
 use super::name::{is_numbered, without_brackets, without_number};
-use super::{Part, Sketch};
-use blocks::{Block, Item, List, Section, sections};
+use super::{Part, Sketch, all_done};
+use blocks::{Block, Item, List, Section, any_box, sections};
 use labels::{Label, is_done, is_phase, label};
 use words::{EXPORTED_INDENT, dedent, outdent, plain_of, split_links, title_of, unquoted, with_definitions};
 
@@ -123,29 +123,13 @@ fn is_work(section: &Section) -> bool {
     section.id.is_some() || is_phase(&section.title)
 }
 
-fn has_open_boxes(section: &Section) -> bool {
-    fn in_blocks(blocks: &[Block]) -> bool {
-        blocks.iter().any(|block| match block {
-            Block::List(list) => {
-                list.items.iter().any(|item| item.ticked == Some(false) || in_blocks(&item.blocks))
-            }
-            Block::Text(_) => false,
-        })
-    }
-    in_blocks(&section.blocks) || section.sections.iter().any(has_open_boxes)
+/// Whether a section has a box that is so: ticked or not.
+fn has_box(section: &Section, is: fn(bool) -> bool) -> bool {
+    any_box(&section.blocks, is) || section.sections.iter().any(|below| has_box(below, is))
 }
 
 fn has_boxes(section: &Section) -> bool {
-    fn in_blocks(blocks: &[Block]) -> bool {
-        blocks.iter().any(|block| match block {
-            Block::List(list) => list_has_boxes(list),
-            Block::Text(_) => false,
-        })
-    }
-    fn list_has_boxes(list: &List) -> bool {
-        list.items.iter().any(|item| item.ticked.is_some() || in_blocks(&item.blocks))
-    }
-    in_blocks(&section.blocks) || section.sections.iter().any(has_boxes)
+    has_box(section, |_| true)
 }
 
 struct Reader<'a> {
@@ -171,7 +155,7 @@ impl Reader<'_> {
         };
         let in_phase = self.told == Told::Phases && !top && is_work(section);
         let said_done = !top && section.id.is_none() && is_done(&section.title);
-        let done = said_done && !has_open_boxes(section);
+        let done = said_done && !has_box(section, |ticked| !ticked);
         if said_done && !done {
             let place = format!("{}:{}", self.file, section.line);
             self.left.push(format!("{place}: \"{}\" is done, but not all of its boxes are", section.title));
@@ -224,7 +208,8 @@ impl Reader<'_> {
         };
         if done {
             finish(&mut part.parts);
-        } else if !top && all_ticked(&part.parts) && !part.parts.iter().any(has_text) {
+        } else if !top && !part.parts.is_empty() && all_done(&part.parts) && !part.parts.iter().any(has_text)
+        {
             // All its boxes are ticked, and none of them is a task by itself.
             part.done = Some(self.whole(section));
         }
@@ -306,7 +291,7 @@ impl Reader<'_> {
                 }
                 None => {
                     // Beside boxes an item without one is a note.
-                    if self.told == Told::Boxes && item.ticked.is_none() && !blocks::any_box(&item.blocks) {
+                    if self.told == Told::Boxes && item.ticked.is_none() && !any_box(&item.blocks, |_| true) {
                         said.push(dedent(self.text, item.range.clone()));
                         continue;
                     }
@@ -422,12 +407,6 @@ impl Reader<'_> {
             (text, title) => format!("# {title}\n\n{text}"),
         }
     }
-}
-
-/// Whether there are parts, and all of them, and theirs, are done.
-fn all_ticked(parts: &[Part]) -> bool {
-    let is_done = |part: &Part| part.done.is_some() && (part.parts.is_empty() || all_ticked(&part.parts));
-    !parts.is_empty() && parts.iter().all(is_done)
 }
 
 /// Whether a part that is done, or one of its own, has a text.

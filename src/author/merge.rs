@@ -8,6 +8,7 @@ use toml_edit::Value;
 
 use crate::diag::{Diagnostic, Error, Sink, Source};
 use crate::graph::Graph;
+use crate::path::to_top;
 use crate::spec::TaskText;
 
 /// The keys that a proposal may hold; what else a task file has is a person's.
@@ -145,7 +146,7 @@ type Noted = (BTreeMap<String, String>, BTreeMap<String, Vec<String>>);
 fn names_of(id: &str, other: &str) -> Vec<String> {
     let folder = id.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
     let below = other.strip_prefix(&folder).map(str::to_owned);
-    let from_top = format!("{}{other}", "../".repeat(id.matches('/').count()));
+    let from_top = format!("{}{other}", to_top(id));
     let mut names: Vec<String> = std::iter::once(other.to_owned()).chain(below).chain([from_top]).collect();
     names.dedup();
     names

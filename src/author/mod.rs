@@ -94,6 +94,11 @@ impl Sketch {
     }
 }
 
+/// Whether all of some parts, and theirs, are done.
+fn all_done(parts: &[Part]) -> bool {
+    parts.iter().all(|part| part.done.is_some() && all_done(&part.parts))
+}
+
 /// Parts with keys of their own, so that `a` of one source is not `a` of another: `before` stands before each.
 pub fn apart_from(mut parts: Vec<Part>, before: &str) -> Vec<Part> {
     fn keys(parts: &[Part], all: &mut BTreeSet<String>) {

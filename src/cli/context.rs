@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Done, Env, edit, select};
-use crate::context::{Item as BundleItem, Shelf};
+use crate::context::{Item as BundleItem, Shelf, no_heading};
 use crate::diag::Error;
 use crate::disk::{self, Cache, Workspace};
 use crate::graph::Ix;
@@ -13,7 +13,7 @@ use crate::request::{Assembled, Scene, build};
 use crate::run::item_changes;
 use crate::show::{self, Depth, counted, plain};
 use crate::spec::{ItemRef, Runner, Subject, TaskText, Tier};
-use crate::text::{addresses, portion};
+use crate::text::portion;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -92,13 +92,16 @@ pub(super) struct Show {
 pub(super) fn context(env: &Env, command: Command) -> Done {
     match command {
         Command::Show(arguments) => show(env, arguments),
-        Command::Pin(item) => change(env, item, "pinned", |text, item| text.add("context.pin", item)),
-        Command::Unpin(item) => change(env, item, "unpinned", |text, item| text.remove("context.pin", item)),
+        // What a pin names is looked at when the project is loaded with it.
+        Command::Pin(item) => change(env, item, "pinned", any, |text, item| text.add("context.pin", item)),
+        Command::Unpin(item) => {
+            change(env, item, "unpinned", any, |text, item| text.remove("context.pin", item))
+        }
         Command::Exclude(item) => {
-            change(env, item, "excluded", |text, item| text.add("context.exclude", item))
+            change(env, item, "excluded", excludable, |text, item| text.add("context.exclude", item))
         }
         Command::Include(item) => {
-            change(env, item, "included", |text, item| text.remove("context.exclude", item))
+            change(env, item, "included", any, |text, item| text.remove("context.exclude", item))
         }
         Command::Approve(arguments) => approve(env, arguments),
         Command::History(arguments) => history(env, arguments),
@@ -167,8 +170,8 @@ fn there(workspace: &Workspace, item: &ItemRef) -> Result<(), Error> {
     let Some(text) = text else { return Err(Error::invalid(format!("no document `{path}`"))) };
     match &item.heading {
         Some(heading) if portion(path.as_str(), &text, Some(heading)).is_none() => {
-            let has = addresses(path.as_str(), &text).join(", ");
-            Err(Error::invalid(format!("`{path}` has no heading `{heading}`")).help(format!("it has {has}")))
+            let trouble = no_heading(path.as_str(), heading, &text);
+            Err(Error::invalid(trouble.message).maybe_help(trouble.help))
         }
         _ => Ok(()),
     }
@@ -187,19 +190,33 @@ fn with_context(workspace: &Workspace, word: &str) -> Result<Ix, Error> {
     Ok(ix)
 }
 
-fn change(env: &Env, item: Item, done: &str, how: fn(&mut TaskText, &str) -> Result<bool, String>) -> Done {
+/// Whether an item can be left out.
+fn excludable(workspace: &Workspace, item: &ItemRef) -> Result<(), Error> {
+    if item.subject == Subject::Index {
+        return Err(
+            Error::invalid("the index is always in").help("`index = \"none\"` in `[context]` leaves it out")
+        );
+    }
+    there(workspace, item)
+}
+
+fn any(_: &Workspace, _: &ItemRef) -> Result<(), Error> {
+    Ok(())
+}
+
+fn change(
+    env: &Env,
+    item: Item,
+    done: &str,
+    check: fn(&Workspace, &ItemRef) -> Result<(), Error>,
+    how: fn(&mut TaskText, &str) -> Result<bool, String>,
+) -> Done {
     let (_hold, workspace) = env.load_held()?;
     let ix = with_context(&workspace, &item.task)?;
     let named = ItemRef::parse(&item.item).map_err(|message| {
         Error::invalid(message).help(format!("write `task:{0}` or `doc:{0}`", item.item))
     })?;
-    if done == "excluded" {
-        if named.subject == Subject::Index {
-            return Err(Error::invalid("the index is always in")
-                .help("`index = \"none\"` in `[context]` leaves it out"));
-        }
-        there(&workspace, &named)?;
-    }
+    check(&workspace, &named)?;
     let name = named.to_string();
     let changed = edit::edit(&workspace, ix, |text| how(text, &name))?;
     let id = workspace.graph.node(ix).id();

@@ -22,7 +22,7 @@ pub use budget::fill;
 pub use corpus::{Corpus, Damaged, Pieces, TextIx, TextKey};
 pub use fence::{Fenced, fenced, parse_fenced, safe, stable_prefix};
 pub use gather::{Candidate, Gathered, Source, card, card_of, gather, recipe, searchable};
-pub use prompt::{FUEL, Prompt, check_prompts, explain, render_prompt};
+pub use prompt::{FUEL, Prompt, check_prompts, explain, no_heading, render_prompt};
 pub use retrieve::{Judged, Searched, first, look_up};
 pub use search::{Found, Results, search};
 pub use shorten::{MARK, Query, excerpt, ranked};

@@ -221,7 +221,7 @@ pub(super) fn read(candidate: &Candidate, graph: &Graph, shelf: &dyn Shelf) -> R
 }
 
 /// A heading that is not there, with near ones.
-pub(super) fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
+pub fn no_heading(path: &str, heading: &str, text: &str) -> Trouble {
     let known = addresses(path, text);
     let help = did_you_mean(heading, known.iter().map(String::as_str)).unwrap_or_else(|| match known.len() {
         0 => "it has no sections".into(),

@@ -104,6 +104,14 @@ fn wrong(path: &Path) -> impl Fn(io::Error) -> Error {
     move |error| Error::failed(format!("{}: {error}", path.display()))
 }
 
+/// What a file of a proposal says.
+fn parsed<T: serde::de::DeserializeOwned>(bytes: &[u8], file: &Path, name: &str) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::failed(format!("{} cannot be read: {error}", file.display()))
+            .help(format!("`meu plan drop {name}` throws the proposal away"))
+    })
+}
+
 impl Proposals<'_> {
     fn folder(&self, name: &str) -> PathBuf {
         self.0.meu().join("proposals").join(name)
@@ -149,10 +157,7 @@ impl Proposals<'_> {
         let folder = self.folder(name);
         let file = folder.join("proposal.json");
         let about = match fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Error::failed(format!("{} cannot be read: {error}", file.display()))
-                    .help(format!("`meu plan drop {name}` throws the proposal away"))
-            })?,
+            Ok(bytes) => parsed(&bytes, &file, name)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(wrong(&file)(error)),
         };
@@ -172,7 +177,7 @@ impl Proposals<'_> {
     fn complete(&self, proposal: &mut Proposal) -> Result<(), Error> {
         let place = self.begun(&proposal.name);
         let begun: Begun = match fs::read(&place) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| wrong(&place)(error.into()))?,
+            Ok(bytes) => parsed(&bytes, &place, &proposal.name)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(wrong(&place)(error)),
         };

@@ -46,6 +46,14 @@ pub struct Dep {
     pub earlier: bool,
 }
 
+impl Dep {
+    /// What it means, from the top: an id, with the section if it means one.
+    pub fn name(&self, graph: &Graph) -> String {
+        let id = graph.node(self.task).id();
+        self.heading.as_ref().map_or(id.to_owned(), |heading| format!("{id}#{heading}"))
+    }
+}
+
 /// A document that a task names or that its glob found.
 #[derive(Clone, Debug)]
 pub struct Input {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::resolve::{Ids, candidates, is_glob};
 use super::{Graph, Ix, Node};
 use crate::diag::Error;
-use crate::path::nfc;
+use crate::path::{nfc, to_top};
 use crate::spec::{At, ItemRef, Subject, Task, TaskText, split_heading, with_schema_line, words_of_id};
 
 /// What a rename does to the project's files.
@@ -181,7 +181,7 @@ fn moved_glob(
         let (folder, new) = ids.iter().rev().find(|(old, _)| pattern.starts_with(&format!("{old}/")))?;
         Some(format!("{new}{}", &pattern[folder.len()..]))
     };
-    let up = "../".repeat(new_own.matches('/').count());
+    let up = to_top(new_own);
     let patterns = candidates(own, &nfc(glob)).into_iter().filter_map(|pattern| folders(&pattern));
     patterns
         .flat_map(|pattern| [pattern.clone(), format!("{up}{pattern}")])

@@ -7,7 +7,7 @@ use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use super::Ix;
 use crate::diag::{Diagnostic, did_you_mean};
-use crate::path::{RelPath, nfc};
+use crate::path::{RelPath, nfc, to_top};
 use crate::spec::{At, Config, Policy, Task};
 
 /// Whether a name is a glob.
@@ -95,8 +95,7 @@ impl<'a> Ids<'a> {
         if self.one(from, id) == wanted {
             return id.to_owned();
         }
-        let depth = from.matches('/').count();
-        format!("{}{id}", "../".repeat(depth))
+        format!("{}{id}", to_top(from))
     }
 
     /// The id of a number.

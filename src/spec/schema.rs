@@ -113,7 +113,7 @@ pub const CONFIG_SCHEMA: &str = ".schema/meu.json";
 /// The line at the top of a TOML file that tells editors its schema, with its line end: a directive that
 /// taplo and what is built on it read. `path` is the file's, from the project's folder, as is `schema`.
 pub fn schema_line(path: &str, schema: &str) -> String {
-    let up = "../".repeat(path.matches('/').count());
+    let up = crate::path::to_top(path);
     let up = if up.is_empty() { "./" } else { &up };
     format!("{DIRECTIVE}{up}{schema}\n")
 }

@@ -6,7 +6,7 @@ use super::config::is_private;
 use super::keys::{Keys, parse_table};
 use super::{At, Expect, ItemRef, ModelPatch, PolicyPatch, Vars};
 use crate::diag::{Diagnostic, Sink, Source};
-use crate::path::{RelPath, is_reserved, nfc};
+use crate::path::{RelPath, is_new_name, is_reserved, nfc};
 
 /// What makes a task's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,8 +275,7 @@ fn check_id(id: &At<String>, sink: &Sink) -> bool {
                 .map(|c| format!("`{part}`, which holds {c:?}"))
         }
     });
-    let new =
-        id.value.rsplit('/').next().is_some_and(|name| name.ends_with(".new") || name.contains(".new."));
+    let new = id.value.rsplit('/').next().is_some_and(is_new_name);
     let bad = bad.or_else(|| new.then(|| "a name like `*.new`".to_owned()));
     if let Some(bad) = &bad {
         sink.push(

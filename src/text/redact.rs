@@ -55,7 +55,9 @@ impl Key {
     fn patterns(&self) -> &[Pattern] {
         self.patterns.get_or_init(|| {
             let clothes = std::iter::once(dressed(&self.text)).chain(in_base64(&self.text));
-            clothes.filter_map(|pattern| Pattern::new(&pattern).ok()).collect()
+            let found = clothes.filter_map(|pattern| Pattern::new(&pattern).ok());
+            // The bare one, too: of one that is too long to be looked for in clothes it is all that is found.
+            found.chain(Pattern::new(&regex::escape(&self.text)).ok()).collect()
         })
     }
 }
@@ -377,6 +379,15 @@ mod tests {
         ] {
             assert_eq!(redactor.clean(encoded), shown);
         }
+    }
+
+    #[test]
+    fn a_key_that_is_too_long_for_clothes_is_found_bare() {
+        let key = "A1/+".repeat(20_000);
+        assert!(Pattern::new(&dressed(&key)).is_err());
+        let redactor = Redactor::default();
+        redactor.learn_key(&key);
+        assert_eq!(redactor.clean(&format!("<{key}>")), "<[key]>");
     }
 
     #[test]

@@ -72,13 +72,17 @@ impl Block {
 
 impl List {
     pub(super) fn has_boxes(&self) -> bool {
-        self.items.iter().any(|item| item.ticked.is_some() || any_box(&item.blocks))
+        self.has_box(|_| true)
+    }
+
+    fn has_box(&self, is: fn(bool) -> bool) -> bool {
+        self.items.iter().any(|item| item.ticked.is_some_and(is) || any_box(&item.blocks, is))
     }
 }
 
-/// Whether a box to tick is anywhere in these.
-pub(super) fn any_box(blocks: &[Block]) -> bool {
-    blocks.iter().any(|block| matches!(block, Block::List(list) if list.has_boxes()))
+/// Whether a box to tick that is so, ticked or not, is anywhere in these.
+pub(super) fn any_box(blocks: &[Block], is: fn(bool) -> bool) -> bool {
+    blocks.iter().any(|block| matches!(block, Block::List(list) if list.has_box(is)))
 }
 
 /// A text without the mark `<!-- meu: ID -->`, and the id.
