@@ -60,11 +60,13 @@ pub fn garbage(workspace: &Workspace, age: Option<Duration>, size: Option<u64>) 
             let hex: String = parts.into_iter().flatten().map(|part| part.to_string_lossy()).collect();
             hex.parse().ok()
         };
+        // Whose texts a line of the lock that cannot be read speaks of nobody knows.
+        let unknown = kind == "texts" && !workspace.lock.broken.is_empty();
         for folder in entries(&meu.join("cache").join(kind)) {
             pieces.extend(
                 entries(&folder)
                     .into_iter()
-                    .filter_map(|path| piece(&path, needed.contains(&digest(&path)?))),
+                    .filter_map(|path| piece(&path, unknown || needed.contains(&digest(&path)?))),
             );
         }
     }

@@ -10,10 +10,27 @@ use crate::path::RelPath;
 
 use super::{Durability, Store};
 
+/// What git sets for its hooks: it speaks of the repository that called, not of the one around the project.
+const OF_HOOKS: [&str; 7] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+];
+
 fn git(root: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
-    let output = Command::new("git")
+    let mut command = Command::new("git");
+    OF_HOOKS.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    let output = command
         .arg("-C")
         .arg(root)
+        // A folder of the project that looks like a repository is none: its settings could start a program.
+        .args(["-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false"])
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .stdin(Stdio::null())

@@ -162,7 +162,7 @@ impl Trust {
         if self.wants.is_empty() || trust_everything() {
             return Trust::nothing(&self.store);
         }
-        let text = file().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let text = file(&self.store).and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
         let given: HashSet<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
         let missing = self.wants.iter().filter(|want| !given.contains(self.key(want).to_string().as_str()));
         Trust { wants: missing.cloned().collect(), ..Trust::nothing(&self.store) }
@@ -175,8 +175,9 @@ impl Trust {
 
     /// Keeps the yes to all of it.
     pub fn give(&self) -> Result<PathBuf, Error> {
-        let path =
-            file().ok_or_else(|| Error::failed("neither XDG_CONFIG_HOME nor HOME says where to keep it"))?;
+        let path = file(&self.store).ok_or_else(|| {
+            Error::failed("neither XDG_CONFIG_HOME nor HOME names a folder outside the project to keep it in")
+        })?;
         let write = || -> std::io::Result<()> {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
@@ -184,10 +185,12 @@ impl Trust {
             use std::io::Write;
             let mut file = fs::File::options().append(true).create(true).open(&path)?;
             let folder = self.store.root().display().to_string().replace(char::is_control, " ");
-            for want in &self.wants {
-                writeln!(file, "{} {folder}", self.key(want))?;
-            }
-            Ok(())
+            // A line that a person ended without a newline must not swallow the first one.
+            let known = fs::read(&path)?;
+            let gap = if known.is_empty() || known.ends_with(b"\n") { "" } else { "\n" };
+            let lines: String =
+                self.wants.iter().map(|want| format!("{} {folder}\n", self.key(want))).collect();
+            file.write_all(format!("{gap}{lines}").as_bytes())
         };
         write().map_err(|error| Error::failed(format!("{} cannot be written: {error}", path.display())))?;
         Ok(path)
@@ -214,10 +217,14 @@ impl Trust {
     }
 }
 
-fn file() -> Option<PathBuf> {
-    let config = super::variable("XDG_CONFIG_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || super::variable("HOME").map(|home| PathBuf::from(home).join(".config"));
-    Some(config.or_else(home)?.join("meu").join("trust"))
+/// Where it is kept: never inside the project, which would then trust itself.
+fn file(store: &Store) -> Option<PathBuf> {
+    // What is not absolute says another place in every folder: the XDG Base Directory Specification ignores it.
+    let named = |name: &str| super::variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = named("XDG_CONFIG_HOME").or_else(|| Some(named("HOME")?.join(".config")))?;
+    let folder = config.ancestors().find_map(|above| above.canonicalize().ok());
+    let is_inside = folder.is_some_and(|folder| folder.starts_with(store.root()));
+    (!is_inside).then(|| config.join("meu").join("trust"))
 }
 
 fn shown(argv: &[String]) -> String {
@@ -226,11 +233,12 @@ fn shown(argv: &[String]) -> String {
 
 /// A command line with the contents of the project's files that its arguments name, as a whole or in part.
 fn content(argv: &[String], store: &Store) -> Digest {
-    let mut framer = Framer::new("meu argv v2");
+    let mut framer = Framer::new("meu argv v3");
     for argument in argv {
         framer.field(argument);
         let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:$@{}[]#".contains(c);
-        let whole = std::iter::once(argument.as_str()).chain(argument.split(cut));
+        let quoted = argument.split(['"', '\'']);
+        let whole = std::iter::once(argument.as_str()).chain(quoted).chain(argument.split(cut));
         // `-fFILE`, and `$DIR/FILE` whatever the variable holds.
         let words = whole.flat_map(|word| {
             let glued = word.strip_prefix('-').and_then(|rest| rest.get(1..));
@@ -247,8 +255,8 @@ fn content(argv: &[String], store: &Store) -> Digest {
             let Ok(real) = place.canonicalize() else { continue };
             if real.starts_with(store.root()) && !real.starts_with(store.meu()) && real.is_file() {
                 files.push(real);
-            } else if place.starts_with(store.root()) && place.is_symlink() {
-                // What it leads to is a part of it.
+            } else if place.starts_with(store.root()) && real != place {
+                // What it leads to, by itself or by a folder above it, is a part of it.
                 framer.field(real.to_string_lossy().as_bytes());
             }
         }

@@ -253,3 +253,18 @@ fn shells_complete_ids_and_manuals_are_pages() {
     assert!(house.meu(&["man", "run"]).ok().out.contains(".TH meu-run 1"));
     assert_eq!(house.meu(&["man", "rum"]).code, 2);
 }
+
+#[test]
+fn gc_keeps_adopted_words_while_a_line_of_the_lock_cannot_be_read() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    house.put("out/a.md", "My words.\n");
+    house.meu(&["adopt", "a"]).ok();
+    let lock = house.read("meu.lock");
+    house.put("meu.lock", lock.replace("{\"task\":\"a\"", "{\"task\":\"a\",,"));
+    house.remove("out/a.md");
+    house.meu(&["gc", "--max-size", "0"]).ok();
+    house.put("meu.lock", lock);
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "My words.\n");
+}

@@ -306,3 +306,25 @@ fn a_yes_for_vectors_is_wanted_before_they_are_asked_for() {
     );
     assert!(server.seen().is_empty());
 }
+
+#[test]
+fn a_yes_lies_outside_the_project_and_on_a_line_of_its_own() {
+    let mut house = House::empty().task("a", "run = [\"echo\", \"hi\"]\n");
+    house.without_env("MEU_TRUST");
+    for inside in [house.root().join("config"), "config".into()] {
+        house.env("XDG_CONFIG_HOME", &inside.to_string_lossy());
+        let root = house.root();
+        house.env("HOME", &root.to_string_lossy());
+        let said = house.meu(&["trust"]);
+        assert_eq!(said.code, 1, "{}", said.err);
+        assert!(said.err.contains("names a folder outside the project"), "{}", said.err);
+    }
+    let config = house.home().join("config");
+    house.env("XDG_CONFIG_HOME", &config.to_string_lossy());
+    let kept = house.home().join("config/meu/trust");
+    std::fs::create_dir_all(kept.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&kept, "0000 /some/where").expect("a file");
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    assert_eq!(house.read("out/a.md"), "hi\n");
+}
