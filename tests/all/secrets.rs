@@ -309,7 +309,7 @@ fn a_yes_for_vectors_is_wanted_before_they_are_asked_for() {
 
 #[test]
 fn a_yes_lies_outside_the_project_and_on_a_line_of_its_own() {
-    let mut house = House::empty().task("a", "run = [\"echo\", \"hi\"]\n");
+    let mut house = House::empty().file("meu.toml", "").task("a", "run = [\"echo\", \"hi\"]\n");
     house.without_env("MEU_TRUST");
     for inside in [house.root().join("config"), "config".into()] {
         house.env("XDG_CONFIG_HOME", &inside.to_string_lossy());
