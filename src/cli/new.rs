@@ -21,7 +21,7 @@ pub(super) fn new(env: &Env, arguments: Arguments) -> Done {
     let store =
         Store::new(&find_project(&env.folder()?)?).map_err(|error| Error::invalid(error.to_string()))?;
     let sink = Sink::default();
-    let config = load_config(&store, &sink);
+    let Some(config) = load_config(&store, &sink) else { return Err(Error::from(sink.into_sorted())) };
     let id = arguments.id.trim_end_matches(".toml");
     let title = arguments.title.unwrap_or_else(|| words_of_id(id));
     let mut text = task_file(&title);

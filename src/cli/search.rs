@@ -39,7 +39,7 @@ pub(super) fn search(env: &Env, arguments: Arguments) -> Done {
 /// Searches what the last search looked through, if that is what there is to look through.
 fn in_list(env: &Env, arguments: &Arguments) -> Result<Option<Vec<(Hit, String)>>, Error> {
     let Some(store) = env.store()? else { return Ok(None) };
-    let config = load_config(&store, &Sink::default());
+    let Some(config) = load_config(&store, &Sink::default()) else { return Ok(None) };
     let shelf = DiskShelf::apart(store.clone(), config.index);
     shelf.tell_of_index(show::indexing(&env.shell));
     let retrieve = settings(&config.policy.retrieve, arguments);

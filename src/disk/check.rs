@@ -14,12 +14,14 @@ use super::{DiskShelf, Store, tracks_meu};
 
 /// A `.meu/` that came with the repository could bring answers that nobody gave.
 pub(super) fn check_tracked(store: &Store, sink: &Sink) {
-    if tracks_meu(store) {
-        sink.push(
-            Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")
-                .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"),
-        );
-    }
+    let refused = match tracks_meu(store) {
+        Some(false) => return,
+        Some(true) => Diagnostic::error("`.meu/` is tracked by git, and it must never come with a repository")
+            .help("`git rm -r --cached .meu`, and add `.meu/` to .gitignore"),
+        None => Diagnostic::error("git does not say whether it tracks `.meu/`, which must never come with a repository")
+            .help("see what `git ls-files .meu` says: git may not be installed, or not trust the folder's owner (`git config --global --add safe.directory FOLDER`)"),
+    };
+    sink.push(refused);
 }
 
 /// No output may lie behind a symlink: what is there could be git's own.

@@ -108,12 +108,12 @@ pub fn index_of_repository(folder: &Path) -> Option<PathBuf> {
     Some(git.parent()?.join(named).join("index"))
 }
 
-/// Whether git tracks something below `.meu/`.
-pub fn tracks_meu(store: &Store) -> bool {
+/// Whether git tracks `.meu` or something below it; none if it may and git does not answer.
+pub fn tracks_meu(store: &Store) -> Option<bool> {
     if !store.meu().is_dir() {
-        return false;
+        return Some(false);
     }
-    let Some(index) = index_of_repository(store.root()) else { return false };
+    let Some(index) = index_of_repository(store.root()) else { return Some(false) };
     // Asking git takes milliseconds. An index of version 2 or 3 names every path whole, and most name no
     // such folder at all.
     let folder = index.parent().map(std::fs::read_dir);
@@ -123,15 +123,23 @@ pub fn tracks_meu(store: &Store) -> bool {
         .flatten()
         .flatten()
         .any(|entry| entry.file_name().to_string_lossy().starts_with("sharedindex."));
-    let index = std::fs::read(index).unwrap_or_default();
-    let whole_names = matches!(index.get(4..8), Some([0, 0, 0, 2 | 3]));
-    let named = index.windows(5).any(|window| window == b".meu/");
-    (named || !whole_names || is_split) && is_tracked(store.root(), ".meu")
+    let names_none = match std::fs::read(index) {
+        Ok(index) => matches!(index.get(4..8), Some([0, 0, 0, 2 | 3])) && !is_split && !names_meu(&index),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    if names_none {
+        return Some(false);
+    }
+    // Where the file system does not tell `.meu` from `.MEU`, git tracks either name of the folder.
+    let folder = if store.root().join(".MEU").exists() { ":(icase).meu" } else { ".meu" };
+    git(store.root(), &["ls-files", "-z", "--", folder]).map(|names| !names.is_empty())
 }
 
-/// Whether git tracks something below a folder of the project.
-fn is_tracked(root: &Path, folder: &str) -> bool {
-    git(root, &["ls-files", "-z", "--", folder]).is_some_and(|names| !names.is_empty())
+/// Whether an index has a path with a component `.meu`, be it a folder or, as a link is, its end.
+fn names_meu(index: &[u8]) -> bool {
+    index.windows(5).any(|window| {
+        window[0] == b'.' && matches!(window[4], b'/' | 0) && window[1..4].eq_ignore_ascii_case(b"meu")
+    })
 }
 
 /// Makes the project's folder a repository, unless it lies in one. Returns the repository's folder.

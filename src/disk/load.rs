@@ -83,7 +83,33 @@ pub fn find_project(start: &Path) -> Result<PathBuf, Error> {
 
 /// Reads a text file that may be absent. The error does not name the file.
 pub fn read_optional(path: &Path) -> Result<Option<String>, String> {
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
+    read_text(path, std::fs::metadata(path))
+}
+
+/// The text of a file that says what the project is. Its lines are shown where they are wrong, so that no symlink may
+/// lead it to what is not the project's, or is hidden.
+pub(super) fn read_own(store: &Store, path: &Path) -> Result<Option<String>, String> {
+    let meta = std::fs::symlink_metadata(path);
+    if !meta.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
+        return read_text(path, meta);
+    }
+    check_real(store, path)?;
+    read_optional(path)
+}
+
+/// Whether a file or a folder that is there is one of the project.
+fn check_real(store: &Store, path: &Path) -> Result<(), String> {
+    let Ok(real) = path.canonicalize() else { return Ok(()) };
+    let inside = real.strip_prefix(store.root()).map_err(|_| "a symlink leads it out of the project")?;
+    let hidden = inside.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    match real != path && hidden {
+        true => Err("a symlink leads it to what is hidden".into()),
+        false => Ok(()),
+    }
+}
+
+fn read_text(path: &Path, meta: std::io::Result<std::fs::Metadata>) -> Result<Option<String>, String> {
+    if meta.is_ok_and(|meta| !meta.is_file()) {
         return Err("it is not a file".into());
     }
     match std::fs::read(path) {
@@ -111,13 +137,13 @@ pub fn has_text(path: &Path, digest: Digest) -> bool {
     is_file && (as_it_is() || normal())
 }
 
-/// Reads `meu.toml`.
-pub fn load_config(store: &Store, sink: &Sink) -> Config {
-    let text = match read_optional(&store.root().join("meu.toml")) {
+/// Reads `meu.toml`. None if it cannot be read: what it says could be anything.
+pub fn load_config(store: &Store, sink: &Sink) -> Option<Config> {
+    let text = match read_own(store, &store.root().join("meu.toml")) {
         Ok(text) => text.unwrap_or_default(),
         Err(message) => {
             sink.push(Diagnostic::error(format!("`meu.toml` cannot be read: {message}")));
-            String::new()
+            return None;
         }
     };
     let source = Arc::new(Source { path: "meu.toml".into(), text });
@@ -126,7 +152,7 @@ pub fn load_config(store: &Store, sink: &Sink) -> Config {
         // Not the folder's name: a clone elsewhere is the same project.
         config.name = "project".into();
     }
-    config
+    Some(config)
 }
 
 /// Texts of task files that are not on disk yet, by path; `None` is a file that is about to go.
@@ -167,7 +193,7 @@ fn load_with(root: &Path, overlay: &Overlay, may_be_empty: bool) -> Result<Works
     let sink = Sink::default();
     let mut listed = Listed::default();
     check_tracked(&store, &sink);
-    let config = load_config(&store, &sink);
+    let Some(config) = load_config(&store, &sink) else { return Err(Error::from(sink.into_sorted())) };
     let redactor = redactor_of(&config);
     let (tasks, (lock_file, lock, lock_sink)) = std::thread::scope(|scope| {
         let lock = scope.spawn(|| {
@@ -328,7 +354,7 @@ pub fn task_ids(folder: &Path) -> Result<Vec<String>, Error> {
     let root = find_project(folder)?;
     let store = Store::new(&root).map_err(|error| Error::invalid(error.to_string()))?;
     let sink = Sink::default();
-    let config = load_config(&store, &sink);
+    let Some(config) = load_config(&store, &sink) else { return Ok(Vec::new()) };
     let tasks = load_tasks(&store, &config, &Overlay::new(), &mut Listed::default(), &sink);
     Ok(tasks.into_iter().map(|task| task.id.value).collect())
 }
@@ -341,6 +367,10 @@ fn load_tasks(
     sink: &Sink,
 ) -> Vec<crate::spec::Task> {
     let folder = store.full(&config.tasks);
+    if let Err(message) = check_real(store, &folder) {
+        sink.push(Diagnostic::error(format!("the folder `{}` cannot be read: {message}", config.tasks)));
+        return Vec::new();
+    }
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     let visible = |entry: &walkdir::DirEntry| {
         entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
@@ -394,11 +424,12 @@ fn load_tasks(
     });
     listed.task_files =
         files.iter().map(|(relative, path)| (format!("{}/{relative}", config.tasks), path.clone())).collect();
-    read_tasks(&files, &config.tasks, overlay, sink)
+    read_tasks(store, &files, &config.tasks, overlay, sink)
 }
 
 /// The tasks in some files, by their paths in the folder of tasks.
 pub(super) fn read_tasks(
+    store: &Store,
     files: &[(String, PathBuf)],
     folder: &RelPath,
     overlay: &Overlay,
@@ -410,7 +441,7 @@ pub(super) fn read_tasks(
         let read = match overlay.get(&shown) {
             Some(None) => return (Vec::new(), sink),
             Some(Some(text)) => Ok(Some(text.clone())),
-            None => read_optional(path),
+            None => read_own(store, path),
         };
         let tasks = match read {
             Ok(text) => {
@@ -435,10 +466,9 @@ pub(super) fn read_tasks(
 /// The lock, and what it records.
 fn load_lock(store: &Store, sink: &Sink) -> (LockFile, Lock) {
     let file = LockFile::read(store).unwrap_or_else(|message| {
-        sink.push(
-            Diagnostic::error(format!("`meu.lock` cannot be read: {message}"))
-                .help("take it from git again: `git checkout -- meu.lock`"),
-        );
+        sink.push(Diagnostic::error(format!("`meu.lock` cannot be read: {message}")).help(
+            "see that it is a file that you may read, or take it from git again: `git checkout -- meu.lock`",
+        ));
         LockFile::empty(store)
     });
     let text = file.text().unwrap_or_default();
@@ -492,12 +522,7 @@ pub(super) fn load_templates(
     vars.extend(tasks.iter().flat_map(|task| task.vars.clone()));
     let inside = |name: &str| {
         let path = store.root().join("templates").join(name);
-        match path.canonicalize() {
-            Ok(real) if !real.starts_with(store.root()) => {
-                Err("a symlink leads it out of the project".to_owned())
-            }
-            _ => read_optional(&path),
-        }
+        check_real(store, &path).and_then(|()| read_optional(&path))
     };
     let read = |name: &str| match inside(name) {
         Ok(text) => text,

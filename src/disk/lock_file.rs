@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::lock::{Lock, Newer};
 use crate::path::RelPath;
 
+use super::load::read_own;
 use super::stamp::{Stamp, Stat};
 use super::write::is_changed;
 use super::{Durability, Store, now_in_nanoseconds, read_optional};
@@ -85,7 +86,7 @@ impl LockFile {
     /// Reads all of it.
     pub(super) fn read(store: &Store) -> Result<LockFile, String> {
         let stamp = Stamp::of(path(store), now_in_nanoseconds(), None);
-        let text = read_optional(stamp.path())?.unwrap_or_default();
+        let text = read_own(store, stamp.path())?.unwrap_or_default();
         Ok(LockFile { stamp, content: Content::Whole(text), digest: OnceLock::new() })
     }
 

@@ -34,9 +34,9 @@ pub struct Wanted {
 /// The tasks in some files, if nothing is to be said of them.
 pub fn read_tasks_in(store: &Store, files: impl Iterator<Item = PathBuf>) -> Option<Vec<Task>> {
     let sink = Sink::default();
-    let config = load_config(store, &sink);
+    let config = load_config(store, &sink)?;
     let files = named(&store.full(&config.tasks), files)?;
-    let tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
+    let tasks = read_tasks(store, &files, &config.tasks, &Overlay::new(), &sink);
     sink.into_sorted().is_empty().then_some(tasks)
 }
 
@@ -53,12 +53,12 @@ fn named(folder: &Path, files: impl IntoIterator<Item = PathBuf>) -> Option<Vec<
 pub fn load_part(store: &Arc<Store>, wanted: Wanted) -> Option<Workspace> {
     let sink = Sink::default();
     let mut listed = Listed::default();
-    let config = load_config(store, &sink);
+    let config = load_config(store, &sink)?;
     let (files, texts): (Vec<PathBuf>, Vec<Digest>) = wanted.files.into_iter().unzip();
     let files = named(&store.full(&config.tasks), files)?;
     listed.task_files =
         files.iter().map(|(name, path)| (format!("{}/{name}", config.tasks), path.clone())).collect();
-    let mut tasks = read_tasks(&files, &config.tasks, &Overlay::new(), &sink);
+    let mut tasks = read_tasks(store, &files, &config.tasks, &Overlay::new(), &sink);
     let ids: BTreeSet<&str> = wanted.pieces.iter().map(|piece| piece.id.as_str()).collect();
     let texts: HashMap<&str, Digest> =
         listed.task_files.iter().map(|(shown, _)| shown.as_str()).zip(texts).collect();

@@ -138,7 +138,7 @@ impl<F: Clone + Serialize + DeserializeOwned> Sealed<F> {
                     has_text(&path, digest) || (digest == absent() && now_in(kind, &path) == Some(digest))
                 }
                 Kind::Folder => digest == now_in(kind, &path)?,
-                Kind::GitIndex => !tracks_meu(store),
+                Kind::GitIndex => tracks_meu(store) == Some(false),
                 Kind::Place => false,
             };
             match (same, kind) {

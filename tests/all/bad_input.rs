@@ -320,6 +320,67 @@ error: 1 problem in this project
 
 #[cfg(unix)]
 #[test]
+fn what_says_what_the_project_is_is_not_read_through_symlinks_out_of_it() {
+    use std::os::unix::fs::symlink;
+    let secret = |house: &House| {
+        let path = house.home().join("secret");
+        std::fs::write(&path, "password = hunter2\n").expect("a secret");
+        path
+    };
+    for file in ["tasks/b.toml", "meu.toml", "meu.lock", "templates/task.txt"] {
+        let house = one("prompt = \"x\"\n").file("templates/x", "");
+        let _ = std::fs::remove_file(house.root().join(file));
+        symlink(secret(&house), house.root().join(file)).expect("a link");
+        let said = house.meu(&["check"]);
+        assert_eq!(said.code, 2, "{file}: {said:?}");
+        let expected = format!("error: `{file}` cannot be read: a symlink leads it out of the project\n");
+        assert!(said.err.starts_with(&expected), "{file}: {said:?}");
+        assert!(!said.err.contains("hunter2"), "{file}: {said:?}");
+    }
+    // What is hidden is no more the project's.
+    let house = one("prompt = \"x\"\n").file(".env", "KEY=hunter2\n");
+    symlink("../.env", house.root().join("tasks/b.toml")).expect("a link");
+    refused(
+        &house,
+        "error: `tasks/b.toml` cannot be read: a symlink leads it to what is hidden
+error: 1 problem in this project
+",
+    );
+    // The folder of tasks itself.
+    let house = one("prompt = \"x\"\n");
+    house.remove("tasks");
+    secret(&house);
+    std::fs::rename(house.home().join("secret"), house.home().join("secret.toml")).expect("renamed");
+    symlink(house.home(), house.root().join("tasks")).expect("a link");
+    let said = house.meu(&["check"]);
+    assert!(
+        said.err
+            .starts_with("error: the folder `tasks` cannot be read: a symlink leads it out of the project\n"),
+        "{said:?}"
+    );
+    assert!(!said.err.contains("hunter2"), "{said:?}");
+    // A link to another file of the project is as good as that.
+    let house = one("prompt = \"x\"\n").file("shared/b.toml", "prompt = \"y\"\n");
+    symlink("../shared/b.toml", house.root().join("tasks/b.toml")).expect("a link");
+    assert!(house.meu(&["status"]).ok().out.contains("missing b"));
+}
+
+#[test]
+fn settings_that_are_no_text_are_all_that_is_told() {
+    // Without them the tasks could be anywhere.
+    let house = House::empty()
+        .file("meu.toml", b"tasks = \"plan\"\nname = \"\xff\"\n")
+        .file("plan/a.toml", "prompt = \"x\"\n");
+    refused(
+        &house,
+        "error: `meu.toml` cannot be read: it is not UTF-8 text: the byte at offset 23 is wrong
+error: 1 problem in this project
+",
+    );
+}
+
+#[cfg(unix)]
+#[test]
 fn an_output_through_a_symlink_out_of_the_project() {
     let house = one("title = \"a\"\nprompt = \"answer of a\"\noutput = \"away/a.md\"\n");
     std::os::unix::fs::symlink(house.home(), house.root().join("away")).expect("a link");

@@ -233,6 +233,67 @@ fn a_tracked_meu_folder_is_refused() {
 }
 
 #[test]
+fn a_meu_folder_of_which_git_says_nothing_is_refused() {
+    let mut house = House::new().task("a", "");
+    house.run_asks(&["a"]);
+    house.git(&["init", "-q"]);
+    house.git(&["add", "-f", ".meu/state"]);
+    // There is no git to ask, or one that does not trust the folder's owner.
+    house.env("PATH", "/nowhere");
+    let said = house.meu(&["check"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (
+            2,
+            "error: git does not say whether it tracks `.meu/`, which must never come with a repository\n  = help: see what `git ls-files .meu` says: git may not be installed, or not trust the folder's owner (`git config --global --add safe.directory FOLDER`)\nerror: 1 problem in this project\n"
+        )
+    );
+    // Where its index names no such thing, nobody has to be asked.
+    house.git(&["rm", "-q", "--cached", ".meu/state"]);
+    house.meu(&["check"]).ok();
+}
+
+#[test]
+fn a_meu_folder_that_is_a_tracked_link_is_refused() {
+    let house = House::new().task("a", "").file("answers-of-others/state", "");
+    std::os::unix::fs::symlink("answers-of-others", house.root().join(".meu")).expect("a link");
+    house.git(&["init", "-q"]);
+    house.git(&["add", ".meu"]);
+    let said = house.meu(&["check"]);
+    assert!(said.err.starts_with("error: `.meu/` is tracked by git"), "{said:?}");
+    assert_eq!(said.code, 2);
+}
+
+#[test]
+fn git_is_asked_for_the_project_s_repository_and_starts_nothing_of_its_files() {
+    let mut house = House::new().task("a", "").task("b", "");
+    house.git(&["init", "-q"]);
+    house.git(&["add", "tasks", "meu.toml"]);
+    house.git(&["commit", "-qm", "x"]);
+    house.task_put("b", "vars = { x = \"1\" }\n");
+    // Of a hook that another repository's git calls.
+    house.git(&["init", "-q", "../other"]);
+    let other = house.home().join("other/.git").to_string_lossy().into_owned();
+    house.env("GIT_DIR", &other).env("GIT_WORK_TREE", "/").env("GIT_INDEX_FILE", "/nowhere");
+    let listed = house.meu(&["status", "changed:HEAD"]).ok();
+    assert_eq!(listed.out, "  missing b  never built\n1 task: 1 missing\n");
+    // A project that looks like a repository itself, with a program to start.
+    let house = House::new().task("a", "");
+    let program = house.home().join("monitor");
+    std::fs::write(&program, format!("#!/bin/sh\ntouch {}/started\n", house.home().display()))
+        .expect("written");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a program");
+    house.put("HEAD", "ref: refs/heads/main\n");
+    house.put("objects/x", "");
+    house.put("refs/x", "");
+    house.put("config", format!("[core]\nbare = false\nworktree = .\nfsmonitor = {}\n", program.display()));
+    house.meu(&["status", "changed:HEAD"]);
+    house.meu(&["run"]).ok();
+    assert!(!house.home().join("started").exists());
+}
+
+#[test]
 fn outputs_never_go_through_symlinks_nor_moves_out_of_the_lock_s_mouth() {
     // A symlink inside the project could lead into git's own files.
     let house = House::new().task("a", "run = \"template\"\noutput = \"link/commondir\"\n");

@@ -36,7 +36,7 @@ fn searched(workspace: &mut Workspace) -> Vec<Candidate> {
 fn list(root: &Path) -> Option<(SearchList, DiskShelf)> {
     let store = Arc::new(Store::new(root).expect("a store"));
     let config = meu::disk::load_config(&store, &meu::diag::Sink::default());
-    let shelf = DiskShelf::apart(store.clone(), config.index);
+    let shelf = DiskShelf::apart(store.clone(), config.expect("settings").index);
     Some((SearchList::read(&store, &shelf)?, shelf))
 }
 
