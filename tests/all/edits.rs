@@ -284,10 +284,16 @@ fn git_is_asked_for_the_project_s_repository_and_starts_nothing_of_its_files() {
         .expect("written");
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("a program");
-    house.put("HEAD", "ref: refs/heads/main\n");
-    house.put("objects/x", "");
-    house.put("refs/x", "");
-    house.put("config", format!("[core]\nbare = false\nworktree = .\nfsmonitor = {}\n", program.display()));
+    house.git(&["init", "-q", "--bare", "."]);
+    let here = |arguments: &[&str]| house.git(&[&["--git-dir=.", "--work-tree=."], arguments].concat());
+    here(&["add", "tasks"]);
+    here(&["commit", "-qm", "x"]);
+    house.git(&["config", "-f", "config", "core.bare", "false"]);
+    house.git(&["config", "-f", "config", "core.worktree", "."]);
+    house.git(&["config", "-f", "config", "core.fsmonitor", &program.to_string_lossy()]);
+    // As it would be for who asks git with nothing said.
+    house.git(&["diff", "HEAD", "--"]);
+    std::fs::remove_file(house.home().join("started")).expect("git starts the program");
     house.meu(&["status", "changed:HEAD"]);
     house.meu(&["run"]).ok();
     assert!(!house.home().join("started").exists());
