@@ -32,10 +32,8 @@ pub(super) fn gc(env: &Env, arguments: Gc) -> Done {
         true => (None, env.load()?),
         false => env.load_held().map(|(hold, workspace)| (Some(hold), workspace))?,
     };
-    let garbage = disk::garbage(&workspace, Some(arguments.older_than), arguments.max_size);
-    if !arguments.dry_run {
-        garbage.remove();
-    }
+    let mut garbage = disk::garbage(&workspace, Some(arguments.older_than), arguments.max_size);
+    let removed = if arguments.dry_run { Ok(()) } else { garbage.remove() };
     tell(env, &garbage, arguments.dry_run, &[]);
     if let Some(size) = arguments.max_size.filter(|size| garbage.kept_bytes > *size) {
         env.shell.note(&format!(
@@ -45,7 +43,7 @@ pub(super) fn gc(env: &Env, arguments: Gc) -> Done {
         ));
     }
     drop(hold);
-    Ok(None)
+    removed.map(|()| None)
 }
 
 #[derive(Debug, Args)]
@@ -72,13 +70,11 @@ pub(super) fn clean(env: &Env, arguments: Clean) -> Done {
         false => Vec::new(),
     };
     let kept: Vec<_> = orphans.iter().filter_map(|orphan| orphan.text).collect();
-    let garbage = disk::all_of_meu(&workspace, &kept);
-    if !arguments.dry_run {
-        garbage.remove();
-    }
+    let mut garbage = disk::all_of_meu(&workspace, &kept);
+    let removed = if arguments.dry_run { Ok(()) } else { garbage.remove() };
     tell(env, &garbage, arguments.dry_run, &orphans);
     drop(hold);
-    Ok(None)
+    removed.map(|()| None)
 }
 
 fn tell(env: &Env, garbage: &Garbage, dry_run: bool, orphans: &[Orphan]) {

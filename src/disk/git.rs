@@ -1,9 +1,11 @@
 //! git, as far as meu asks it: old texts by blob id, what changed since a revision, what is tracked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::cores::joined;
 use crate::diag::Error;
 use crate::digest::{Digest, TextId};
 use crate::path::RelPath;
@@ -22,22 +24,39 @@ const OF_HOOKS: [&str; 7] = [
 ];
 
 fn git(root: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let output = command(root, arguments).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+/// What git says to some lines.
+fn git_fed(root: &Path, arguments: &[&str], lines: String) -> Option<Vec<u8>> {
+    let mut command = command(root, arguments);
+    // What a partial clone has left elsewhere is not there.
+    command.env("GIT_NO_LAZY_FETCH", "1");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+    let mut input = child.stdin.take()?;
+    // It answers while it reads: both pipes would be full at last.
+    std::thread::scope(|scope| {
+        let fed = scope.spawn(move || input.write_all(lines.as_bytes()));
+        let output = child.wait_with_output().ok()?;
+        (joined(fed).is_ok() && output.status.success()).then_some(output.stdout)
+    })
+}
+
+fn command(root: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
     OF_HOOKS.iter().for_each(|name| {
         command.env_remove(name);
     });
-    let output = command
+    command
         .arg("-C")
         .arg(root)
         // A folder of the project that looks like a repository is none: its settings could start a program.
         .args(["-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false"])
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output.status.success().then_some(output.stdout)
+        .stderr(Stdio::null());
+    command
 }
 
 /// A text out of git's objects, if it is there and is the one meant.
@@ -65,6 +84,30 @@ pub fn file_at(root: &Path, revision: &str, path: &str) -> Result<Option<String>
     }
     let bytes = git(root, &["show", &format!("{revision}:./{path}")]);
     Ok(bytes.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()))
+}
+
+/// The texts that a file of the project has on the tips of local branches, each once.
+pub(super) fn on_branches(root: &Path, path: &str) -> Vec<String> {
+    let Some(branches) = git(root, &["for-each-ref", "--format=%(refname)", "refs/heads"]) else {
+        return Vec::new();
+    };
+    let named: String =
+        String::from_utf8_lossy(&branches).lines().map(|branch| format!("{branch}:./{path}\n")).collect();
+    let blobs = git_fed(root, &["cat-file", "--batch-check=%(objectname)"], named).unwrap_or_default();
+    let blobs = String::from_utf8_lossy(&blobs).into_owned();
+    // Where a branch has no such file it says so, with what was asked for.
+    let blobs: BTreeSet<&str> = blobs.lines().filter(|line| !line.contains(' ')).collect();
+    let texts = blobs.into_iter().filter_map(|blob| git(root, &["cat-file", "blob", blob]));
+    texts.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()).collect()
+}
+
+/// Those of some blobs that git does not have.
+pub(super) fn missing<'a>(root: &Path, blobs: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
+    let named = blobs.iter().map(|blob| format!("{blob}\n")).collect();
+    let said = git_fed(root, &["cat-file", "--batch-check=%(objectname)"], named).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let there: HashSet<&str> = said.lines().collect();
+    blobs.iter().copied().filter(|blob| !there.contains(blob)).collect()
 }
 
 /// When a revision was committed, in UTC as RFC 3339 writes it.

@@ -162,6 +162,7 @@ impl Books<'_> {
             return self.put(ix, record, write.then_some(text), durability);
         }
         let ours = ours.unwrap_or_default();
+        let was_built = base.is_some();
         let base = base.and_then(|id| self.cache().text_anywhere(&id));
         match merge(base.as_deref(), &ours, text) {
             Merged::Clean(merged) => {
@@ -184,6 +185,9 @@ impl Books<'_> {
                 let id = node.id();
                 let (why, back) = match base {
                     Some(_) => ("your edits and the new answer collide", format!("; or `meu restore {id}`")),
+                    None if was_built => {
+                        ("what the edits were made from is neither in the cache nor in git", String::new())
+                    }
                     None => ("the text there is not one that meu wrote", String::new()),
                 };
                 let message = format!(

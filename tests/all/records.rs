@@ -166,6 +166,56 @@ fn gc_keeps_what_is_needed() {
 }
 
 #[test]
+fn gc_and_clean_keep_the_bases_of_edits_on_other_branches() {
+    for command in [&["gc", "--older-than", "0s"][..], &["clean"]] {
+        let house = plan();
+        house.git(&["init", "-q"]);
+        house.put(".gitignore", ".meu/\nanswers/\n");
+        house.git(&["add", "-A"]);
+        house.git(&["commit", "-qm", "x"]);
+        house.git(&["checkout", "-qb", "side"]);
+        house.answers("a", "one\n\ntwo\n\nthree\n");
+        house.meu(&["run"]).ok();
+        // Git gets the edit, and never what it was made from.
+        house.put("out/a.md", "one\n\ntwo\n\nmine\n");
+        house.git(&["add", "-A"]);
+        house.git(&["commit", "-qm", "y"]);
+        house.git(&["checkout", "-q", "main"]);
+        house.meu(command).ok();
+        // What git has of the branch need not be kept.
+        let texts = walkdir::WalkDir::new(house.root().join(".meu/cache/texts"));
+        let texts: Vec<String> = texts
+            .into_iter()
+            .map(|entry| entry.expect("an entry"))
+            .filter(|entry| entry.file_type().is_file())
+            .map(|entry| std::fs::read_to_string(entry.path()).expect("a text"))
+            .collect();
+        assert_eq!(texts, ["one\n\ntwo\n\nthree\n"], "{command:?}");
+        house.git(&["checkout", "-q", "side"]);
+        house.answers("a", "ONE\n\ntwo\n\nthree\n");
+        house.put("x.md", "Tea.\n");
+        house.meu(&["run"]).ok();
+        assert_eq!(house.read("out/a.md"), "ONE\n\ntwo\n\nmine\n", "{command:?}");
+    }
+}
+
+#[test]
+fn an_edit_whose_base_is_gone_is_told_so() {
+    let house = plan();
+    house.meu(&["run"]).ok();
+    house.put("out/a.md", "mine\n");
+    house.remove(".meu");
+    house.put("x.md", "Tea.\n");
+    house.answers("a", "another answer\n");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains("what the edits were made from is neither in the cache nor in git; `out/a.md` is as it was, the new answer is in `out/a.new.md`"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn clean_keeps_bases_of_edits_and_removes_orphans() {
     let house = plan();
     house.answers("a", "one\n\ntwo\n\nthree\n");
