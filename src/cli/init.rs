@@ -20,57 +20,66 @@ pub(super) struct Arguments {
     git: bool,
 }
 
-/// A hook for the folder of a project in its repository.
-fn hooks(folder: &str) -> String {
-    let entry = if folder.is_empty() {
-        "meu status --check".to_owned()
-    } else {
-        format!("meu -C '{folder}' status --check")
-    };
-    format!(
-        "# `pre-commit install` turns it on (https://pre-commit.com).
+/// What git starts before a commit, for a project in a folder of its repository.
+struct Hook {
+    id: String,
+    entry: String,
+}
+
+impl Hook {
+    fn of(folder: &str) -> Hook {
+        if folder.is_empty() {
+            return Hook { id: "meu".into(), entry: "meu status --check".into() };
+        }
+        // pre-commit takes the words apart as a shell does.
+        let quoted = folder.replace('\'', r"'\''");
+        Hook { id: format!("meu-{folder}"), entry: format!("meu -C '{quoted}' status --check") }
+    }
+
+    /// A file for pre-commit with this hook.
+    fn file(&self) -> String {
+        let (id, entry) = (scalar(&self.id), scalar(&self.entry));
+        format!(
+            "# `pre-commit install` turns it on (https://pre-commit.com).
 repos:
   - repo: local
     hooks:
-      - id: meu
+      - id: {id}
         name: meu status --check
         entry: {entry}
         language: system
         pass_filenames: false
         always_run: true
 "
-    )
+        )
+    }
+
+    /// Whether it is among hooks that are written.
+    fn is_in(&self, text: &str) -> bool {
+        let hooks: serde_yaml::Value = serde_yaml::from_str(text).unwrap_or_default();
+        let repositories = hooks.get("repos").and_then(|repos| repos.as_sequence()).into_iter().flatten();
+        let mut all = repositories.filter_map(|repository| repository.get("hooks")?.as_sequence()).flatten();
+        let word = |hook: &serde_yaml::Value, key: &str| Some(hook.get(key)?.as_str()?.to_owned());
+        all.any(|hook| {
+            let entry = word(hook, "entry").unwrap_or_default();
+            // A person may start it in another way; the id `meu` was once given to hooks of folders, too.
+            let own = word(hook, "id").is_some_and(|id| id == self.id);
+            entry == self.entry || own && (self.id != "meu" || !entry.contains(" -C "))
+        })
+    }
 }
 
-/// Whether hooks that are written have meu's.
-fn has_hook(text: &str) -> bool {
-    let hooks: serde_yaml::Value = serde_yaml::from_str(text).unwrap_or_default();
-    let repositories = hooks.get("repos").and_then(|repos| repos.as_sequence()).into_iter().flatten();
-    let all = repositories.filter_map(|repository| repository.get("hooks")?.as_sequence()).flatten();
-    let mut ids = all.filter_map(|hook| hook.get("id")?.as_str());
-    ids.any(|id| id == "meu" || id.starts_with("meu-"))
+/// A word in YAML: as it is where that is plain, else as JSON, which YAML takes.
+fn scalar(word: &str) -> String {
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric()
+            || matches!(c, ' ' | '-' | '_' | '.' | '/' | '\'')
+            || !c.is_ascii() && c.is_alphanumeric()
+    };
+    if word.chars().all(plain) { word.to_owned() } else { serde_json::json!(word).to_string() }
 }
 
 const FILES: [(&str, &str); 5] = [
-    (
-        "meu.toml",
-        r#"# The project. Every key is explained in docs/files.md of meu.
-[project]
-name = "NAME"
-
-[vars]
-audience = "new colleagues"       # {{ vars.audience }} in prompts
-
-[model]
-provider = "offline"              # the built-in drafter: no key, no network
-# provider = "openai"             # needs OPENAI_API_KEY
-# name = "gpt-4o-mini"
-
-[context]
-budget = 8000                     # tokens of everything that a task reads
-item_max = 2000                   # a longer item is shortened to what its prompt asks about
-"#,
-    ),
     (
         "tasks/root.toml",
         r#"# The root task runs first; its output is INDEX.md, which every other task reads.
@@ -107,6 +116,26 @@ List the next steps that follow from the overview, each with the reason.
          ## How a plan grows\n\nBegin with few tasks and long prompts. Split a task when one part of its output changes \
          often and the rest does not: only the part whose request changed is made again.\n",
     ),
+    // It makes the folder a project, and comes last: what failed midway can be done again.
+    (
+        "meu.toml",
+        r#"# The project. Every key is explained in docs/files.md of meu.
+[project]
+name = "NAME"
+
+[vars]
+audience = "new colleagues"       # {{ vars.audience }} in prompts
+
+[model]
+provider = "offline"              # the built-in drafter: no key, no network
+# provider = "openai"             # needs OPENAI_API_KEY
+# name = "gpt-4o-mini"
+
+[context]
+budget = 8000                     # tokens of everything that a task reads
+item_max = 2000                   # a longer item is shortened to what its prompt asks about
+"#,
+    ),
 ];
 
 pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
@@ -137,6 +166,17 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
         wrote.push(name.to_owned());
         Ok(())
     };
+    for (file, lines) in [(".gitignore", &[".meu/"][..]), (".gitattributes", &["meu.lock merge=union"][..])] {
+        let text = read_optional(&store.full(&path(file)?))
+            .map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
+        let text = text.unwrap_or_default();
+        let missing: Vec<&str> =
+            lines.iter().copied().filter(|line| !text.lines().any(|known| known.trim() == *line)).collect();
+        if !missing.is_empty() {
+            let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+            write(file, &format!("{text}{gap}{}\n", missing.join("\n")))?;
+        }
+    }
     if !there {
         for (file, schema) in [(TASK_SCHEMA, task_schema()), (CONFIG_SCHEMA, config_schema())] {
             let text =
@@ -156,25 +196,11 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
             }
         }
     }
-    for (file, lines) in [
-        (".gitignore", &[".meu/"][..]),
-        // INDEX.md's generated lines are one a task; what a merge leaves of them the next run makes whole.
-        (".gitattributes", &["meu.lock merge=union", "INDEX.md merge=union"][..]),
-    ] {
-        let text = read_optional(&store.full(&path(file)?))
-            .map_err(|error| Error::failed(format!("`{file}`: {error}")))?;
-        let text = text.unwrap_or_default();
-        let missing: Vec<&str> =
-            lines.iter().copied().filter(|line| !text.lines().any(|known| known.trim() == *line)).collect();
-        if !missing.is_empty() {
-            let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-            write(file, &format!("{text}{gap}{}\n", missing.join("\n")))?;
-        }
-    }
     if arguments.git {
         let top = disk::make_repository(&store)?;
         let folder = store.root().strip_prefix(&top).unwrap_or(std::path::Path::new(""));
-        let text = hooks(&folder.to_string_lossy().replace('\\', "/"));
+        let hook = Hook::of(&folder.to_string_lossy().replace('\\', "/"));
+        let text = hook.file();
         // pre-commit reads it at the repository's top alone.
         let file = top.join(".pre-commit-config.yaml");
         let known =
@@ -184,7 +210,7 @@ pub(super) fn init(env: &Env, arguments: Arguments) -> Done {
                 disk::append(&file, &text)?;
                 wrote.push(file.strip_prefix(store.root()).unwrap_or(&file).to_string_lossy().into_owned());
             }
-            Some(known) if has_hook(&known) => {}
+            Some(known) if hook.is_in(&known) => {}
             Some(_) => {
                 complete = false;
                 env.shell.note(&format!("{} is there; the hook to add to it:\n{text}", file.display()));

@@ -134,7 +134,7 @@ fn git_gets_all_that_it_needs() {
     let house = House::empty();
     house.meu(&["init", "--git"]).ok();
     assert!(house.exists(".git/HEAD"));
-    assert_eq!(house.read(".gitattributes"), "meu.lock merge=union\nINDEX.md merge=union\n");
+    assert_eq!(house.read(".gitattributes"), "meu.lock merge=union\n");
     let hooks: Value = serde_yaml::from_str(&house.read(".pre-commit-config.yaml")).expect("YAML");
     assert_eq!(hooks["repos"][0]["hooks"][0]["entry"], "meu status --check");
     assert_eq!(house.meu(&["init", "--git"]).ok().out, "git has all that it needs\n");
@@ -153,6 +153,28 @@ fn git_gets_all_that_it_needs() {
     assert!(!house.exists("docs/plan/.pre-commit-config.yaml") && !house.exists("docs/plan/.git"));
     let hooks: Value = serde_yaml::from_str(&house.read(".pre-commit-config.yaml")).expect("YAML");
     assert_eq!(hooks["repos"][0]["hooks"][0]["entry"], "meu -C 'docs/plan' status --check");
+    assert_eq!(house.meu(&["-C", "docs/plan", "init", "--git"]).ok().out, "git has all that it needs\n");
+    // Another project there is another hook, however its folder is called.
+    let folder = "it's: a #plan";
+    let said = house.meu(&["init", folder, "--git"]).ok();
+    let told = said.err.split_once("the hook to add to it:\n").expect("a hook").1;
+    let hooks: Value = serde_yaml::from_str(told).expect("YAML");
+    let entry = hooks["repos"][0]["hooks"][0]["entry"].as_str().expect("an entry");
+    assert_eq!(entry, r"meu -C 'it'\''s: a #plan' status --check");
+    let status = house.meu(&["-C", folder, "status", "--check"]);
+    let meu = house.command(&[]).get_program().to_owned();
+    let words = entry.strip_prefix("meu").expect("meu");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("\"$0\"{words}")]).arg(meu).current_dir(house.root());
+    assert_eq!(shell.status().expect("a shell").code(), Some(status.code));
+    // What an older version wrote for a folder is not the hook of the project at the top.
+    house.put(
+        ".pre-commit-config.yaml",
+        house.read(".pre-commit-config.yaml").replace("meu-docs/plan", "meu"),
+    );
+    assert_eq!(house.meu(&["-C", "docs/plan", "init", "--git"]).ok().out, "git has all that it needs\n");
+    let said = house.meu(&["init", "--git"]).ok();
+    assert!(said.err.contains("entry: meu status --check\n"), "{said:?}");
 }
 
 /// A file of meu's own repository.

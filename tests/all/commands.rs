@@ -20,9 +20,19 @@ fn init_makes_a_project_that_runs_as_it_is() {
     house.meu(&["check"]).ok();
     house.meu(&["run"]).ok();
     assert_eq!(house.meu(&["run"]).ok().out, "nothing to do: 3 tasks fresh\n");
-    assert_eq!(house.read(".gitattributes"), "meu.lock merge=union\nINDEX.md merge=union\n");
+    assert_eq!(house.read(".gitattributes"), "meu.lock merge=union\n");
     assert_eq!(house.read(".gitignore"), ".meu/\n");
     assert_eq!(house.meu(&["init"]).code, 2);
+}
+
+#[test]
+fn init_that_failed_midway_can_be_done_again() {
+    let house = House::empty();
+    house.put("notes", "a file in the folder's place\n");
+    assert_eq!(house.meu(&["init"]).code, 1);
+    house.remove("notes");
+    house.meu(&["init"]).ok();
+    house.meu(&["run"]).ok();
 }
 
 #[test]

@@ -490,13 +490,13 @@ fn a_text_that_cannot_be_kept_is_not_replaced() {
 }
 
 #[test]
-fn two_branches_that_both_add_and_rebuild_merge_without_a_conflict() {
+fn of_two_branches_that_both_add_and_rebuild_the_next_run_makes_the_contents_whole() {
     let house = House::new()
         .file("tasks/root.toml", "title = \"root\"\nroot = true\nprompt = \"answer of root\"\n")
         .task("a", "")
         .task("b", "")
         .task("sum", "requires = [\"a\", \"b\", \"new/*\"]\n");
-    house.put(".gitattributes", "meu.lock merge=union\nINDEX.md merge=union\n");
+    house.put(".gitattributes", "meu.lock merge=union\n");
     house.put(".gitignore", ".meu/\n");
     house.run_asks(&["root", "a", "b", "sum"]);
     house.git(&["init", "-q", "-b", "main"]);
@@ -519,7 +519,15 @@ fn two_branches_that_both_add_and_rebuild_merge_without_a_conflict() {
     };
     branch("left", "a");
     branch("right", "b");
-    house.git(&["merge", "-q", "--no-edit", "left"]);
+    // Both lists of contents have a new line at the same place. That of prose would be a person's to mend.
+    let merged = std::process::Command::new("git")
+        .args(["-c", "user.name=T", "-c", "user.email=t@example.org", "merge", "-q", "--no-edit", "left"])
+        .current_dir(house.root())
+        .output()
+        .expect("git starts");
+    assert_eq!(merged.status.code(), Some(1), "{merged:?}");
+    assert_eq!(house.git(&["diff", "--name-only", "--diff-filter=U"]), "INDEX.md\n");
+    assert!(house.read("INDEX.md").contains("<<<<<<<"));
     // What both branches rebuilt has one output on disk and two lines in the lock; only that is new.
     house.run_asks(&["sum"]);
     house.run_asks(&[]);
@@ -529,7 +537,7 @@ fn two_branches_that_both_add_and_rebuild_merge_without_a_conflict() {
         index.contains("- [left](out/new/left.md)\n") && index.contains("- [right](out/new/right.md)\n"),
         "{index}"
     );
-    assert!(index.starts_with("answer of root\n"));
+    assert!(index.starts_with("answer of root\n") && !index.contains("<<<<<<<"));
 }
 
 #[test]
