@@ -74,7 +74,9 @@ pub(super) fn make(env: &Env, arguments: Arguments) -> Done {
             let own = ["meu.lock".to_owned(), graph.config.index.to_string()];
             let mut paths: Vec<String> =
                 own.into_iter().chain(made.map(|line| line.output.clone())).collect();
-            paths.retain(|path| workspace.store.root().join(path).is_file());
+            let root = workspace.store.root();
+            let ignored = disk::ignored(root, &paths);
+            paths.retain(|path| root.join(path).is_file() && !ignored.contains(path));
             paths.sort();
             paths.dedup();
             show::report_as_paths(&env.shell, &paths);

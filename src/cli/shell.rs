@@ -65,7 +65,7 @@ pub(super) fn task_ids() -> ArgValueCompleter {
             Some(rest) => ("+", rest),
             None => ("", &*current),
         };
-        let ids = disk::current_folder().and_then(|folder| disk::task_ids(&folder)).unwrap_or_default();
+        let ids = begun_in().and_then(|folder| disk::task_ids(&folder)).unwrap_or_default();
         let words = ["tag:", "plan:", "state:", "path:", "changed:"].map(str::to_owned);
         ids.into_iter()
             .chain(words)
@@ -73,6 +73,13 @@ pub(super) fn task_ids() -> ArgValueCompleter {
             .map(|id| CompletionCandidate::new(format!("{signs}{id}")))
             .collect()
     })
+}
+
+/// The folder that the command begun on the line works in.
+fn begun_in() -> Result<std::path::PathBuf, Error> {
+    let line: Vec<String> = disk::arguments().skip_while(|word| word != "--").collect();
+    let named = line.windows(2).rev().find(|pair| pair[0] == "-C").map(|pair| &*pair[1]);
+    Ok(disk::current_folder()?.join(named.unwrap_or_default()))
 }
 
 #[derive(Debug, Args)]

@@ -115,9 +115,11 @@ impl Cache<'_> {
 
     fn put(&self, kind: &str, digest: Digest, bytes: &[u8]) -> io::Result<()> {
         if let Some(shared) = self.0.shared() {
-            // Others are served by it; this project has its own. No glob and no git looks into it.
+            // Others are served by it; this project has its own. No glob and no git looks into it, unless it was a
+            // folder with something of a person's before.
             let ignore = shared.join(".gitignore");
-            if !ignore.exists() {
+            let is_new = || fs::read_dir(shared).map_or(true, |mut entries| entries.next().is_none());
+            if !ignore.exists() && is_new() {
                 let _ = fs::create_dir_all(shared).and_then(|()| fs::write(ignore, "*\n"));
             }
             let _ = write_unless_there(&shared.join(name(kind, digest)), bytes);

@@ -110,6 +110,20 @@ pub(super) fn missing<'a>(root: &Path, blobs: &BTreeSet<&'a str>) -> BTreeSet<&'
     blobs.iter().copied().filter(|blob| !there.contains(blob)).collect()
 }
 
+/// Those of some paths, from the project's folder, that git ignores and does not track.
+pub fn ignored(root: &Path, paths: &[String]) -> HashSet<String> {
+    let named = paths.iter().map(|path| format!("{path}\0")).collect();
+    // It fails where it has none to name.
+    let said = git_fed(root, &["check-ignore", "--stdin", "-z"], named).unwrap_or_default();
+    names_in(&said).collect()
+}
+
+/// Names that each end with a zero byte.
+fn names_in(said: &[u8]) -> impl Iterator<Item = String> {
+    let names = said.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
 /// When a revision was committed, in UTC as RFC 3339 writes it.
 pub fn committed_at(root: &Path, revision: &str) -> Result<String, Error> {
     let said = git(root, &["show", "--no-patch", "--format=%ct", &format!("{revision}^{{commit}}")]);
@@ -126,12 +140,7 @@ pub fn changed_since(root: &Path, revision: &str) -> Result<HashSet<String>, Err
     let changed =
         git(root, &["diff", "--name-only", "--relative", "-z", revision, "--"]).ok_or_else(wrong)?;
     let new = git(root, &["ls-files", "--others", "--exclude-standard", "-z"]).unwrap_or_default();
-    let names = [changed, new].concat();
-    Ok(names
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-        .map(|name| String::from_utf8_lossy(name).into_owned())
-        .collect())
+    Ok(names_in(&[changed, new].concat()).collect())
 }
 
 /// The top of the repository around a folder.

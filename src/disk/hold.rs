@@ -16,8 +16,10 @@ pub fn hold(store: &Store) -> Result<Hold, Error> {
     store.make_meu()?;
     let path = store.meu().join("running");
     let opened = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file =
-        opened.map_err(|error| Error::failed(format!("{} cannot be opened: {error}", path.display())))?;
+    let mut file = opened.map_err(|error| {
+        let help = "see that it is a file that you may write; while no run is under way it may be removed";
+        Error::failed(format!("{} cannot be opened: {error}", path.display())).help(help)
+    })?;
     match file.try_lock() {
         Ok(()) => {
             // Only a word for whoever is refused; the lock itself is the system's. Always of one width, written

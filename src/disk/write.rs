@@ -105,11 +105,14 @@ impl Store {
 
     /// Makes `.meu/`, which ignores itself.
     pub fn make_meu(&self) -> Result<(), Error> {
+        let tmp = self.meu.join("tmp");
+        let is_no_folder = |path: &&PathBuf| fs::symlink_metadata(path).is_ok_and(|meta| !meta.is_dir());
+        if let Some(path) = [&self.meu, &tmp].into_iter().find(is_no_folder) {
+            return Err(Error::failed(format!("{} is not a folder", path.display()))
+                .help("move it away: meu makes a folder of that name"));
+        }
         let make = || -> io::Result<()> {
-            if fs::symlink_metadata(&self.meu).is_ok_and(|meta| !meta.is_dir()) {
-                return Err(io::Error::other("it is not a folder"));
-            }
-            fs::create_dir_all(self.meu.join("tmp"))?;
+            fs::create_dir_all(&tmp)?;
             let ignore = self.meu.join(".gitignore");
             if !ignore.exists() {
                 fs::write(ignore, "*\n")?;

@@ -325,7 +325,12 @@ impl<'a> Executor<'a, '_> {
         }
         if let Err(error) = self.books.journal.open() {
             let message = format!("the journal cannot be written, and without it no answer is safe: {error}");
-            self.refuse(job.ix, Error::failed(message).help("make room, then run again"), &job.reasons);
+            self.refuse(
+                job.ix,
+                Error::failed(message)
+                    .help("see that .meu/journal is a file and that there is room, then run again"),
+                &job.reasons,
+            );
             return false;
         }
         if self.workers <= self.in_flight {

@@ -130,6 +130,24 @@ fn shards_make_together_what_one_run_makes() {
 }
 
 #[test]
+fn the_paths_of_a_report_are_those_that_git_takes() {
+    let house = House::new().task("a", "").task("b", "").task("c", "");
+    house.put(".gitignore", ".meu/\nout/b.md\nout/c.md\n");
+    house.git(&["init", "-q"]);
+    house.git(&["add", "-A"]);
+    // Tracked though it is ignored.
+    house.put("out/c.md", "");
+    house.git(&["add", "-f", "out/c.md"]);
+    house.git(&["commit", "-qm", "x"]);
+    house.remove("out/c.md");
+    house.meu(&["run"]).ok();
+    let paths = house.meu(&["report", "--since", "HEAD", "--format", "paths"]).ok().out;
+    assert_eq!(paths, "INDEX.md\nmeu.lock\nout/a.md\nout/c.md\n");
+    house.put("../paths", &paths);
+    house.git(&["--literal-pathspecs", "add", "--pathspec-from-file=../paths"]);
+}
+
+#[test]
 fn git_gets_all_that_it_needs() {
     let house = House::empty();
     house.meu(&["init", "--git"]).ok();

@@ -298,6 +298,11 @@ fn shells_complete_ids_and_manuals_are_pages() {
     house.env("MEU_COMPLETE", "fish");
     let said = house.meu(&["--", "meu", "run", "de"]).ok();
     assert_eq!(said.out.lines().next(), Some("deep/one"));
+    // From elsewhere, of the project that the line names.
+    let root = house.root().to_string_lossy().into_owned();
+    let mut command = house.command(&["--", "meu", "-C", &root, "run", "de"]);
+    let said = command.current_dir(house.home()).output().expect("meu starts");
+    assert!(said.stdout.starts_with(b"deep/one\n"), "{said:?}");
     house.without_env("MEU_COMPLETE");
     assert!(house.meu(&["man"]).ok().out.contains(".TH meu 1"));
     assert!(house.meu(&["man", "run"]).ok().out.contains(".TH meu-run 1"));
