@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diag::{Diagnostic, Error};
@@ -234,6 +234,7 @@ fn shown(argv: &[String]) -> String {
 /// A command line with the contents of the project's files that its arguments name, as a whole or in part.
 fn content(argv: &[String], store: &Store) -> Digest {
     let mut framer = Framer::new("meu argv v3");
+    let bases = places_of_names(store.root());
     for argument in argv {
         framer.field(argument);
         let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:$@{}[]#".contains(c);
@@ -246,14 +247,14 @@ fn content(argv: &[String], store: &Store) -> Digest {
             std::iter::once(word).chain(glued).chain(below).filter(|word| !word.is_empty())
         });
         let mut files: Vec<PathBuf> = Vec::new();
-        for word in words.collect::<BTreeSet<_>>() {
-            let place = store.root().join(word);
+        let words = words.collect::<BTreeSet<_>>();
+        for place in bases.iter().flat_map(|base| words.iter().map(|word| base.join(word))) {
             // Most words are no file's name, and what leads nowhere is none.
             if !place.exists() {
                 continue;
             }
             let Ok(real) = place.canonicalize() else { continue };
-            if real.starts_with(store.root()) && !real.starts_with(store.meu()) && real.is_file() {
+            if real.starts_with(store.root()) && real.is_file() {
                 files.push(real);
             } else if place.starts_with(store.root()) && real != place {
                 // What it leads to, by itself or by a folder above it, is a part of it.
@@ -269,6 +270,17 @@ fn content(argv: &[String], store: &Store) -> Digest {
         }
     }
     framer.finish()
+}
+
+/// The folders of the project in which a word may name a file: its own, and those where programs are looked for.
+fn places_of_names(root: &Path) -> Vec<PathBuf> {
+    let path = super::variable("PATH").unwrap_or_default();
+    let searched = std::env::split_paths(&path).filter_map(|folder| {
+        let place = root.join(folder);
+        let place = if place.starts_with(root) { place } else { place.canonicalize().ok()? };
+        (place != *root && place.starts_with(root)).then_some(place)
+    });
+    std::iter::once(root.to_owned()).chain(searched).collect()
 }
 
 /// The command lines that a person said yes to, as they were when that was looked at. Each is looked at again

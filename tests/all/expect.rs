@@ -268,6 +268,33 @@ fn a_program_that_the_run_itself_writes_is_not_the_one_that_was_allowed() {
 }
 
 #[test]
+fn a_program_of_the_project_that_path_leads_to_is_allowed_with_its_contents() {
+    let mut house = House::empty()
+        .file("meu.toml", "[context]\ntokenizer = \"chars\"\n")
+        .file("tasks/a.toml", "run = [\"env\", \"X=1\", \"said\"]\n")
+        .file("tasks/b.toml", "run = [\"sh\", \".meu/kept.sh\"]\n");
+    let put = |house: &House, name: &str, text: &str| {
+        house.put(name, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(house.root().join(name), mode).expect("a program");
+    };
+    put(&house, "bin/said", "#!/bin/sh\necho one\n");
+    put(&house, ".meu/kept.sh", "echo kept\n");
+    let path = std::env::var("PATH").expect("PATH");
+    house.env("PATH", &format!("{}:{path}", house.root().join("bin").display())).without_env("MEU_TRUST");
+    house.meu(&["trust"]).ok();
+    house.meu(&["run"]).ok();
+    assert_eq!((house.read("out/a.md"), house.read("out/b.md")), ("one\n".into(), "kept\n".into()));
+    for (task, program) in [("a", "bin/said"), ("b", ".meu/kept.sh")] {
+        put(&house, program, "#!/bin/sh\ntouch here\n");
+        let said = house.meu(&["run", "--force", task]);
+        assert_eq!(said.code, 2, "{}{}", said.out, said.err);
+        assert!(said.err.contains(&format!("task {task} runs")), "{}", said.err);
+        assert!(!house.exists("here"));
+    }
+}
+
+#[test]
 fn what_is_made_without_a_model_is_measured_too() {
     let house = House::new().task("t", "run = \"template\"\n[expect]\ncontains = \"GOLD\"\n");
     let said = house.meu(&["run"]);
