@@ -75,8 +75,8 @@ pub(super) fn make(env: &Env, arguments: Arguments) -> Done {
             let mut paths: Vec<String> =
                 own.into_iter().chain(made.map(|line| line.output.clone())).collect();
             let root = workspace.store.root();
-            let ignored = disk::ignored(root, &paths);
-            paths.retain(|path| root.join(path).is_file() && !ignored.contains(path));
+            let not_taken = disk::not_taken(root, &paths);
+            paths.retain(|path| root.join(path).is_file() && !not_taken.contains(path));
             paths.sort();
             paths.dedup();
             show::report_as_paths(&env.shell, &paths);

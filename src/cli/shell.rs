@@ -77,8 +77,9 @@ pub(super) fn task_ids() -> ArgValueCompleter {
 
 /// The folder that the command begun on the line works in.
 fn begun_in() -> Result<std::path::PathBuf, Error> {
-    let line: Vec<String> = disk::arguments().skip_while(|word| word != "--").collect();
-    let named = line.windows(2).rev().find(|pair| pair[0] == "-C").map(|pair| &*pair[1]);
+    let line = disk::arguments().skip_while(|word| word != "--").skip(1);
+    let begun = Cli::command().ignore_errors(true).try_get_matches_from(line).ok();
+    let named = begun.and_then(|matches| matches.get_one::<std::path::PathBuf>("directory").cloned());
     Ok(disk::current_folder()?.join(named.unwrap_or_default()))
 }
 

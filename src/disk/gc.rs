@@ -151,11 +151,12 @@ fn needed(workspace: &Workspace) -> HashSet<Digest> {
     needed
 }
 
-/// The texts that the locks of local branches speak of and git does not have. None if one of the locks cannot be read.
+/// The texts that the locks of local branches speak of and git does not have. None if one of the
+/// locks cannot be read.
 fn of_branches(store: &Store) -> Option<Vec<Digest>> {
     let mut texts: Vec<TextId> = Vec::new();
     let mut approved = Vec::new();
-    for text in on_branches(store.root(), "meu.lock") {
+    for text in on_branches(store.root(), "meu.lock")? {
         let lock = Lock::parse(&text).ok().filter(|lock| lock.broken.is_empty())?;
         for record in lock.tasks().flat_map(|id| lock.records(id)) {
             texts.extend([&record.built, &record.accepted].into_iter().flatten().cloned());

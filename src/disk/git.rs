@@ -86,19 +86,24 @@ pub fn file_at(root: &Path, revision: &str, path: &str) -> Result<Option<String>
     Ok(bytes.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()))
 }
 
-/// The texts that a file of the project has on the tips of local branches, each once.
-pub(super) fn on_branches(root: &Path, path: &str) -> Vec<String> {
-    let Some(branches) = git(root, &["for-each-ref", "--format=%(refname)", "refs/heads"]) else {
-        return Vec::new();
-    };
+/// The texts that a file of the project has on the tips of local branches, each once; none if there may be
+/// some and git does not answer.
+pub(super) fn on_branches(root: &Path, path: &str) -> Option<Vec<String>> {
+    if repository(root).is_none() {
+        return Some(Vec::new());
+    }
+    let branches = git(root, &["for-each-ref", "--format=%(refname)", "refs/heads"])?;
     let named: String =
         String::from_utf8_lossy(&branches).lines().map(|branch| format!("{branch}:./{path}\n")).collect();
-    let blobs = git_fed(root, &["cat-file", "--batch-check=%(objectname)"], named).unwrap_or_default();
+    let blobs = git_fed(root, &["cat-file", "--batch-check=%(objectname)"], named)?;
     let blobs = String::from_utf8_lossy(&blobs).into_owned();
     // Where a branch has no such file it says so, with what was asked for.
     let blobs: BTreeSet<&str> = blobs.lines().filter(|line| !line.contains(' ')).collect();
-    let texts = blobs.into_iter().filter_map(|blob| git(root, &["cat-file", "blob", blob]));
-    texts.map(|bytes| crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned()).collect()
+    let text = |blob| {
+        let bytes = git(root, &["cat-file", "blob", blob])?;
+        Some(crate::text::normal(&String::from_utf8_lossy(&bytes)).into_owned())
+    };
+    blobs.into_iter().map(text).collect()
 }
 
 /// Those of some blobs that git does not have.
@@ -110,12 +115,17 @@ pub(super) fn missing<'a>(root: &Path, blobs: &BTreeSet<&'a str>) -> BTreeSet<&'
     blobs.iter().copied().filter(|blob| !there.contains(blob)).collect()
 }
 
-/// Those of some paths, from the project's folder, that git ignores and does not track.
-pub fn ignored(root: &Path, paths: &[String]) -> HashSet<String> {
-    let named = paths.iter().map(|path| format!("{path}\0")).collect();
+/// Those of some paths, from the project's folder, that its repository does not take: what lies in a repository
+/// of its own, as submodules do, and what git ignores and does not track.
+pub fn not_taken(root: &Path, paths: &[String]) -> HashSet<String> {
+    let is_repository =
+        |folder: &Path| !folder.as_os_str().is_empty() && root.join(folder).join(".git").exists();
+    let (apart, own): (Vec<&String>, Vec<&String>) =
+        paths.iter().partition(|path| Path::new(path).ancestors().skip(1).any(is_repository));
+    let named = own.iter().map(|path| format!("{path}\0")).collect();
     // It fails where it has none to name.
-    let said = git_fed(root, &["check-ignore", "--stdin", "-z"], named).unwrap_or_default();
-    names_in(&said).collect()
+    let ignored = git_fed(root, &["check-ignore", "--stdin", "-z"], named).unwrap_or_default();
+    names_in(&ignored).chain(apart.into_iter().cloned()).collect()
 }
 
 /// Names that each end with a zero byte.
@@ -247,10 +257,9 @@ pub fn difftool(store: &Store, built: &str, output: &RelPath) -> Result<(), Erro
     let wrong = |error: std::io::Error| Error::failed(format!("git difftool cannot be started: {error}"));
     store.write_meu(&name, built.as_bytes(), Durability::Grouped).map_err(wrong)?;
     // 1 only says that the texts differ.
-    Command::new("git")
-        .args(["difftool", "--no-prompt", "--no-index"])
+    command(store.root(), &["difftool", "--no-prompt", "--no-index"])
         .args([store.meu().join(&name), store.full(output)])
-        .current_dir(store.root())
+        .stderr(Stdio::inherit())
         .status()
         .map(drop)
         .map_err(wrong)

@@ -34,7 +34,7 @@ pub use clock::{Began, Moment, ago, now, now_in_nanoseconds, run_name};
 pub use corpus::SEARCHED;
 pub use gc::{Garbage, all_of_meu, garbage, size_of_meu};
 pub use git::{
-    blob, changed_since, committed_at, difftool, file_at, ignored, index_of_repository, make_repository,
+    blob, changed_since, committed_at, difftool, file_at, index_of_repository, make_repository, not_taken,
     open_editor, repository, tracks_meu, version_of_git, who,
 };
 pub use history::{KeptRun, RunSums, kept_run, kept_runs, run_events};

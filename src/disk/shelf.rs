@@ -281,10 +281,8 @@ impl DiskShelf {
         let inside = real.strip_prefix(self.store.root()).map_err(|_| Unreadable::Outside)?;
         let own = inside.to_str().and_then(|text| RelPath::parse(text).ok()).ok_or(Unreadable::Outside)?;
         let hidden = own.as_str().split('/').any(|part| part.starts_with('.'));
-        if own != *path
-            && (hidden || self.made.contains(&own.folded()))
-            && !self.made.contains(&path.folded())
-        {
+        let is_made = |path: &RelPath| self.made.contains(&path.folded());
+        if own != *path && (hidden || (is_made(&own) && !is_made(path))) {
             return Err(Unreadable::Alias(own.to_string()));
         }
         Ok(())

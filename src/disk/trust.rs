@@ -11,7 +11,7 @@ use crate::digest::{Digest, Framer};
 use crate::graph::{Graph, Ix};
 use crate::spec::{Provider, ProviderApi, Runner, Telemetry};
 
-use super::Store;
+use super::{Store, repository};
 
 /// So much of what needs a yes is told in a refusal.
 const TOLD: usize = 20;
@@ -234,29 +234,22 @@ fn shown(argv: &[String]) -> String {
 /// A command line with the contents of the project's files that its arguments name, as a whole or in part.
 fn content(argv: &[String], store: &Store) -> Digest {
     let mut framer = Framer::new("meu argv v3");
-    let bases = places_of_names(store.root());
+    // What came with the project is what its repository holds.
+    let top = repository(store.root()).unwrap_or(store.root());
+    let bases = places_of_names(store.root(), top);
     for argument in argv {
         framer.field(argument);
-        let cut = |c: char| c.is_whitespace() || "=;|&()<>\"'`,:$@{}[]#".contains(c);
-        let quoted = argument.split(['"', '\'']);
-        let whole = std::iter::once(argument.as_str()).chain(quoted).chain(argument.split(cut));
-        // `-fFILE`, and `$DIR/FILE` whatever the variable holds.
-        let words = whole.flat_map(|word| {
-            let glued = word.strip_prefix('-').and_then(|rest| rest.get(1..));
-            let below = word.match_indices('/').map(|(at, _)| &word[at + 1..]);
-            std::iter::once(word).chain(glued).chain(below).filter(|word| !word.is_empty())
-        });
         let mut files: Vec<PathBuf> = Vec::new();
-        let words = words.collect::<BTreeSet<_>>();
+        let words = names_in(argument);
         for place in bases.iter().flat_map(|base| words.iter().map(|word| base.join(word))) {
             // Most words are no file's name, and what leads nowhere is none.
             if !place.exists() {
                 continue;
             }
             let Ok(real) = place.canonicalize() else { continue };
-            if real.starts_with(store.root()) && real.is_file() {
+            if real.starts_with(top) && real.is_file() {
                 files.push(real);
-            } else if place.starts_with(store.root()) && real != place {
+            } else if place.starts_with(top) && real != place {
                 // What it leads to, by itself or by a folder above it, is a part of it.
                 framer.field(real.to_string_lossy().as_bytes());
             }
@@ -272,13 +265,38 @@ fn content(argv: &[String], store: &Store) -> Digest {
     framer.finish()
 }
 
-/// The folders of the project in which a word may name a file: its own, and those where programs are looked for.
-fn places_of_names(root: &Path) -> Vec<PathBuf> {
+/// What may be a file's name in an argument, which may be a line for a shell.
+fn names_in(argument: &str) -> BTreeSet<String> {
+    // Escaped blanks part no words.
+    const BLANK: &str = "\0";
+    let bare = argument.replace("\\ ", BLANK).replace('\\', "");
+    let unquoted = bare.replace(['"', '\''], "");
+    let mut names = BTreeSet::new();
+    for text in [argument, &bare, &unquoted] {
+        // What parts words in one place is a part of a name in another.
+        for signs in ["", "\"'", ";|&()<>\"'`", "=;|&()<>\"'`,:$@{}[]#"] {
+            let blanks = !matches!(signs, "" | "\"'");
+            let cut = |c: char| signs.contains(c) || (blanks && c.is_whitespace());
+            for word in text.split(cut) {
+                // `-fFILE`, and `$DIR/FILE` whatever the variable holds.
+                let glued = word.strip_prefix('-').and_then(|rest| rest.get(1..));
+                let below = word.match_indices('/').map(|(at, _)| &word[at + 1..]);
+                let found = std::iter::once(word).chain(glued).chain(below);
+                names.extend(found.filter(|name| !name.is_empty()).map(|name| name.replace(BLANK, " ")));
+            }
+        }
+    }
+    names
+}
+
+/// The folders in which a word may name a file of the project: its own, and those of its repository where programs
+/// are looked for.
+fn places_of_names(root: &Path, top: &Path) -> Vec<PathBuf> {
     let path = super::variable("PATH").unwrap_or_default();
     let searched = std::env::split_paths(&path).filter_map(|folder| {
         let place = root.join(folder);
-        let place = if place.starts_with(root) { place } else { place.canonicalize().ok()? };
-        (place != *root && place.starts_with(root)).then_some(place)
+        let place = if place.starts_with(top) { place } else { place.canonicalize().ok()? };
+        (place != *root && place.starts_with(top)).then_some(place)
     });
     std::iter::once(root.to_owned()).chain(searched).collect()
 }
