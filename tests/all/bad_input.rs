@@ -87,6 +87,30 @@ error: 1 problem in this project
 }
 
 #[test]
+fn what_a_link_at_the_place_of_an_output_hides_goes_nowhere() {
+    let house = House::new()
+        .task("m", "run = \"manual\"\n")
+        .task("u", "requires = [\"m\"]\n")
+        .file(".env", "TOKEN=SECRET\n");
+    std::fs::create_dir_all(house.root().join("out")).expect("a folder");
+    std::os::unix::fs::symlink("../.env", house.root().join("out/m.md")).expect("a link");
+    let said = house.meu(&["run"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.out.contains("it is a symlink to `.env`, which is no document"), "{}", said.out);
+    assert!(!house.meu(&["context", "show", "u", "--full"]).out.contains("SECRET"));
+    // So it is with INDEX.md.
+    house.remove("out/m.md");
+    house.put("out/m.md", "mine\n");
+    house.remove("INDEX.md");
+    std::os::unix::fs::symlink(".env", house.root().join("INDEX.md")).expect("a link");
+    house.meu(&["run"]);
+    let shown = house.meu(&["context", "show", "u", "--full"]);
+    assert!(!shown.out.contains("SECRET"), "{}", shown.out);
+    assert!(!house.exists("out/u.md") || !house.read("out/u.md").contains("SECRET"));
+    assert_eq!(house.read(".env"), "TOKEN=SECRET\n");
+}
+
+#[test]
 fn a_document_that_is_not_there() {
     refused(
         &one("prompt = \"x\"\ninputs = [\"spec.md\"]\n"),

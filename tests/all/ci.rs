@@ -145,6 +145,11 @@ fn the_paths_of_a_report_are_those_that_git_takes() {
     assert_eq!(paths, "INDEX.md\nmeu.lock\nout/a.md\nout/c.md\n");
     house.put("../paths", &paths);
     house.git(&["--literal-pathspecs", "add", "--pathspec-from-file=../paths"]);
+    // Nor what lies in a repository of its own.
+    let house = house.task("d", "output = \"site/d.md\"\n");
+    house.git(&["init", "-q", "site"]);
+    house.meu(&["run"]).ok();
+    assert_eq!(house.meu(&["report", "--since", "HEAD", "--format", "paths"]).ok().out, paths);
 }
 
 #[test]

@@ -297,6 +297,13 @@ fn git_is_asked_for_the_project_s_repository_and_starts_nothing_of_its_files() {
     house.meu(&["status", "changed:HEAD"]);
     house.meu(&["run"]).ok();
     assert!(!house.home().join("started").exists());
+    // Nor is its difftool the person's.
+    house.git(&["config", "-f", "config", "core.fsmonitor", "false"]);
+    house.git(&["config", "-f", "config", "diff.tool", "x"]);
+    house.git(&["config", "-f", "config", "difftool.x.cmd", &program.to_string_lossy()]);
+    house.put("out/a.md", "edited\n");
+    house.meu(&["diff", "--tool", "a"]);
+    assert!(!house.home().join("started").exists());
 }
 
 #[test]

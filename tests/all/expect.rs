@@ -295,6 +295,34 @@ fn a_program_of_the_project_that_path_leads_to_is_allowed_with_its_contents() {
 }
 
 #[test]
+fn a_script_is_found_under_whatever_name_a_line_for_a_shell_gives_it() {
+    let lines = [
+        ("sh tools/gen@2.sh | cat", "tools/gen@2.sh"),
+        ("sh tools/[a]/g,1.sh", "tools/[a]/g,1.sh"),
+        ("sh my\\\\ gen.sh", "my gen.sh"),
+        ("sh 'my gen.sh';", "my gen.sh"),
+        ("sh \\\"tools\\\"/plain.sh", "tools/plain.sh"),
+        ("sh ../scripts/up.sh", "../scripts/up.sh"),
+    ];
+    for (line, script) in lines {
+        let mut house = House::empty()
+            .file("meu.toml", "[context]\ntokenizer = \"chars\"\n")
+            .file("tasks/a.toml", &format!("run = [\"sh\", \"-c\", \"{line}\"]\n"))
+            .file(script, "echo good\n");
+        // The project is a folder of the repository.
+        std::fs::create_dir(house.root().parent().expect("a folder above").join(".git")).expect("a folder");
+        house.without_env("MEU_TRUST");
+        house.meu(&["trust"]).ok();
+        house.meu(&["run"]).ok();
+        assert_eq!(house.read("out/a.md"), "good\n", "{line}");
+        house.put(script, "touch here\n");
+        let said = house.meu(&["run", "--force", "a"]);
+        assert_eq!(said.code, 2, "{line}: {}{}", said.out, said.err);
+        assert!(!house.exists("here"), "{line}");
+    }
+}
+
+#[test]
 fn what_is_made_without_a_model_is_measured_too() {
     let house = House::new().task("t", "run = \"template\"\n[expect]\ncontains = \"GOLD\"\n");
     let said = house.meu(&["run"]);

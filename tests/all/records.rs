@@ -200,6 +200,25 @@ fn gc_and_clean_keep_the_bases_of_edits_on_other_branches() {
 }
 
 #[test]
+fn where_git_does_not_answer_gc_and_clean_keep_all_texts() {
+    for command in [&["gc", "--older-than", "0s"][..], &["clean"]] {
+        let house = plan();
+        house.git(&["init", "-q"]);
+        house.meu(&["run"]).ok();
+        house.answers("a", "Another.\n");
+        house.meu(&["run", "--force", "a"]).ok();
+        let texts = || walkdir::WalkDir::new(house.root().join(".meu/cache/texts")).into_iter().count();
+        let before = texts();
+        house.put(".git/HEAD", "not a repository any more\n");
+        house.meu(command).ok();
+        assert_eq!(texts(), before, "{command:?}");
+        house.remove(".git");
+        house.meu(command).ok();
+        assert!(texts() < before, "{command:?}");
+    }
+}
+
+#[test]
 fn an_edit_whose_base_is_gone_is_told_so() {
     let house = plan();
     house.meu(&["run"]).ok();
@@ -300,9 +319,13 @@ fn shells_complete_ids_and_manuals_are_pages() {
     assert_eq!(said.out.lines().next(), Some("deep/one"));
     // From elsewhere, of the project that the line names.
     let root = house.root().to_string_lossy().into_owned();
-    let mut command = house.command(&["--", "meu", "-C", &root, "run", "de"]);
-    let said = command.current_dir(house.home()).output().expect("meu starts");
-    assert!(said.stdout.starts_with(b"deep/one\n"), "{said:?}");
+    for line in
+        [&["-C", &root, "run", "de"][..], &[&format!("-qC{root}"), "run", "de"], &["run", "-C", &root, "de"]]
+    {
+        let mut command = house.command(&[&["--", "meu"], line].concat());
+        let said = command.current_dir(house.home()).output().expect("meu starts");
+        assert!(said.stdout.starts_with(b"deep/one\n"), "{line:?}: {said:?}");
+    }
     house.without_env("MEU_COMPLETE");
     assert!(house.meu(&["man"]).ok().out.contains(".TH meu 1"));
     assert!(house.meu(&["man", "run"]).ok().out.contains(".TH meu-run 1"));
