@@ -301,9 +301,11 @@ fn git_is_asked_for_the_project_s_repository_and_starts_nothing_of_its_files() {
     house.git(&["config", "-f", "config", "core.fsmonitor", "false"]);
     house.git(&["config", "-f", "config", "diff.tool", "x"]);
     house.git(&["config", "-f", "config", "difftool.x.cmd", &program.to_string_lossy()]);
+    let own = "[diff]\ntool = own\n[difftool \"own\"]\ncmd = touch ../asked\n";
+    std::fs::write(house.home().join(".gitconfig"), own).expect("written");
     house.put("out/a.md", "edited\n");
-    house.meu(&["diff", "--tool", "a"]);
-    assert!(!house.home().join("started").exists());
+    house.meu(&["diff", "--tool", "a"]).ok();
+    assert!(house.home().join("asked").exists() && !house.home().join("started").exists());
 }
 
 #[test]
