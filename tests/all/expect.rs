@@ -307,7 +307,7 @@ fn a_script_is_found_under_whatever_name_a_line_for_a_shell_gives_it() {
     for (line, script) in lines {
         let mut house = House::empty()
             .file("meu.toml", "[context]\ntokenizer = \"chars\"\n")
-            .file("tasks/a.toml", &format!("run = [\"sh\", \"-c\", \"{line}\"]\n"))
+            .file("tasks/a.toml", format!("run = [\"sh\", \"-c\", \"{line}\"]\n"))
             .file(script, "echo good\n");
         // The project is a folder of the repository.
         std::fs::create_dir(house.root().parent().expect("a folder above").join(".git")).expect("a folder");
