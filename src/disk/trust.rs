@@ -16,6 +16,9 @@ use super::{Store, repository};
 /// So much of what needs a yes is told in a refusal.
 const TOLD: usize = 20;
 
+/// No path that the system takes is longer, in bytes.
+const LONGEST_PATH: usize = 4096;
+
 /// What needs a yes.
 #[derive(Clone, Debug)]
 pub struct Trust {
@@ -282,7 +285,8 @@ fn names_in(argument: &str) -> BTreeSet<String> {
                 let glued = word.strip_prefix('-').and_then(|rest| rest.get(1..));
                 let below = word.match_indices('/').map(|(at, _)| &word[at + 1..]);
                 let found = std::iter::once(word).chain(glued).chain(below);
-                names.extend(found.filter(|name| !name.is_empty()).map(|name| name.replace(BLANK, " ")));
+                let found = found.filter(|name| (1..=LONGEST_PATH).contains(&name.len()));
+                names.extend(found.map(|name| name.replace(BLANK, " ")));
             }
         }
     }
